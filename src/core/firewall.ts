@@ -1,0 +1,62 @@
+import type { CallOptions } from './calls.js';
+import type { Diagnosis } from './diagnosis.js';
+import type { PortMapping, TransportProtocol } from './network.js';
+
+export interface FirewallCapabilities {
+  readonly families: readonly (4 | 6)[];
+  readonly protocols: readonly TransportProtocol[];
+  /** Rules exist at all; false for the null firewall, which accepts every call and does nothing. */
+  readonly enforces: boolean;
+  readonly isolation: boolean;
+  /** Published ports are reached from the host's own loopback, and from pods of the same network. */
+  readonly localhost: boolean;
+  readonly hairpin: boolean;
+  readonly needsRoot: boolean;
+}
+
+/** What the rules of one network are made from. */
+export interface FirewallNetwork {
+  readonly name: string;
+  readonly bridge: string;
+  readonly subnets: readonly string[];
+  readonly isolated: boolean;
+}
+
+/** A published port of one NIC; `id` tells whose rules these are. */
+export interface PublishedPort {
+  /** `podId/nicId/protocol/hostAddress/hostPort`. */
+  readonly id: string;
+  readonly network: string;
+  readonly mapping: PortMapping;
+  readonly guestAddress: string;
+}
+
+/** What differs between the rules there are and those there should be. */
+export interface FirewallDrift {
+  readonly network: string;
+  /** `missing`, `duplicate` or `foreign` (bears our mark, belongs to nothing known). */
+  readonly kind: 'missing' | 'duplicate' | 'foreign';
+  /** The rule in the firewall's own notation. */
+  readonly rule: string;
+}
+
+/** What a firewall plugin implements. Idempotent throughout; rules of others are never touched. */
+export interface Firewall {
+  readonly name: string;
+  readonly capabilities: FirewallCapabilities;
+  start?(options: CallOptions): Promise<void>;
+  stop?(options: CallOptions): Promise<void>;
+  /** All of a network's rules, each exactly once, in order, in one transaction. @throws FIREWALL_FAILED: nothing changed. */
+  ensureNetwork(network: FirewallNetwork, options: CallOptions): Promise<void>;
+  /** Removes all rules of the network and of its ports. */
+  removeNetwork(name: string, options: CallOptions): Promise<void>;
+  /** All or none of them. @throws FIREWALL_FAILED, NOT_SUPPORTED. */
+  publish(ports: readonly PublishedPort[], options: CallOptions): Promise<void>;
+  unpublish(ids: readonly string[], options: CallOptions): Promise<void>;
+  /** The ports published now, as read from the rules. */
+  published(options: CallOptions): Promise<readonly PublishedPort[]>;
+  check(options: CallOptions): Promise<readonly FirewallDrift[]>;
+  /** Puts back what check() finds missing, removes what is twice or foreign. */
+  repair(options: CallOptions): Promise<void>;
+  diagnose?(options: CallOptions): Promise<readonly Diagnosis[]>;
+}

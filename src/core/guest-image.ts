@@ -1,0 +1,16 @@
+import type { ProgressSink } from './progress.js';
+
+/** What a VM boots. */
+export interface GuestImage {
+  readonly kernelPath: string;
+  readonly initramfsPath: string;
+  /** Kernel arguments this image wants. */
+  readonly kernelArgs: readonly string[];
+  /** Kernel release and the like, for people. */
+  readonly description: string;
+}
+
+/** Gives the image, building it first where that is needed. @throws IMAGE_BUILD_FAILED, IMAGE_NOT_FOUND. */
+export interface GuestImageProvider {
+  image(options: { readonly signal: AbortSignal; readonly progress: ProgressSink }): Promise<GuestImage>;
+}

@@ -1,0 +1,145 @@
+import type { CallOptions } from './calls.js';
+import type { Diagnosis } from './diagnosis.js';
+import type { NicEndpoint, NicEndpointKind } from './hypervisor.js';
+import type { JsonValue } from './json.js';
+
+export type TransportProtocol = 'tcp' | 'udp' | 'sctp';
+
+/** A network as configured under `network.networks.NAME`; complete and frozen. */
+export interface NetworkSpec {
+  readonly name: string;
+  /** Canonical CIDRs: at most one of each family, at least one. */
+  readonly subnets: readonly string[];
+  /** The bridge to make or use; backends without bridges refuse it. */
+  readonly bridge?: string;
+  /** `null`: follow the uplink. */
+  readonly mtu: number | null;
+  /** VMs of this network do not reach each other or other networks. */
+  readonly isolated: boolean;
+  /** Name servers for the guests; empty: the backend's own choice. */
+  readonly dns: readonly string[];
+}
+
+export interface NetworkCapabilities {
+  /** The kinds attach() can make; core takes the first that the driver declares too. */
+  readonly endpoints: readonly NicEndpointKind[];
+  /** The network is the hypervisor's own: core calls `HypervisorDriver.initNetwork`, not `init`. */
+  readonly hypervisorNetwork: boolean;
+  readonly needsRoot: boolean;
+  readonly multipleNetworks: boolean;
+  readonly families: readonly (4 | 6)[];
+  /** A NIC may ask for a certain address. */
+  readonly staticAddress: boolean;
+  /** Pods of one network reach each other. */
+  readonly podToPod: boolean;
+  readonly isolation: boolean;
+  readonly publish: readonly TransportProtocol[];
+  /** Ports can be published and unpublished while the NIC is attached. */
+  readonly livePublish: boolean;
+  readonly mtu: { readonly min: number; readonly max: number };
+}
+
+/** `10.0.2.15/24`: an address with the prefix length of its subnet. */
+export interface InterfaceAddress {
+  readonly address: string;
+  readonly prefixLength: number;
+}
+
+export interface AddressRequest {
+  readonly network: string;
+  /** Whose it is, for the record: pod id and NIC id. */
+  readonly podId: string;
+  readonly nicId: string;
+  /** Asked-for addresses; empty: one of each of the network's families. */
+  readonly addresses: readonly string[];
+}
+
+/** What a NIC was given. */
+export interface AddressLease {
+  readonly network: string;
+  readonly podId: string;
+  readonly nicId: string;
+  readonly addresses: readonly InterfaceAddress[];
+  /** The network's gateway of each family the lease has. */
+  readonly gateways: readonly string[];
+  readonly dns: readonly string[];
+  readonly mtu: number;
+}
+
+/** `hostPort + i → guestPort + i` for `i < count`. */
+export interface PortMapping {
+  readonly protocol: TransportProtocol;
+  /** `0.0.0.0`, `::` or one address of the host. */
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  readonly guestPort: number;
+  readonly count: number;
+}
+
+export interface NicPlan {
+  readonly podId: string;
+  readonly nicId: string;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly queues: number;
+  readonly lease: AddressLease;
+  readonly ports: readonly PortMapping[];
+  /** The kind core chose from both sides' declarations. */
+  readonly endpoint: NicEndpointKind;
+}
+
+/** The host side of a NIC. */
+export interface HostNic {
+  readonly nicId: string;
+  readonly endpoint: NicEndpoint;
+  /** What detach() and another manager need. JSON. */
+  readonly record: HostNicRecord;
+  /** Tells the backend that the driver has its own hold of the endpoint: our copies of descriptors are closed, once. */
+  handedOver(): Promise<void>;
+}
+
+export interface HostNicRecord {
+  readonly version: 1;
+  readonly backend: string;
+  readonly network: string;
+  readonly podId: string;
+  readonly nicId: string;
+  readonly data: JsonValue;
+}
+
+export interface NetworkStatus {
+  readonly name: string;
+  readonly subnets: readonly string[];
+  readonly gateways: readonly string[];
+  readonly mtu: number;
+  /** Empty: as it should be. Else what differs, in words. */
+  readonly drift: readonly string[];
+}
+
+/** What a network plugin implements. All calls are idempotent and may run at once, from several processes. */
+export interface NetworkBackend {
+  readonly name: string;
+  readonly capabilities: NetworkCapabilities;
+  start?(options: CallOptions): Promise<void>;
+  stop?(options: CallOptions): Promise<void>;
+  /**
+   * Makes every configured network ready. With `hypervisorNetwork` it only checks the specifications.
+   * @throws NET_SPEC_INVALID, NET_INIT_FAILED, FIREWALL_FAILED.
+   */
+  init(networks: readonly NetworkSpec[], options: CallOptions): Promise<void>;
+  /** @throws NET_NOT_FOUND, IPAM_*. On rejection nothing is allocated. */
+  allocateAddress(request: AddressRequest, options: CallOptions): Promise<AddressLease>;
+  /** Idempotent. */
+  releaseAddress(lease: AddressLease, options: CallOptions): Promise<void>;
+  /**
+   * Makes the host side of a NIC and publishes its ports.
+   * @throws NET_PORT_IN_USE, NOT_SUPPORTED. On rejection nothing remains.
+   */
+  attach(plan: NicPlan, options: CallOptions): Promise<HostNic>;
+  /** Removes what attach() made. Idempotent; goes on past failures and reports all. */
+  detach(record: HostNicRecord, options: CallOptions): Promise<void>;
+  status(options: CallOptions): Promise<readonly NetworkStatus[]>;
+  /** Removes what init() made for this network. Idempotent. @throws NET_NOT_FOUND. */
+  teardown(network: string, options: CallOptions): Promise<void>;
+  diagnose?(options: CallOptions): Promise<readonly Diagnosis[]>;
+}

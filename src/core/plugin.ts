@@ -1,0 +1,57 @@
+import type { ContainerModuleLoadOptions, ServiceIdentifier } from 'inversify';
+import type { z } from 'zod';
+import type { AddressPool, AddressPoolCapabilities } from './address-pool.js';
+import type { AgentCapabilities, GuestAgent } from './agent.js';
+import type { Firewall, FirewallCapabilities } from './firewall.js';
+import type { HypervisorCapabilities, HypervisorDriver } from './hypervisor.js';
+import type { NetworkBackend, NetworkCapabilities } from './network.js';
+import type { StateStore, StateStoreCapabilities } from './state-store.js';
+
+/** The version of the plugin interface; raised when a contract changes incompatibly. */
+export const PLUGIN_API_VERSION = 1;
+
+/** Kind → its service, its capabilities. */
+export interface PluginKinds {
+  hypervisor: { service: HypervisorDriver; capabilities: HypervisorCapabilities };
+  network: { service: NetworkBackend; capabilities: NetworkCapabilities };
+  firewall: { service: Firewall; capabilities: FirewallCapabilities };
+  agent: { service: GuestAgent; capabilities: AgentCapabilities };
+  'address-pool': { service: AddressPool; capabilities: AddressPoolCapabilities };
+  state: { service: StateStore; capabilities: StateStoreCapabilities };
+}
+export type PluginKind = keyof PluginKinds;
+
+/** In start order; stop is the reverse. */
+export const PLUGIN_KINDS = ['state', 'address-pool', 'firewall', 'network', 'agent', 'hypervisor'] as const;
+
+/** Service identifiers. Registered symbols, so that a plugin that cannot import this package can still name them. */
+export const TOKENS = {
+  hypervisor: Symbol.for('hyperplug.hypervisor') as ServiceIdentifier<HypervisorDriver>,
+  network: Symbol.for('hyperplug.network') as ServiceIdentifier<NetworkBackend>,
+  firewall: Symbol.for('hyperplug.firewall') as ServiceIdentifier<Firewall>,
+  agent: Symbol.for('hyperplug.agent') as ServiceIdentifier<GuestAgent>,
+  'address-pool': Symbol.for('hyperplug.address-pool') as ServiceIdentifier<AddressPool>,
+  state: Symbol.for('hyperplug.state') as ServiceIdentifier<StateStore>,
+} as const satisfies { [K in PluginKind]: ServiceIdentifier<PluginKinds[K]['service']> };
+
+/** What `register` gets: inversify's own bind, and nothing that starts anything. */
+export type PluginRegistration = Pick<ContainerModuleLoadOptions, 'bind'>;
+
+/**
+ * A plugin is a value. Importing it starts nothing; `register` only binds TOKENS[kind] in singleton scope; the registry
+ * calls `start` and `stop` of the service.
+ */
+export interface Plugin<K extends PluginKind = PluginKind, O extends z.ZodType = z.ZodType> {
+  /** `[a-z][a-z0-9-]{0,31}`, unique per kind. */
+  readonly name: string;
+  readonly kind: K;
+  readonly apiVersion: number;
+  readonly capabilities: PluginKinds[K]['capabilities'];
+  /** A strict object schema whose defaults make `{}` valid. Options stand in the configuration under KIND.NAME. */
+  readonly options: O;
+  /** One line for `hyperplug plugins`. */
+  readonly description: string;
+  register(registration: PluginRegistration, options: z.output<O>): void;
+}
+
+export type AnyPlugin = { [K in PluginKind]: Plugin<K> }[PluginKind];
