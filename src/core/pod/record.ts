@@ -1,0 +1,70 @@
+import type { HostNicRecord } from '../network.js';
+import type { AddressLease, PortMapping } from '../network.js';
+import type { ProcessIdentity, VmRecord } from '../hypervisor.js';
+import type { JsonValue } from '../json.js';
+import type { StateKey } from '../state-store.js';
+import { z } from 'zod';
+
+/** A NIC as the state store knows it: all that undo needs, written before the thing is made. */
+export interface NicRecord {
+  readonly id: string;
+  readonly mac: string;
+  readonly lease: AddressLease;
+  readonly ports: readonly PortMapping[];
+  /** null until the host side has been made. */
+  readonly host: HostNicRecord | null;
+}
+
+export interface PodRecord {
+  readonly version: 1;
+  readonly id: string;
+  readonly state: 'creating' | 'running' | 'removing';
+  readonly createdAt: string;
+  /** Who creates or holds it; for a kept pod, who created it. */
+  readonly manager: ProcessIdentity;
+  readonly hypervisor: string;
+  readonly network: string;
+  readonly cpus: number;
+  readonly memoryMib: number;
+  readonly keep: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly runDir: string;
+  readonly dataDir: string;
+  readonly consoleLogPath: string;
+  readonly nics: readonly NicRecord[];
+  /** null until the VM runs. */
+  readonly vm: VmRecord | null;
+}
+
+const PODS = 'pods';
+
+export const podKey = (id: string): StateKey => [PODS, id];
+export const podsPrefix: StateKey = [PODS];
+
+const identity = z.object({ pid: z.number(), startTime: z.number(), bootId: z.string() });
+/** Strict enough that a record of another make is not mistaken for ours; what plugins wrote is theirs to check. */
+const schema = z.object({
+  version: z.literal(1),
+  id: z.string(),
+  state: z.enum(['creating', 'running', 'removing']),
+  createdAt: z.string(),
+  manager: identity,
+  hypervisor: z.string(),
+  network: z.string(),
+  cpus: z.number(),
+  memoryMib: z.number(),
+  keep: z.boolean(),
+  labels: z.record(z.string(), z.string()),
+  runDir: z.string().startsWith('/'),
+  dataDir: z.string().startsWith('/'),
+  consoleLogPath: z.string().startsWith('/'),
+  nics: z.array(z.looseObject({ id: z.string(), mac: z.string() })),
+  vm: z.looseObject({ version: z.literal(1), process: identity }).nullable(),
+});
+
+/** undefined: not a record this version can read; it is to be kept, and what it may own left alone. */
+export function readPodRecord(value: JsonValue): PodRecord | undefined {
+  return schema.safeParse(value).success ? (value as unknown as PodRecord) : undefined;
+}
+
+export const podRecordJson = (record: PodRecord): JsonValue => record as unknown as JsonValue;

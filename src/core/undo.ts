@@ -1,0 +1,48 @@
+import { type CallOptions, withDeadline } from './calls.js';
+import type { ErrorCode } from './error-codes.js';
+import { combineErrors } from './errors.js';
+
+interface Step {
+  readonly what: string;
+  readonly undo: (options: CallOptions) => Promise<unknown>;
+}
+
+/**
+ * The steps of a call that is all or nothing. Each is pushed before it runs, so its undo must bear that the step was never
+ * or only half done. Undoing goes in reverse, carries on past failures and does not listen to the caller's signal: that one
+ * may be the very reason.
+ */
+export class UndoStack {
+  readonly #steps: Step[] = [];
+
+  constructor(private readonly stepTimeoutMs = 30_000) {}
+
+  push(what: string, undo: (options: CallOptions) => Promise<unknown>): void {
+    this.#steps.push({ what, undo });
+  }
+
+  /** The call succeeded: nothing will be undone. */
+  clear(): void {
+    this.#steps.length = 0;
+  }
+
+  /** Undoes all and returns what failed; the stack is empty afterwards. */
+  async unwind(): Promise<unknown[]> {
+    const errors: unknown[] = [];
+    for (let step = this.#steps.pop(); step; step = this.#steps.pop()) {
+      const { what, undo } = step;
+      try {
+        await withDeadline(`undo: ${what}`, this.stepTimeoutMs, undefined, undo);
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    return errors;
+  }
+
+  /** Undoes all after `cause` and returns what to throw: the cause, or one error of `code` that reports every failure. */
+  async fail(code: ErrorCode, what: string, cause: unknown): Promise<unknown> {
+    const errors = await this.unwind();
+    return errors.length === 0 ? cause : combineErrors(code, what, [cause, ...errors]);
+  }
+}
