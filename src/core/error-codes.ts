@@ -59,6 +59,8 @@ export const ERROR_CODES = {
   POD_NOT_FOUND: 'no pod of this id or name exists',
   POD_ALREADY_EXISTS: 'a pod of this id exists already',
   POD_NOT_RUNNING: 'the pod is not running',
+  POD_CLEANUP_FAILED:
+    'not all that was made for a pod could be undone; its record is kept, and removing it again goes on',
   POD_BUSY: 'another process holds the pod',
   // state
   STATE_KEY_INVALID: 'a state key is empty, too long or holds characters it may not',

@@ -129,7 +129,7 @@ export interface NetworkBackend {
   init(networks: readonly NetworkSpec[], options: CallOptions): Promise<void>;
   /** @throws NET_NOT_FOUND, IPAM_*. On rejection nothing is allocated. */
   allocateAddress(request: AddressRequest, options: CallOptions): Promise<AddressLease>;
-  /** Idempotent. */
+  /** Idempotent. A lease without addresses stands for whatever its NIC holds. */
   releaseAddress(lease: AddressLease, options: CallOptions): Promise<void>;
   /**
    * Makes the host side of a NIC and publishes its ports.

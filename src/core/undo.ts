@@ -5,6 +5,7 @@ import { combineErrors } from './errors.js';
 interface Step {
   readonly what: string;
   readonly undo: (options: CallOptions) => Promise<unknown>;
+  readonly whenClean: boolean;
 }
 
 /**
@@ -18,7 +19,12 @@ export class UndoStack {
   constructor(private readonly stepTimeoutMs = 30_000) {}
 
   push(what: string, undo: (options: CallOptions) => Promise<unknown>): void {
-    this.#steps.push({ what, undo });
+    this.#steps.push({ what, undo, whenClean: false });
+  }
+
+  /** As push(), but skipped once an undo has failed: what tells of leftovers must outlive them. */
+  pushWhenClean(what: string, undo: (options: CallOptions) => Promise<unknown>): void {
+    this.#steps.push({ what, undo, whenClean: true });
   }
 
   /** The call succeeded: nothing will be undone. */
@@ -30,7 +36,8 @@ export class UndoStack {
   async unwind(): Promise<unknown[]> {
     const errors: unknown[] = [];
     for (let step = this.#steps.pop(); step; step = this.#steps.pop()) {
-      const { what, undo } = step;
+      const { what, undo, whenClean } = step;
+      if (whenClean && errors.length > 0) continue;
       try {
         await withDeadline(`undo: ${what}`, this.stepTimeoutMs, undefined, undo);
       } catch (error) {

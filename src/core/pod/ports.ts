@@ -18,10 +18,16 @@ export function parsePortRange(input: PortRangeInput, field: string): PortMappin
   const host = range(input.hostPort, `${field}.hostPort`);
   const guest = range(input.containerPort, `${field}.containerPort`);
   if (host.count !== guest.count) {
-    throw fieldError('POD_SPEC_INVALID', `${field}.containerPort`, `a range of ${host.count} ports, as hostPort`, input.containerPort);
+    throw fieldError(
+      'POD_SPEC_INVALID',
+      `${field}.containerPort`,
+      `a range of ${host.count} ports, as hostPort`,
+      input.containerPort,
+    );
   }
   const hostAddress = input.hostAddress ?? '0.0.0.0';
-  if (isIP(hostAddress) === 0) throw fieldError('POD_SPEC_INVALID', `${field}.hostAddress`, 'an IP address of the host', hostAddress);
+  if (isIP(hostAddress) === 0)
+    throw fieldError('POD_SPEC_INVALID', `${field}.hostAddress`, 'an IP address of the host', hostAddress);
   return { protocol: input.protocol, hostAddress, hostPort: host.first, guestPort: guest.first, count: host.count };
 }
 

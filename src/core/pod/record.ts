@@ -1,9 +1,8 @@
-import type { HostNicRecord } from '../network.js';
-import type { AddressLease, PortMapping } from '../network.js';
+import { z } from 'zod';
 import type { ProcessIdentity, VmRecord } from '../hypervisor.js';
 import type { JsonValue } from '../json.js';
+import type { AddressLease, HostNicRecord, PortMapping } from '../network.js';
 import type { StateKey } from '../state-store.js';
-import { z } from 'zod';
 
 /** A NIC as the state store knows it: all that undo needs, written before the thing is made. */
 export interface NicRecord {

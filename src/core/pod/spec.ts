@@ -23,12 +23,21 @@ const id = z.string().regex(ID, 'lower-case letters, digits and dashes, at most 
 const port = z.union([z.number().int(), z.string()]);
 
 const interfaceSchema = z.strictObject({
-  id: z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'lower-case letters, digits and dashes, at most 32').optional(),
+  id: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'lower-case letters, digits and dashes, at most 32')
+    .optional(),
   network: z.string().min(1).optional().describe('name of a configured network'),
-  ip: z.union([z.string(), z.array(z.string())]).optional().describe('addresses to ask for; else one is allocated'),
+  ip: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('addresses to ask for; else one is allocated'),
   mac: z.string().optional(),
   mtu: z.number().int().min(68).max(65535).optional(),
-  ifname: z.string().regex(/^[^\s/:]{1,15}$/, 'an interface name of at most 15 characters').optional(),
+  ifname: z
+    .string()
+    .regex(/^[^\s/:]{1,15}$/, 'an interface name of at most 15 characters')
+    .optional(),
 });
 
 const portSchema = z.strictObject({
@@ -101,7 +110,11 @@ export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
   refuseDuplicates(ids, 'interfaces', 'id');
   const macs = wanted.map((nic, i) => (nic.mac === undefined ? undefined : parseMac(nic.mac, `interfaces[${i}].mac`)));
   refuseDuplicates(macs, 'interfaces', 'mac');
-  refuseDuplicates(wanted.map((nic) => nic.ifname), 'interfaces', 'ifname');
+  refuseDuplicates(
+    wanted.map((nic) => nic.ifname),
+    'interfaces',
+    'ifname',
+  );
   const ports = (spec.portmappings ?? []).map((mapping, index) => {
     const field = `portmappings[${index}]`;
     const nicId = mapping.interface ?? ids[0];
@@ -156,7 +169,8 @@ function specError(error: z.ZodError, input: unknown): HyperplugError {
     const path = issue.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
     const field = path.replace(/^\./, '') || 'pod';
     const received = issue.path.reduce<unknown>(
-      (value, part) => (typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[part] : undefined),
+      (value, part) =>
+        typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[part] : undefined,
       input,
     );
     return { field, message: `${field}: ${issue.message}, got ${shown(received)}` };

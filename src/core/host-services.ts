@@ -1,0 +1,18 @@
+import type { ProcessIdentity } from './hypervisor.js';
+
+export interface HeldLock extends AsyncDisposable {
+  release(): Promise<void>;
+}
+
+/** What core needs of the operating system beyond files; the composition root gives the real one, tests a fake. */
+export interface HostServices {
+  /** This process. */
+  self(): Promise<ProcessIdentity>;
+  /** Whether that very process lives, and not a later one of its pid. */
+  alive(identity: ProcessIdentity): Promise<boolean>;
+  /**
+   * A lock that the kernel releases when this process dies.
+   * @throws TIMEOUT or ABORTED by the signal, with the holder in the message.
+   */
+  lock(path: string, purpose: string, signal: AbortSignal): Promise<HeldLock>;
+}

@@ -1,0 +1,33 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { withDeadline } from '../calls.js';
+import { HyperplugError, hasCode } from '../errors.js';
+import type { HeldLock, HostServices } from '../host-services.js';
+
+/** Long enough for a command that is just ending, short enough not to be taken for a hang. */
+const LOCK_TIMEOUT_MS = 2_000;
+
+/**
+ * A pod is held by one process at a time: its agent channels take one client.
+ * @throws POD_BUSY with the holder in the message.
+ */
+export async function lockPod(
+  host: HostServices,
+  path: string,
+  id: string,
+  purpose: string,
+  signal: AbortSignal | undefined,
+): Promise<HeldLock> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  try {
+    return await withDeadline(`lock of pod ${id}`, LOCK_TIMEOUT_MS, signal, (call) =>
+      host.lock(path, purpose, call.signal),
+    );
+  } catch (error) {
+    if (!hasCode(error, 'TIMEOUT')) throw error;
+    throw new HyperplugError('POD_BUSY', `pod ${id} is held by another process: ${error.message}`, {
+      cause: error,
+      details: { ...error.details, field: 'pod', received: id },
+    });
+  }
+}

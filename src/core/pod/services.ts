@@ -1,0 +1,34 @@
+import type { GuestAgent } from '../agent.js';
+import type { GuestImage } from '../guest-image.js';
+import type { HostServices } from '../host-services.js';
+import type { HypervisorDriver } from '../hypervisor.js';
+import type { NetworkBackend } from '../network.js';
+import type { PodStore } from './pod-store.js';
+import type { PodDefaults } from './spec.js';
+
+/** What pods are made of; the plugins in it have been started and the networks initialised. */
+export interface PodServices {
+  readonly driver: HypervisorDriver;
+  readonly backend: NetworkBackend;
+  readonly agent: GuestAgent;
+  readonly store: PodStore;
+  readonly host: HostServices;
+  readonly image: (signal: AbortSignal | undefined) => Promise<GuestImage>;
+  readonly directories: {
+    /** Console logs; survives reboots. */
+    readonly state: string;
+    /** Sockets and locks; gone with a reboot. */
+    readonly runtime: string;
+  };
+  readonly defaults: PodDefaults;
+  /** From the hypervisor's launch until the guest's network is up. */
+  readonly bootTimeoutMs: number;
+  readonly kernelArgs: readonly string[];
+}
+
+export const podDirectories = (directories: PodServices['directories'], id: string) => ({
+  run: `${directories.runtime}/pods/${id}`,
+  data: `${directories.state}/pods/${id}`,
+  consoleLog: `${directories.state}/pods/${id}/console.log`,
+  lock: `${directories.runtime}/locks/${id}.lock`,
+});

@@ -1,0 +1,136 @@
+import { expect } from 'chai';
+import { isHyperplugError } from '../../../../src/core/errors.js';
+import { type PodDefaults, parsePodSpec } from '../../../../src/core/pod/spec.js';
+
+const defaults: PodDefaults = { cpus: 1, memoryMib: 128, nicSlots: 4, network: 'default' };
+
+function refusal(input: unknown): { field: unknown; message: string } {
+  try {
+    parsePodSpec(input, defaults);
+  } catch (error) {
+    if (isHyperplugError(error) && error.code === 'POD_SPEC_INVALID')
+      return { field: error.details.field, message: error.message };
+    throw error;
+  }
+  throw new Error('expected POD_SPEC_INVALID');
+}
+
+describe('parsePodSpec', () => {
+  it('fills every default and adds one default interface', () => {
+    const spec = parsePodSpec({}, defaults);
+    expect(spec.id).to.match(/^pod-[0-9a-f]{10}$/);
+    expect(spec).to.deep.include({
+      hostname: spec.id,
+      cpus: 1,
+      memoryMib: 128,
+      keep: false,
+      nicSlots: 4,
+      dns: [],
+      labels: {},
+    });
+    expect(spec.interfaces).to.deep.equal([
+      {
+        id: 'eth-default',
+        network: 'default',
+        addresses: [],
+        mac: undefined,
+        mtu: undefined,
+        name: undefined,
+        ports: [],
+      },
+    ]);
+    expect(Object.isFrozen(spec.interfaces[0])).to.equal(true);
+  });
+
+  it("takes hyperd's field names", () => {
+    const spec = parsePodSpec(
+      {
+        id: 'web',
+        hostname: 'web.example',
+        resource: { vcpu: 2, memory: 256 },
+        interfaces: [
+          { ip: '10.0.2.20', mac: '52-54-00-AA-BB-CC', ifname: 'net0' },
+          { id: 'back', ip: ['10.0.3.4', 'fd00::4'] },
+        ],
+        dns: ['9.9.9.9'],
+        portmappings: [
+          { hostPort: '8080-8082', containerPort: '80-82', protocol: 'udp' },
+          { hostPort: 2222, containerPort: 22, hostAddress: '127.0.0.1', interface: 'back' },
+        ],
+        labels: { tier: 'front' },
+      },
+      defaults,
+    );
+    expect(spec.interfaces[0]).to.deep.equal({
+      id: 'eth-default',
+      network: 'default',
+      addresses: ['10.0.2.20'],
+      mac: '52:54:00:aa:bb:cc',
+      mtu: undefined,
+      name: 'net0',
+      ports: [{ protocol: 'udp', hostAddress: '0.0.0.0', hostPort: 8080, guestPort: 80, count: 3 }],
+    });
+    expect(spec.interfaces[1]?.addresses).to.deep.equal(['10.0.3.4', 'fd00::4']);
+    expect(spec.interfaces[1]?.ports[0]).to.deep.include({ hostPort: 2222, count: 1, hostAddress: '127.0.0.1' });
+  });
+
+  const wrong: [string, unknown, string, RegExp][] = [
+    ['an unknown field', { volume: [] }, 'pod', /volume/],
+    ['an id that is no name', { id: 'Web_1' }, 'id', /"Web_1" \(string\)/],
+    ['a memory that is no number', { resource: { memory: '128' } }, 'resource.memory', /"128" \(string\)/],
+    ['no CPU', { resource: { vcpu: 0 } }, 'resource.vcpu', /0 \(number\)/],
+    ['a multicast MAC', { interfaces: [{ mac: '01:00:5e:00:00:01' }] }, 'interfaces[0].mac', /unicast/],
+    ['a MAC of five octets', { interfaces: [{ mac: '52:54:00:00:01' }] }, 'interfaces[0].mac', /52:54:00:00:01/],
+    [
+      'a MAC twice',
+      { interfaces: [{ mac: '52:54:00:00:00:01' }, { mac: '52:54:00:00:00:01' }] },
+      'interfaces[1].mac',
+      /own/,
+    ],
+    ['an interface id twice', { interfaces: [{ id: 'a' }, { id: 'a' }] }, 'interfaces[1].id', /own/],
+    ['a name longer than IFNAMSIZ', { interfaces: [{ ifname: 'sixteen-letters-' }] }, 'interfaces[0].ifname', /15/],
+    [
+      'ranges of unlike length',
+      { portmappings: [{ hostPort: '1-3', containerPort: '1-2' }] },
+      'portmappings[0].containerPort',
+      /3 ports/,
+    ],
+    [
+      'a port above 65535',
+      { portmappings: [{ hostPort: 65536, containerPort: 80 }] },
+      'portmappings[0].hostPort',
+      /65536/,
+    ],
+    [
+      'a range backwards',
+      { portmappings: [{ hostPort: '9-8', containerPort: '9-8' }] },
+      'portmappings[0].hostPort',
+      /9-8/,
+    ],
+    [
+      'a host name for an address',
+      { portmappings: [{ hostAddress: 'localhost', hostPort: 1, containerPort: 1 }] },
+      'portmappings[0].hostAddress',
+      /localhost/,
+    ],
+    [
+      'a port of no interface',
+      { portmappings: [{ hostPort: 1, containerPort: 1, interface: 'x' }] },
+      'portmappings[0].interface',
+      /eth-default/,
+    ],
+    ['a list', [], 'pod', /array/],
+  ];
+  for (const [title, input, field, message] of wrong) {
+    it(`refuses ${title}, naming the field and the value`, () => {
+      const error = refusal(input);
+      expect(error.field).to.equal(field);
+      expect(error.message).to.match(message);
+    });
+  }
+
+  it('gives each pod an id of its own', () => {
+    const ids = new Set(Array.from({ length: 1000 }, () => parsePodSpec({}, defaults).id));
+    expect(ids.size).to.equal(1000);
+  });
+});
