@@ -207,6 +207,11 @@ export interface HypervisorDriver {
   adopt(record: VmRecord, options: CallOptions): Promise<HypervisorVm>;
   /** Ends the recorded VM and removes its files. Idempotent: one already gone resolves. Never signals a recycled pid. */
   destroy(record: VmRecord, options: CallOptions): Promise<void>;
+  /**
+   * For a launch whose manager died before it had the record: ends the VM that it left in this directory, if any, and
+   * removes its files. Idempotent. Where it is missing no launch can leave one.
+   */
+  reap?(runDir: string, options: CallOptions): Promise<void>;
   diagnose?(options: CallOptions): Promise<readonly Diagnosis[]>;
 }
 

@@ -1,10 +1,12 @@
 import type { ContainerModuleLoadOptions, ServiceIdentifier } from 'inversify';
 import type { z } from 'zod';
+import type { ToolProvider } from '../host/tools.js';
 import type { AddressPool, AddressPoolCapabilities } from './address-pool.js';
 import type { AgentCapabilities, GuestAgent } from './agent.js';
 import type { Firewall, FirewallCapabilities } from './firewall.js';
 import type { HypervisorCapabilities, HypervisorDriver } from './hypervisor.js';
 import type { NetworkBackend, NetworkCapabilities } from './network.js';
+import type { ProgressSink } from './progress.js';
 import type { StateStore, StateStoreCapabilities } from './state-store.js';
 
 /** The version of the plugin interface; raised when a contract changes incompatibly. */
@@ -33,6 +35,31 @@ export const TOKENS = {
   'address-pool': Symbol.for('hyperplug.address-pool') as ServiceIdentifier<AddressPool>,
   state: Symbol.for('hyperplug.state') as ServiceIdentifier<StateStore>,
 } as const satisfies { [K in PluginKind]: ServiceIdentifier<PluginKinds[K]['service']> };
+
+/** What plugins log to: pino's shape, without a dependency on it. */
+export interface PluginLogger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** Where a plugin may keep what can be found out again. */
+export interface PluginPaths {
+  /** Absolute; made (mode 0700) by whoever first writes to it. */
+  readonly cacheDir: string;
+}
+
+/**
+ * What the composition root may bind for plugins to inject. Each can be missing: a plugin injects it as optional and has
+ * a plain substitute (programs from PATH, no log, nothing remembered).
+ */
+export const HOST_TOKENS = {
+  tools: Symbol.for('hyperplug.tools') as ServiceIdentifier<ToolProvider>,
+  progress: Symbol.for('hyperplug.progress') as ServiceIdentifier<ProgressSink>,
+  logger: Symbol.for('hyperplug.logger') as ServiceIdentifier<PluginLogger>,
+  paths: Symbol.for('hyperplug.paths') as ServiceIdentifier<PluginPaths>,
+} as const;
 
 /** What `register` gets: inversify's own bind, and nothing that starts anything. */
 export type PluginRegistration = Pick<ContainerModuleLoadOptions, 'bind'>;
