@@ -44,10 +44,14 @@ export interface PluginLogger {
   error(fields: object, message: string): void;
 }
 
-/** Where a plugin may keep what can be found out again. */
+/** Absolute; made by the composition root, or (mode 0700) by whoever first writes below them. */
 export interface PluginPaths {
-  /** Absolute; made (mode 0700) by whoever first writes to it. */
+  /** For what can be found out again. */
   readonly cacheDir: string;
+  /** For records; survives reboots. */
+  readonly stateDir: string;
+  /** For sockets and locks; gone with a reboot. */
+  readonly runtimeDir: string;
 }
 
 /**
@@ -66,15 +70,21 @@ export type PluginRegistration = Pick<ContainerModuleLoadOptions, 'bind'>;
 
 /**
  * A plugin is a value. Importing it starts nothing; `register` only binds TOKENS[kind] in singleton scope; the registry
- * calls `start` and `stop` of the service.
+ * calls `start` and `stop` of the service. A factory may be asynchronous (`toDynamicValue(async () => …)`), which keeps
+ * the import of what is not selected out of every start.
  */
 export interface Plugin<K extends PluginKind = PluginKind, O extends z.ZodType = z.ZodType> {
-  /** `[a-z][a-z0-9-]{0,31}`, unique per kind. */
+  /** `[a-z][a-z0-9-]{0,31}`, unique per kind; not `driver`, `backend` or `networks`. */
   readonly name: string;
   readonly kind: K;
   readonly apiVersion: number;
   readonly capabilities: PluginKinds[K]['capabilities'];
-  /** A strict object schema whose defaults make `{}` valid. Options stand in the configuration under KIND.NAME. */
+  /**
+   * A strict, synchronous object schema. Options stand in the configuration under KIND.NAME (`hypervisor.qemu`). Where
+   * `{}` does not fit (an option is required), the section must be there once the plugin is selected.
+   * `.meta({ secret: true })` keeps a value out of logs and `config show`; `.meta({ path: true })` makes a relative path
+   * relative to the file that names it.
+   */
   readonly options: O;
   /** One line for `hyperplug plugins`. */
   readonly description: string;
