@@ -72,3 +72,23 @@ export function raceSignal<T>(promise: Promise<T>, signal: AbortSignal, what: st
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
 }
+
+/** A plugin has this long to answer its aborted signal (to undo, and to reject) before it is given up. */
+const GRACE_MS = 1_000;
+
+/** Waits for what a plugin does; once the signal fires, only for a grace period more. */
+export async function withGrace<T>(promise: Promise<T>, signal: AbortSignal, what: string): Promise<T> {
+  const grace = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const onAbort = () => {
+    timer = setTimeout(() => grace.abort(abortError(signal, what)), GRACE_MS);
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await raceSignal(promise, grace.signal, what);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -23,7 +23,7 @@ export interface NetworkSpec {
 export interface NetworkCapabilities {
   /** The kinds attach() can make; core takes the first that the driver declares too. */
   readonly endpoints: readonly NicEndpointKind[];
-  /** The network is the hypervisor's own: core calls `HypervisorDriver.initNetwork`, not `init`. */
+  /** The network is the hypervisor's own: core calls `init`, which then only checks, and `HypervisorDriver.initNetwork`. */
   readonly hypervisorNetwork: boolean;
   readonly needsRoot: boolean;
   readonly multipleNetworks: boolean;

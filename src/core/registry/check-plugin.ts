@@ -1,4 +1,3 @@
-import { combineErrors, type HyperplugError } from '../errors.js';
 import { deepFreeze } from '../json.js';
 import {
   type AnyPlugin,
@@ -8,9 +7,11 @@ import {
   type PluginRegistration,
 } from '../plugin.js';
 import { dotted, schemaIssues } from '../schema-issues.js';
+import { shapeOf } from '../schema-walk.js';
+import { suggestion } from '../suggest.js';
 import { CAPABILITY_SCHEMAS } from './capabilities.js';
 import { optionsSchema } from './options-schema.js';
-import { pluginError } from './plugin-error.js';
+import { type FieldProblem, pluginError } from './plugin-error.js';
 
 const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 /** Keys that the configuration has beside the plugins' sections. */
@@ -27,64 +28,69 @@ const checked = new WeakSet<object>();
 export function checkPlugin(value: unknown, source: string): AnyPlugin {
   if (typeof value === 'object' && value !== null && checked.has(value)) return value as AnyPlugin;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw pluginError('PLUGIN_INVALID', { name: 'without a name', source }, 'plugin', 'an object', value);
+    const identity = { name: 'without a name', source };
+    throw pluginError('PLUGIN_INVALID', identity, { field: 'plugin', expected: 'an object', received: value });
   }
   const given = value as Record<string, unknown>;
   const name = typeof given.name === 'string' ? given.name : 'without a name';
-  const problem = (
-    field: string,
-    expected: string,
-    received: unknown,
-    code: HyperplugError['code'] = 'PLUGIN_INVALID',
-  ) => pluginError(code, { name, source }, field, expected, received);
-
   if (given.apiVersion !== PLUGIN_API_VERSION) {
     const code = Number.isInteger(given.apiVersion) ? 'PLUGIN_API_VERSION' : 'PLUGIN_INVALID';
-    throw problem('apiVersion', `${PLUGIN_API_VERSION}`, given.apiVersion, code);
-  }
-  const errors: HyperplugError[] = [];
-  if (typeof given.name !== 'string' || !NAME.test(given.name)) {
-    errors.push(problem('name', `text matching ${NAME}`, given.name));
-  } else if (RESERVED_NAMES.includes(given.name)) {
-    errors.push(problem('name', `a name other than ${RESERVED_NAMES.join(', ')}`, given.name));
+    const expected = `${PLUGIN_API_VERSION}`;
+    throw pluginError(code, { name, source }, { field: 'apiVersion', expected, received: given.apiVersion });
   }
   const kind = PLUGIN_KINDS.find((each) => each === given.kind);
-  if (!kind) errors.push(problem('kind', `one of ${PLUGIN_KINDS.join(', ')}`, given.kind));
-  const capabilities = kind && checkCapabilities(kind, given.capabilities, problem, errors);
+  const capabilities = kind && CAPABILITY_SCHEMAS[kind].safeParse(given.capabilities);
   const options = optionsSchema(given.options);
-  if ('expected' in options) errors.push(problem('options', options.expected, given.options));
-  const { register, description = '' } = given;
-  if (typeof register !== 'function') errors.push(problem('register', 'a function', register));
-  if (typeof description !== 'string') errors.push(problem('description', 'text', description));
-  for (const field of Object.keys(given)) {
-    if (!FIELDS.includes(field)) errors.push(problem(field, `one of the fields ${FIELDS.join(', ')}`, given[field]));
-  }
-  if (errors.length > 0) throw combineErrors('PLUGIN_INVALID', `plugin ${name} (${source})`, errors);
-
+  const [first, ...rest] = [
+    ...namingProblems(given),
+    ...(kind && !capabilities?.success ? capabilityProblems(kind, given.capabilities) : []),
+    ...('expected' in options ? [{ field: 'options', ...options }] : []),
+    ...memberProblems(given),
+  ];
+  if (first) throw pluginError('PLUGIN_INVALID', { name, source }, [first, ...rest]);
   const plugin = Object.freeze({
     name,
     kind,
     apiVersion: PLUGIN_API_VERSION,
-    capabilities,
+    capabilities: deepFreeze(capabilities?.data),
     options,
-    description,
+    description: given.description ?? '',
     register: (registration: PluginRegistration, parsed: unknown) =>
-      Reflect.apply(register as (...args: unknown[]) => unknown, given, [registration, parsed]),
+      Reflect.apply(given.register as (...args: unknown[]) => unknown, given, [registration, parsed]),
   }) as AnyPlugin;
   checked.add(plugin);
   return plugin;
 }
 
-function checkCapabilities(
-  kind: PluginKind,
-  value: unknown,
-  problem: (field: string, expected: string, received: unknown) => HyperplugError,
-  errors: HyperplugError[],
-): unknown {
-  const result = CAPABILITY_SCHEMAS[kind].safeParse(value);
-  if (result.success) return deepFreeze(result.data);
-  for (const issue of schemaIssues(result.error.issues, value)) {
-    errors.push(problem(dotted(['capabilities', ...issue.path]), issue.expected, issue.received));
+function* namingProblems({ name, kind }: Record<string, unknown>): Iterable<FieldProblem> {
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    yield { field: 'name', expected: `text matching ${NAME}`, received: name };
+  } else if (RESERVED_NAMES.includes(name)) {
+    yield { field: 'name', expected: `a name other than ${RESERVED_NAMES.join(', ')}`, received: name };
   }
-  return undefined;
+  if (!PLUGIN_KINDS.some((each) => each === kind)) {
+    const hint = typeof kind === 'string' ? suggestion(kind, PLUGIN_KINDS) : '';
+    yield { field: 'kind', expected: `one of ${PLUGIN_KINDS.join(', ')}`, received: kind, hint };
+  }
+}
+
+function* memberProblems(given: Record<string, unknown>): Iterable<FieldProblem> {
+  const { register, description = '' } = given;
+  if (typeof register !== 'function') yield { field: 'register', expected: 'a function', received: register };
+  if (typeof description !== 'string') yield { field: 'description', expected: 'text', received: description };
+  for (const field of Object.keys(given)) {
+    if (FIELDS.includes(field)) continue;
+    const expected = `no other fields than ${FIELDS.join(', ')}`;
+    yield { field, expected, received: given[field], hint: suggestion(field, FIELDS) };
+  }
+}
+
+function capabilityProblems(kind: PluginKind, value: unknown): FieldProblem[] {
+  const schema = CAPABILITY_SCHEMAS[kind];
+  return schemaIssues(schema.safeParse(value).error?.issues ?? [], value).map((issue) => ({
+    field: dotted(['capabilities', ...issue.path]),
+    expected: issue.unknownKey ? `a capability of kind ${kind}` : issue.expected,
+    received: issue.received,
+    hint: issue.unknownKey ? suggestion(String(issue.path.at(-1)), Object.keys(shapeOf(schema) ?? {})) : '',
+  }));
 }

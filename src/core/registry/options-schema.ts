@@ -16,6 +16,12 @@ type StandardResult = { readonly value: unknown; readonly issues?: undefined } |
 export const NO_OPTIONS = z.strictObject({});
 export type NoOptions = typeof NO_OPTIONS;
 
+export interface SchemaProblem {
+  readonly expected: string;
+  readonly received: unknown;
+  readonly got?: string;
+}
+
 /** The key that a strict schema must refuse. */
 const PROBE = 'hyperplug-probe-of-unknown-keys';
 
@@ -32,19 +38,21 @@ const member = (value: object, first: string, second: string): unknown =>
 /**
  * The options schema of a plugin as a zod schema of ours. A zod 4 schema is taken as it is, also one of another copy of
  * zod; any other Standard Schema is wrapped; undefined means that there are no options.
- * @returns what is wrong with it, in words, where it cannot be used.
+ * @returns the expectation that it does not meet, where it cannot be used.
  */
-export function optionsSchema(options: unknown): z.ZodType | { readonly expected: string } {
+export function optionsSchema(options: unknown): z.ZodType | SchemaProblem {
   if (options === undefined) return NO_OPTIONS;
-  if (!isStandard(options)) return { expected: 'absent, or a zod or Standard Schema of an object' };
+  if (!isStandard(options)) return { expected: 'a zod schema, another Standard Schema, or nothing', received: options };
   const schema = '_zod' in options ? (options as unknown as z.ZodType) : wrapped(options);
   try {
-    if (schema.safeParse({ [PROBE]: 1 }).success) return { expected: 'a strict schema, which refuses unknown keys' };
+    if (schema.safeParse({ [PROBE]: 1 }).success)
+      return { expected: 'a strict schema', received: options, got: 'one that accepts unknown keys' };
     if ([null, [], 'text', 1, true].some((value) => schema.safeParse(value).success)) {
-      return { expected: 'a schema of an object' };
+      return { expected: 'a schema of an object', received: options, got: 'one that accepts something else' };
     }
   } catch (cause) {
-    return { expected: `a synchronous schema that does not throw (${cause instanceof Error ? cause.message : cause})` };
+    const got = `one that threw: ${cause instanceof Error ? cause.message : cause}`;
+    return { expected: 'a synchronous schema that does not throw', received: options, got };
   }
   return schema;
 }

@@ -9,22 +9,42 @@ export interface PluginIdentity {
 
 export const pluginLabel = ({ name, source }: PluginIdentity): string => `plugin ${name} (${source})`;
 
-/** An error about one field of a plugin: plugin, field, expectation, value. `details` holds all of them. */
+/** One field of a plugin that is wrong. */
+export interface FieldProblem {
+  readonly field: string;
+  readonly expected: string;
+  readonly received: unknown;
+  /** What came, in words that replace `received` in the message. */
+  readonly got?: string;
+  /** After the expectation: ` (did you mean "x"?)`. */
+  readonly hint?: string;
+}
+
+function words({ field, expected, received, got, hint = '' }: FieldProblem): string {
+  got ??= typeof received === 'function' ? 'a function' : shown(received);
+  return `${field}: expected ${expected}, got ${got}${hint}`;
+}
+
+const jsonable = (value: unknown) => (['bigint', 'function', 'symbol'].includes(typeof value) ? String(value) : value);
+
+/** An error about fields of a plugin: plugin, field, expectation, value. `details` holds those of the first. */
 export function pluginError(
   code: ErrorCode,
   plugin: PluginIdentity,
-  field: string,
-  expected: string,
-  received: unknown,
+  problems: FieldProblem | readonly [FieldProblem, ...FieldProblem[]],
   cause?: unknown,
 ): HyperplugError {
-  const value = typeof received === 'bigint' || typeof received === 'function' ? String(received) : received;
-  return new HyperplugError(
-    code,
-    `${pluginLabel(plugin)}: ${field}: expected ${expected}, got ${typeof received === 'function' ? 'a function' : shown(received)}`,
-    {
-      ...(cause === undefined ? {} : { cause }),
-      details: { plugin: plugin.name, source: plugin.source, field, expected, received: value },
+  const all: readonly FieldProblem[] = 'field' in problems ? [problems] : problems;
+  const { field, expected, received } = all[0]!;
+  return new HyperplugError(code, `${pluginLabel(plugin)}: ${all.map(words).join('; ')}`, {
+    ...(cause === undefined ? {} : { cause }),
+    details: {
+      plugin: plugin.name,
+      source: plugin.source,
+      field,
+      expected,
+      received: jsonable(received),
+      fields: all.map((each) => each.field),
     },
-  );
+  });
 }

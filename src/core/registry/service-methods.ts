@@ -1,0 +1,92 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Plugin, PluginKind, PluginKinds } from '../plugin.js';
+import type { FieldProblem } from './plugin-error.js';
+
+/** The names of the methods that a service of kind K has, required ones and optional ones apart. */
+type Methods<S> = { [M in keyof S as NonNullable<S[M]> extends (...args: never[]) => unknown ? M : never]: S[M] };
+type Requirement<S> = {
+  [M in keyof Methods<S>]-?: undefined extends Methods<S>[M] ? 'optional' : 'required';
+};
+
+/** The compiler holds this equal to the contracts: a method that is missing here, or is too much, does not compile. */
+const SERVICE_METHODS: { readonly [K in PluginKind]: Requirement<PluginKinds[K]['service']> } = {
+  hypervisor: {
+    start: 'optional',
+    stop: 'optional',
+    initNetwork: 'optional',
+    launch: 'required',
+    adopt: 'required',
+    destroy: 'required',
+    reap: 'optional',
+    diagnose: 'optional',
+  },
+  network: {
+    start: 'optional',
+    stop: 'optional',
+    init: 'required',
+    allocateAddress: 'required',
+    releaseAddress: 'required',
+    attach: 'required',
+    detach: 'required',
+    status: 'required',
+    teardown: 'required',
+    diagnose: 'optional',
+  },
+  firewall: {
+    start: 'optional',
+    stop: 'optional',
+    ensureNetwork: 'required',
+    removeNetwork: 'required',
+    publish: 'required',
+    unpublish: 'required',
+    published: 'required',
+    check: 'required',
+    repair: 'required',
+    diagnose: 'optional',
+  },
+  agent: { start: 'optional', stop: 'optional', connect: 'required' },
+  'address-pool': {
+    start: 'optional',
+    stop: 'optional',
+    register: 'required',
+    unregister: 'required',
+    request: 'required',
+    release: 'required',
+    releaseOwner: 'required',
+    list: 'required',
+    usage: 'required',
+  },
+  state: {
+    start: 'optional',
+    stop: 'optional',
+    get: 'required',
+    list: 'required',
+    unreadable: 'required',
+    transaction: 'required',
+  },
+};
+
+/** What is wrong with the object that a plugin bound as its service: contract methods, name and capabilities. */
+export function serviceProblems(plugin: Plugin, service: unknown): FieldProblem[] {
+  if (typeof service !== 'object' || service === null) {
+    return [{ field: 'service', expected: 'an object', received: service }];
+  }
+  const members = service as Record<string, unknown>;
+  const problems: FieldProblem[] = [];
+  for (const [method, need] of Object.entries(SERVICE_METHODS[plugin.kind])) {
+    const declared =
+      method === 'initNetwork' && 'builtinNetwork' in plugin.capabilities && plugin.capabilities.builtinNetwork;
+    if (typeof members[method] === 'function') continue;
+    if (need === 'optional' && members[method] === undefined && !declared) continue;
+    const why = declared ? ', as capabilities.builtinNetwork is true' : '';
+    problems.push({ field: `service.${method}`, expected: `a function${why}`, received: members[method] });
+  }
+  if (members.name !== plugin.name) {
+    problems.push({ field: 'service.name', expected: JSON.stringify(plugin.name), received: members.name });
+  }
+  if (!isDeepStrictEqual(members.capabilities, plugin.capabilities)) {
+    const field = 'service.capabilities';
+    problems.push({ field, expected: "exactly the plugin's capabilities", received: members.capabilities });
+  }
+  return problems;
+}
