@@ -1,0 +1,2 @@
+export * from './recording-runner.js';
+export * from './runner.js';
