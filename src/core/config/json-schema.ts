@@ -1,0 +1,24 @@
+import { z } from 'zod';
+import type { JsonValue } from '../json.js';
+import type { PluginRegistry } from '../registry/registry.js';
+import { configSchema } from './schema.js';
+
+/**
+ * The JSON schema (draft 2020-12) of the configuration file, options of all known plugins included, for editors to
+ * complete and check with. What JSON schema cannot say (an option that a transformation checks) is left open there.
+ */
+export function configJsonSchema(registry: PluginRegistry): JsonValue {
+  const schema = z.toJSONSchema(configSchema(registry), {
+    target: 'draft-2020-12',
+    io: 'input',
+    unrepresentable: 'any',
+    override({ jsonSchema }) {
+      const marks = jsonSchema as Record<string, unknown>;
+      if (marks.secret === true) marks.writeOnly = true;
+      delete marks.secret;
+      delete marks.path;
+    },
+  });
+  // Through JSON, as zod adds members that are not enumerable.
+  return JSON.parse(JSON.stringify({ title: 'hyperplug configuration', ...schema })) as JsonValue;
+}

@@ -1,0 +1,185 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { PLUGIN_KINDS, type PluginKind } from '../plugin.js';
+import type { PluginRegistry } from '../registry/registry.js';
+import { overlap, parseSubnet, type Subnet } from './subnet.js';
+
+/** Where each kind stands in the configuration: its section, and the key there that selects the plugin. */
+export const SECTIONS = {
+  hypervisor: { section: 'hypervisor', selector: 'driver', default: 'qemu', what: 'what runs the VMs' },
+  network: {
+    section: 'network',
+    selector: 'backend',
+    default: 'builtin-net',
+    what: 'what makes the host side of NICs',
+  },
+  firewall: { section: 'firewall', selector: 'driver', default: 'none', what: 'what makes NAT and forwarding rules' },
+  agent: {
+    section: 'agent',
+    selector: 'driver',
+    default: 'hyperstart',
+    what: 'the protocol of the agent in the guest',
+  },
+  'address-pool': { section: 'addressPool', selector: 'driver', default: 'local', what: 'what hands out addresses' },
+  state: { section: 'state', selector: 'driver', default: 'local', what: 'what keeps records' },
+} as const satisfies Record<PluginKind, { section: string; selector: string; default: string; what: string }>;
+
+/** A path: relative to the file that names it (on the command line: to the current directory); `~/` is the home directory. */
+const path = z.string().min(1).meta({ path: true });
+
+const subnet = z.string().transform((text, context) => {
+  const parsed = parseSubnet(text);
+  if (!('expected' in parsed)) return parsed.text;
+  context.addIssue({ code: 'custom', message: parsed.expected });
+  return z.NEVER;
+});
+
+const known = (texts: readonly string[]) => texts.map(parseSubnet).filter((each): each is Subnet => 'family' in each);
+
+const network = z.strictObject({
+  subnets: z
+    .array(subnet)
+    .min(1)
+    .refine((subnets) => new Set(known(subnets).map(({ family }) => family)).size === subnets.length, {
+      error: 'at most one subnet of each family',
+    })
+    .default(['192.168.123.0/24'])
+    .describe('at most one IPv4 and one IPv6 subnet, in CIDR notation'),
+  bridge: z
+    .string()
+    .regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/, 'an interface name of at most 15 characters')
+    .optional()
+    .describe('the bridge to make or use, where the backend has bridges; without it the backend chooses'),
+  mtu: z.int().min(68).max(65_535).nullable().default(null).describe('bytes; null: that of the uplink'),
+  isolated: z.boolean().default(false).describe('pods of this network reach neither each other nor other networks'),
+  dns: z
+    .array(z.string().refine((text) => isIP(text) !== 0, { error: 'an IPv4 or IPv6 address' }))
+    .default([])
+    .describe("name servers of the guests; none: the backend's own choice"),
+});
+
+const networks = z
+  .record(z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'lower-case letters, digits and dashes, at most 32'), network)
+  .refine((all) => Object.keys(all).length > 0, { error: 'at least one network' })
+  .superRefine((all, context) => {
+    const seen: { name: string; subnet: Subnet }[] = [];
+    for (const [name, { subnets }] of Object.entries(all)) {
+      for (const each of known(subnets)) {
+        const other = seen.find((earlier) => earlier.name !== name && overlap(earlier.subnet, each));
+        const message = `a subnet that does not overlap ${other?.subnet.text} of network ${other?.name}`;
+        if (other) context.addIssue({ code: 'custom', message, path: [name, 'subnets'], input: subnets });
+        seen.push({ name, subnet: each });
+      }
+    }
+  })
+  .prefault({ default: {} })
+  .describe('the networks by name; none given: one that is called default');
+
+const guest = z.strictObject({
+  kernel: path.optional().describe("kernel to boot instead of the image's own"),
+  initramfs: path.optional().describe("initramfs to boot instead of the image's own"),
+  kernelArgs: z.array(z.string().min(1)).default([]).describe('appended to the kernel command line'),
+  imageDirectory: path.optional().describe('where built images are kept; without it a part of paths.cacheDirectory'),
+});
+
+const pods = z.strictObject({
+  memoryMib: z.int().min(32).default(256).describe('memory of a pod that names none, MiB'),
+  cpus: z.int().min(1).default(1).describe('CPUs of a pod that names none'),
+  nicSlots: z.int().min(0).default(2).describe('slots kept free for NICs that are added while a pod runs'),
+  network: z.string().min(1).default('default').describe('network of an interface that names none'),
+  bootTimeoutMs: z
+    .int()
+    .min(1_000)
+    .default(120_000)
+    .describe("from the hypervisor's launch until the guest's network is up, milliseconds"),
+});
+
+const paths = z.strictObject({
+  stateDirectory: path
+    .optional()
+    .describe('records and console logs; without it /var/lib/hyperplug (root) or $XDG_STATE_HOME/hyperplug'),
+  runtimeDirectory: path
+    .optional()
+    .describe(
+      'sockets and locks; without it /run/hyperplug (root) or $XDG_RUNTIME_DIR/hyperplug, else /tmp/hyperplug-UID',
+    ),
+  cacheDirectory: path
+    .optional()
+    .describe('images and tools; without it /var/cache/hyperplug (root) or $XDG_CACHE_HOME/hyperplug'),
+});
+
+export const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+export const LOG_FORMATS = ['auto', 'pretty', 'json'] as const;
+
+const log = z.strictObject({
+  level: z.enum(LOG_LEVELS).default('warn').describe('the least severe lines that are written'),
+  format: z.enum(LOG_FORMATS).default('auto').describe('auto: pretty on a terminal, json elsewhere'),
+});
+
+const FIXED = {
+  $schema: z.string().optional().describe('for editors; ignored'),
+  guest: guest.prefault({}).describe('what VMs boot'),
+  pods: pods.prefault({}).describe('what pods have where they say nothing themselves'),
+  paths: paths.prefault({}).describe('directories'),
+  log: log.prefault({}).describe('the log on standard error'),
+  plugins: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('third-party plugins: packages, or files by a path that starts with ./, ../ or /'),
+};
+
+interface PluginSection {
+  readonly driver: string;
+  readonly [plugin: string]: unknown;
+}
+
+/** The whole configuration, complete and frozen. Beside `driver` or `backend` stand the options of each known plugin. */
+export interface HyperplugConfig {
+  readonly hypervisor: PluginSection;
+  readonly network: {
+    readonly backend: string;
+    readonly networks: Readonly<Record<string, z.output<typeof network>>>;
+    readonly [plugin: string]: unknown;
+  };
+  readonly firewall: PluginSection;
+  readonly agent: PluginSection;
+  readonly addressPool: PluginSection;
+  readonly state: PluginSection;
+  readonly guest: Readonly<z.output<typeof guest>>;
+  readonly pods: Readonly<z.output<typeof pods>>;
+  readonly paths: Readonly<z.output<typeof paths>>;
+  readonly log: Readonly<z.output<typeof log>>;
+  readonly plugins: readonly string[];
+  readonly $schema?: string;
+}
+
+/**
+ * The schema of the whole file, composed from those of the known plugins. Options of a plugin that is not selected are
+ * checked as well, so that changing `driver` is all it takes to change the driver.
+ * @param selected names by kind; a selected plugin's required options must be there. Undefined: those of all may be absent.
+ */
+export function configSchema(
+  registry: PluginRegistry,
+  selected: Partial<Record<PluginKind, string>> = {},
+): z.ZodType<HyperplugConfig> {
+  const sections = PLUGIN_KINDS.map((kind) => {
+    const { section, selector, default: fallback, what } = SECTIONS[kind];
+    const plugins = registry.list(kind).map(({ plugin }) => plugin);
+    const choice = z
+      .string()
+      .meta({ enum: [...new Set([...plugins.map(({ name }) => name), fallback])].sort() })
+      .default(fallback)
+      .describe(what);
+    const options = plugins.map(({ name, options: schema, description }) => {
+      const complete = schema.safeParse({}).success || selected[kind] === name;
+      const member = complete ? schema.prefault({}) : schema.optional();
+      return [name, description ? member.describe(description) : member];
+    });
+    const shape = { [selector]: choice, ...(kind === 'network' ? { networks } : {}), ...Object.fromEntries(options) };
+    return [section, z.strictObject(shape).prefault({})];
+  });
+  return z.strictObject({
+    ...Object.fromEntries(sections.reverse()),
+    ...FIXED,
+  }) as unknown as z.ZodType<HyperplugConfig>;
+}
