@@ -1,0 +1,45 @@
+import type { Readable, Writable } from 'node:stream';
+import type { ExecExit, GuestProcess, TerminalSize } from '../../core/agent.js';
+import type { CallOptions } from '../../core/calls.js';
+import { CODES } from './codes.js';
+import { refused } from './dialect.js';
+import type { SendJson } from './network-commands.js';
+import type { ProcessEntry } from './process-table.js';
+
+/** The container of the init's own namespaces. */
+export const CONTAINER = 'hyperstart';
+
+export class HyperstartProcess implements GuestProcess {
+  readonly id: string;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly exited: Promise<ExecExit>;
+
+  constructor(
+    readonly entry: ProcessEntry,
+    readonly send: SendJson,
+  ) {
+    this.id = entry.id;
+    this.stdin = entry.stdin;
+    this.stdout = entry.stdout;
+    this.stderr = entry.stderr;
+    this.exited = entry.exited;
+  }
+
+  async kill(signal: number, options: CallOptions): Promise<void> {
+    if (!Number.isInteger(signal) || signal < 1 || signal > 64) {
+      throw new TypeError(`signal: expected a signal's number, 1 to 64, got ${signal}`);
+    }
+    await this.#send(CODES.SIGNALPROCESS, `kill ${this.id}`, { signal }, options);
+  }
+
+  async resize(size: TerminalSize, options: CallOptions): Promise<void> {
+    await this.#send(CODES.WINSIZE, `resize ${this.id}`, { row: size.rows, column: size.columns }, options);
+  }
+
+  async #send(code: number, what: string, body: object, options: CallOptions): Promise<void> {
+    if (this.entry.exit) throw refused(what, 'the process has ended already');
+    await this.send(code, what, { container: CONTAINER, process: this.id, ...body }, options);
+  }
+}
