@@ -33,12 +33,12 @@ export function checkPlugin(value: unknown, source: string): AnyPlugin {
   }
   const given = value as Record<string, unknown>;
   const name = typeof given.name === 'string' ? given.name : 'without a name';
+  const kind = PLUGIN_KINDS.find((each) => each === given.kind);
   if (given.apiVersion !== PLUGIN_API_VERSION) {
     const code = Number.isInteger(given.apiVersion) ? 'PLUGIN_API_VERSION' : 'PLUGIN_INVALID';
     const expected = `${PLUGIN_API_VERSION}`;
-    throw pluginError(code, { name, source }, { field: 'apiVersion', expected, received: given.apiVersion });
+    throw pluginError(code, { kind, name, source }, { field: 'apiVersion', expected, received: given.apiVersion });
   }
-  const kind = PLUGIN_KINDS.find((each) => each === given.kind);
   const capabilities = kind && CAPABILITY_SCHEMAS[kind].safeParse(given.capabilities);
   const options = optionsSchema(given.options);
   const [first, ...rest] = [
@@ -47,7 +47,7 @@ export function checkPlugin(value: unknown, source: string): AnyPlugin {
     ...('expected' in options ? [{ field: 'options', ...options }] : []),
     ...memberProblems(given),
   ];
-  if (first) throw pluginError('PLUGIN_INVALID', { name, source }, [first, ...rest]);
+  if (first) throw pluginError('PLUGIN_INVALID', { kind, name, source }, [first, ...rest]);
   const plugin = Object.freeze({
     name,
     kind,

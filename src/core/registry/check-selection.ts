@@ -3,7 +3,7 @@ import { combineErrors, type HyperplugError } from '../errors.js';
 import type { NicEndpointKind } from '../hypervisor.js';
 import type { NetworkCapabilities, NetworkSpec } from '../network.js';
 import type { PluginKind } from '../plugin.js';
-import { pluginError } from './plugin-error.js';
+import { identityOf, pluginError } from './plugin-error.js';
 import type { SelectedPlugins } from './registry.js';
 
 /** What a pod asks where it says nothing itself. */
@@ -25,8 +25,7 @@ type Problem = readonly [kind: PluginKind, field: string, expected: string, rece
 
 function refuse(selected: SelectedPlugins, what: string, problems: Iterable<Problem>): void {
   const errors = [...problems].map(([kind, field, expected, received]): HyperplugError => {
-    const { plugin, source } = selected[kind];
-    return pluginError('PLUGIN_CAPABILITY_MISSING', { name: plugin.name, source }, { field, expected, received });
+    return pluginError('PLUGIN_CAPABILITY_MISSING', identityOf(selected[kind]), { field, expected, received });
   });
   if (errors.length > 0) throw combineErrors('PLUGIN_CAPABILITY_MISSING', what, errors);
 }

@@ -10,7 +10,7 @@ import {
   type PluginRegistration,
   TOKENS,
 } from '../plugin.js';
-import { type PluginIdentity, pluginError, pluginLabel } from './plugin-error.js';
+import { identityOf, pluginError, pluginLabel } from './plugin-error.js';
 import type { KnownPlugin, SelectedPlugins } from './registry.js';
 import { serviceProblems } from './service-methods.js';
 
@@ -28,8 +28,6 @@ export interface ResolveOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
 }
-
-const identity = ({ plugin, source }: KnownPlugin): PluginIdentity => ({ name: plugin.name, source });
 
 /**
  * Binds the selected plugins into a container and makes their services, in start order; starts none of them.
@@ -55,7 +53,7 @@ function runRegister(known: KnownPlugin & { readonly options: unknown }, bind: P
   const guarded = ((token: ServiceIdentifier<unknown>) => {
     if (foreign.has(token)) {
       const expected = `to bind ${String(own)} and the plugin's private identifiers only`;
-      throw pluginError('PLUGIN_INVALID', identity(known), { field: 'register', expected, received: String(token) });
+      throw pluginError('PLUGIN_INVALID', identityOf(known), { field: 'register', expected, received: String(token) });
     }
     if (token === own) bound += 1;
     return bind(token);
@@ -70,17 +68,17 @@ function runRegister(known: KnownPlugin & { readonly options: unknown }, bind: P
   if (returned instanceof Promise) {
     returned.catch(() => {}); // It is refused below, whatever becomes of it.
     const expected = 'a synchronous function (factories may be asynchronous)';
-    throw pluginError('PLUGIN_INVALID', identity(known), { field: 'register', expected, received: 'a promise' });
+    throw pluginError('PLUGIN_INVALID', identityOf(known), { field: 'register', expected, received: 'a promise' });
   }
   if (bound !== 1) {
     const problem = { field: 'register', expected: `to bind ${String(own)} once`, received: bound };
-    throw pluginError('PLUGIN_INVALID', identity(known), { ...problem, got: `${bound} bindings` });
+    throw pluginError('PLUGIN_INVALID', identityOf(known), { ...problem, got: `${bound} bindings` });
   }
 }
 
 async function resolveOne(container: Container, known: KnownPlugin, options: ResolveOptions): Promise<unknown> {
   const token = TOKENS[known.plugin.kind] as ServiceIdentifier<unknown>;
-  const what = `${pluginLabel(identity(known))}: making its service`;
+  const what = `${pluginLabel(identityOf(known))}: making its service`;
   let service: unknown;
   let again: unknown;
   try {
@@ -94,10 +92,10 @@ async function resolveOne(container: Container, known: KnownPlugin, options: Res
   if (service !== again) {
     const expected = `${String(token)} bound in singleton scope`;
     const got = 'a new service for each request';
-    throw pluginError('PLUGIN_INVALID', identity(known), { field: 'register', expected, received: got, got });
+    throw pluginError('PLUGIN_INVALID', identityOf(known), { field: 'register', expected, received: got, got });
   }
   const [first, ...rest] = serviceProblems(known.plugin, service);
-  if (first) throw pluginError('PLUGIN_INVALID', identity(known), [first, ...rest]);
+  if (first) throw pluginError('PLUGIN_INVALID', identityOf(known), [first, ...rest]);
   return service;
 }
 
@@ -108,7 +106,7 @@ async function twice(container: Container, token: ServiceIdentifier<unknown>): P
 /** PLUGIN_START_FAILED that names the plugin; the reason is its cause. */
 export function startFailure(known: KnownPlugin, what: string, cause: unknown): HyperplugError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new HyperplugError('PLUGIN_START_FAILED', `${pluginLabel(identity(known))}: ${what}: ${reason}`, {
+  return new HyperplugError('PLUGIN_START_FAILED', `${pluginLabel(identityOf(known))}: ${what}: ${reason}`, {
     cause,
     details: { plugin: known.plugin.name, kind: known.plugin.kind, source: known.source, reason },
   });

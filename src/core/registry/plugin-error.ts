@@ -1,13 +1,30 @@
 import type { ErrorCode } from '../error-codes.js';
 import { HyperplugError, shown } from '../errors.js';
+import type { Plugin, PluginKind } from '../plugin.js';
 
 /** Which plugin, and where it came from: `built in`, a package, a file. */
 export interface PluginIdentity {
+  /** Undefined: not known yet, or not one there is. */
+  readonly kind?: PluginKind | undefined;
   readonly name: string;
   readonly source: string;
 }
 
-export const pluginLabel = ({ name, source }: PluginIdentity): string => `plugin ${name} (${source})`;
+/** `state plugin local (built in)` */
+export const pluginLabel = ({ kind, name, source }: PluginIdentity): string =>
+  `${kind ? `${kind} ` : ''}plugin ${name} (${source})`;
+
+export const identityOf = ({
+  plugin,
+  source,
+}: {
+  readonly plugin: Pick<Plugin, 'kind' | 'name'>;
+  readonly source: string;
+}) => ({
+  kind: plugin.kind,
+  name: plugin.name,
+  source,
+});
 
 /** One field of a plugin that is wrong. */
 export interface FieldProblem {
@@ -40,6 +57,7 @@ export function pluginError(
     ...(cause === undefined ? {} : { cause }),
     details: {
       plugin: plugin.name,
+      ...(plugin.kind ? { kind: plugin.kind } : {}),
       source: plugin.source,
       field,
       expected,

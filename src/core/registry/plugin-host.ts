@@ -2,7 +2,7 @@ import { abortError, type CallOptions, type UserCallOptions, withDeadline, withG
 import { combineErrors, flattenErrors, HyperplugError, isHyperplugError } from '../errors.js';
 import { PLUGIN_KINDS, type PluginKind, type PluginLogger } from '../plugin.js';
 import type { HostBinding, Services } from './plugin-container.js';
-import { pluginLabel } from './plugin-error.js';
+import { identityOf, pluginLabel } from './plugin-error.js';
 import type { SelectedPlugins } from './registry.js';
 
 export interface PluginHostOptions {
@@ -89,7 +89,7 @@ export class PluginHost {
   }
 
   async #startOne(kind: PluginKind, service: Startable, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const what = `${this.#label(kind)}: start`;
+    const what = `${pluginLabel(identityOf(this.selected[kind]))}: start`;
     const begun = performance.now();
     let running: Promise<void> | undefined;
     let settled = false;
@@ -139,7 +139,7 @@ export class PluginHost {
   }
 
   async #stopOne(kind: PluginKind, service: Startable, options: UserCallOptions): Promise<void> {
-    const what = `${this.#label(kind)}: stop`;
+    const what = `${pluginLabel(identityOf(this.selected[kind]))}: stop`;
     const timeoutMs = options.timeoutMs ?? this.#options.stopTimeoutMs ?? 30_000;
     try {
       await withDeadline(what, timeoutMs, options.signal, async (call) =>
@@ -151,10 +151,5 @@ export class PluginHost {
       const details = { plugin: this.selected[kind].plugin.name, kind, reason };
       throw new HyperplugError('PLUGIN_STOP_FAILED', `${what} failed: ${reason}`, { cause, details });
     }
-  }
-
-  #label(kind: PluginKind): string {
-    const { plugin, source } = this.selected[kind];
-    return `${kind} ${pluginLabel({ name: plugin.name, source })}`;
   }
 }

@@ -5,7 +5,7 @@ import { dotted, schemaIssues } from '../schema-issues.js';
 import { nodeAt, shapeOf, shownSafely } from '../schema-walk.js';
 import { suggestion } from '../suggest.js';
 import { checkPlugin } from './check-plugin.js';
-import { type FieldProblem, pluginError } from './plugin-error.js';
+import { type FieldProblem, identityOf, pluginError } from './plugin-error.js';
 
 /** A plugin that can be selected. */
 export interface KnownPlugin<K extends PluginKind = PluginKind> {
@@ -35,15 +35,11 @@ export class PluginRegistry {
     const key = `${plugin.kind}/${plugin.name}`;
     const taken = this.#known.get(key);
     if (taken) {
-      throw pluginError(
-        'PLUGIN_NAME_TAKEN',
-        { name: plugin.name, source },
-        {
-          field: 'name',
-          expected: `a name that no other ${plugin.kind} plugin has (${plugin.name} is ${taken.source})`,
-          received: plugin.name,
-        },
-      );
+      throw pluginError('PLUGIN_NAME_TAKEN', identityOf({ plugin, source }), {
+        field: 'name',
+        expected: `a name that no other ${plugin.kind} plugin has (${plugin.name} is ${taken.source})`,
+        received: plugin.name,
+      });
     }
     this.#known.set(key, { plugin, source });
     return plugin;
@@ -103,5 +99,5 @@ export function parseOptions({ plugin, source }: KnownPlugin, given: unknown): u
     const got = shownSafely(plugin.options, issue.path, issue.received);
     return { field, expected: issue.expected, received: got, got };
   });
-  throw pluginError('PLUGIN_OPTIONS_INVALID', { name: plugin.name, source }, [problems[0]!, ...problems.slice(1)]);
+  throw pluginError('PLUGIN_OPTIONS_INVALID', identityOf({ plugin, source }), [problems[0]!, ...problems.slice(1)]);
 }

@@ -1,0 +1,85 @@
+import { createRequire } from 'node:module';
+import pino, { type Logger } from 'pino';
+import type { prettyFactory } from 'pino-pretty';
+import type { LOG_FORMATS, LOG_LEVELS } from './config/schema.js';
+import { scrubbed } from './scrub.js';
+
+export interface LoggingOptions {
+  readonly level: (typeof LOG_LEVELS)[number];
+  readonly format: (typeof LOG_FORMATS)[number];
+  /** Text that is never written, wherever it turns up. Shorter than 4 characters: not looked for. */
+  readonly secrets?: readonly string[];
+  /** Gets each line, its end included. Default: standard error. */
+  readonly destination?: { write(text: string): void };
+  /** Of the destination; decides `auto` and colours. Default: whether standard error is one. */
+  readonly isTerminal?: boolean;
+}
+
+const MIN_SECRET_LENGTH = 4;
+const REDACTED = '***';
+
+/**
+ * A pino logger that writes synchronously, in this thread: the last line before a crash is not lost, and starting costs no
+ * worker. Children per component: `logger.child({ component: 'qemu' })`. Secrets, and the values of environment variables
+ * under `env`, `envs` or `environment`, are replaced by `***`; an Error, under any key, is written with code, details,
+ * cause and all its errors.
+ */
+export function createLogger(options: LoggingOptions): Logger {
+  const isTerminal = options.isTerminal ?? process.stderr.isTTY === true;
+  const isPretty = options.format === 'auto' ? isTerminal : options.format === 'pretty';
+  const sink = options.destination ?? standardError();
+  const mask = masker(options.secrets ?? []);
+  const format = isPretty ? prettyLine(isTerminal) : (line: string) => line;
+  const logger = pino(
+    {
+      level: options.level,
+      base: { pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: {
+        level: (label) => ({ level: label }),
+        log: (fields) => scrubbed(fields) as Record<string, unknown>,
+      },
+      // Errors have become plain by then.
+      serializers: { err: (error: unknown) => error },
+    },
+    { write: (line: string) => sink.write(format(mask(line))) },
+  );
+  // pino has no formatter for the bindings of children; these inherit this method.
+  const { child } = logger;
+  logger.child = function (this: Logger, bindings: object, childOptions?: object) {
+    return child.call(this, scrubbed(bindings) as Record<string, unknown>, childOptions);
+  } as typeof child;
+  return logger;
+}
+
+function standardError(): { write(text: string): void } {
+  const sink = pino.destination({ dest: 2, sync: true });
+  sink.on('error', () => {}); // Nobody reads it any more: not a reason to fail.
+  return sink;
+}
+
+/** Replaces secrets in a line of JSON, as which they stand there escaped; the longest first, as one may be part of another. */
+function masker(secrets: readonly string[]): (line: string) => string {
+  const escaped = secrets
+    .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
+    .map((secret) => JSON.stringify(secret).slice(1, -1))
+    .sort((a, b) => b.length - a.length);
+  return (line) => escaped.reduce((text, secret) => text.replaceAll(secret, REDACTED), line);
+}
+
+/** pino-pretty is loaded with the first line: most runs on a terminal write none. */
+function prettyLine(colorize: boolean): (line: string) => string {
+  let pretty: ReturnType<typeof prettyFactory> | undefined;
+  return (line) => {
+    if (!pretty) {
+      const module = createRequire(import.meta.url)('pino-pretty') as { prettyFactory: typeof prettyFactory };
+      pretty = module.prettyFactory({
+        colorize,
+        translateTime: 'SYS:HH:MM:ss.l',
+        ignore: 'pid,component',
+        messageFormat: '{if component}{component}: {end}{msg}',
+      });
+    }
+    return pretty(line) ?? line;
+  };
+}
