@@ -2,12 +2,10 @@ import { randomInt } from 'node:crypto';
 import type { AgentCapabilities, AgentConnection, GuestAgent, GuestSession } from '../../core/agent.js';
 import type { CallOptions } from '../../core/calls.js';
 import { ChannelWriter, ControlOutbox } from './channel-writer.js';
-import { CODES, PROTOCOL_VERSION } from './codes.js';
 import { CreditStreams } from './credit-streams.js';
 import type { Dialect, DialectEvents } from './dialect.js';
 import { ExtensionDialect, encodeCredit } from './extension-dialect.js';
 import { type Agreement, shakeHands } from './handshake.js';
-import { ORIGINAL_CONTROL_WINDOW_BYTES } from './limits.js';
 import { Link } from './link.js';
 import type { SendJson } from './network-commands.js';
 import { ExtensionNetwork } from './network-extension.js';
@@ -16,11 +14,12 @@ import type { HyperstartOptions } from './options.js';
 import { OriginalDialect } from './original-dialect.js';
 import { PacedStreams } from './paced-streams.js';
 import { ProcessTable } from './process-table.js';
+import { CHANNEL, COMMAND, LIMIT, PROTOCOL_VERSION } from './protocol.gen.js';
 import { HyperstartSession } from './session.js';
 import type { Streams } from './streams.js';
 
 export const CAPABILITIES: AgentCapabilities = Object.freeze({
-  channels: Object.freeze(['sh.hyper.channel.0', 'sh.hyper.channel.1']),
+  channels: Object.freeze([CHANNEL.control, CHANNEL.streams]),
   terminal: true,
   files: true,
   onlineCpuMemory: true,
@@ -63,7 +62,7 @@ export class HyperstartAgent implements GuestAgent {
     const original = agreement.agent === undefined;
     const control = new ChannelWriter(
       link.control,
-      original ? Math.min(ORIGINAL_CONTROL_WINDOW_BYTES, windowBytes ?? Number.POSITIVE_INFINITY) : windowBytes,
+      original ? Math.min(LIMIT.BASE_CHUNK_BYTES, windowBytes ?? Number.POSITIVE_INFINITY) : windowBytes,
     );
     const outbox = new ControlOutbox(control, encodeCredit);
     const events: DialectEvents = {
@@ -76,7 +75,7 @@ export class HyperstartAgent implements GuestAgent {
     const forever = new AbortController().signal;
     const channelStreams: Streams = original
       ? new PacedStreams(writer, () =>
-          dialect.call({ code: CODES.PING, what: 'stdin', payload: [] }, { signal: forever }),
+          dialect.call({ code: COMMAND.PING, what: 'stdin', payload: [] }, { signal: forever }),
         )
       : new CreditStreams(writer, agreement.nonce, (sequence, bytes) => outbox.grant(sequence, bytes));
     const processes = new ProcessTable(channelStreams, {

@@ -1,13 +1,9 @@
 import { HyperplugError } from '../../core/errors.js';
 import type { ChannelWriter } from './channel-writer.js';
 import { InputStream } from './input-stream.js';
-import {
-  CREDIT_STEP_BYTES,
-  MAX_STREAM_PAYLOAD_BYTES,
-  MAX_UNKNOWN_STREAM_BYTES,
-  STREAM_CREDIT_BYTES,
-} from './limits.js';
+import { CREDIT_STEP_BYTES, MAX_UNKNOWN_STREAM_BYTES } from './limits.js';
 import { OutputStream } from './output-stream.js';
+import { LIMIT } from './protocol.gen.js';
 import { encodeMark, PatternScanner } from './scanners.js';
 import { encodeStreamHeader, STREAM_HEADER_BYTES, StreamDecoder, type StreamSink } from './stream-codec.js';
 import type { Streams } from './streams.js';
@@ -38,7 +34,7 @@ export class CreditStreams implements Streams, StreamSink {
   readonly #outputs = new Map<number, Output>();
   /** Inputs that have something to send and the credit for it, in turn. */
   readonly #turns: Input[] = [];
-  readonly #decoder = new StreamDecoder(MAX_STREAM_PAYLOAD_BYTES, this);
+  readonly #decoder = new StreamDecoder(LIMIT.STREAM_PAYLOAD_MAX_BYTES, this);
   #mark: PatternScanner | undefined;
   #unknownBytes = 0;
   #sending = false;
@@ -56,14 +52,14 @@ export class CreditStreams implements Streams, StreamSink {
 
   openInput(sequence: number): InputStream {
     const stream = new InputStream(() => this.#ready(input));
-    const input: Input = { sequence, stream, credit: STREAM_CREDIT_BYTES, queued: false };
+    const input: Input = { sequence, stream, credit: LIMIT.INITIAL_CREDIT_BYTES, queued: false };
     this.#inputs.set(sequence, input);
     return stream;
   }
 
   openOutput(sequence: number, ended: () => void): OutputStream {
     const stream = new OutputStream((bytes) => this.#consumed(sequence, bytes));
-    this.#outputs.set(sequence, { stream, ended, credit: STREAM_CREDIT_BYTES, ungranted: 0 });
+    this.#outputs.set(sequence, { stream, ended, credit: LIMIT.INITIAL_CREDIT_BYTES, ungranted: 0 });
     return stream;
   }
 
@@ -127,10 +123,10 @@ export class CreditStreams implements Streams, StreamSink {
     const input = this.#inputs.get(sequence);
     if (input === undefined) return;
     input.credit += bytes;
-    if (input.credit > STREAM_CREDIT_BYTES) {
+    if (input.credit > LIMIT.INITIAL_CREDIT_BYTES) {
       throw new HyperplugError(
         'AGENT_PROTOCOL',
-        `stream ${sequence}: credit of ${input.credit}, above ${STREAM_CREDIT_BYTES}`,
+        `stream ${sequence}: credit of ${input.credit}, above ${LIMIT.INITIAL_CREDIT_BYTES}`,
         {
           details: { sequence },
         },
@@ -206,7 +202,7 @@ export class CreditStreams implements Streams, StreamSink {
   }
 
   #sendData(input: Input, room: number): void {
-    const bytes = Math.min(input.stream.pendingBytes, input.credit, room, MAX_STREAM_PAYLOAD_BYTES);
+    const bytes = Math.min(input.stream.pendingBytes, input.credit, room, LIMIT.STREAM_PAYLOAD_MAX_BYTES);
     const parts = input.stream.take(bytes);
     input.credit -= bytes;
     this.writer.send(encodeStreamHeader(input.sequence, bytes));

@@ -1,11 +1,11 @@
 import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { ControlOutbox } from './channel-writer.js';
-import { CODES } from './codes.js';
 import { encodeControl } from './control-codec.js';
 import { type Command, type Dialect, type DialectEvents, refused } from './dialect.js';
 import { MAX_UNKNOWN_MESSAGES } from './limits.js';
 import { PendingCall } from './pending-call.js';
+import { COMMAND } from './protocol.gen.js';
 import { guestText, parseErrorBody } from './schemas.js';
 
 const ID_BYTES = 4;
@@ -14,7 +14,7 @@ export function encodeCredit(sequence: number, bytes: number): Buffer {
   const payload = Buffer.alloc(ID_BYTES + 12);
   payload.writeBigUInt64BE(BigInt(sequence), ID_BYTES);
   payload.writeUInt32BE(bytes, ID_BYTES + 8);
-  return encodeControl(CODES.CREDIT, payload);
+  return encodeControl(COMMAND.CREDIT, payload);
 }
 
 /** Every command has an id, answers come in any order, ERROR says why. */
@@ -52,10 +52,10 @@ export class ExtensionDialect implements Dialect {
     }
     const id = payload.readUInt32BE(0);
     const body = payload.subarray(ID_BYTES);
-    if (code === CODES.ACK || code === CODES.ERROR) this.#answer(code, id, body);
-    else if (code === CODES.PROCESSASYNCEVENT) this.events.processEvent(body);
-    else if (code === CODES.CREDIT) this.#credit(body);
-    else if (code === CODES.NEXT) this.#next(body);
+    if (code === COMMAND.ACK || code === COMMAND.ERROR) this.#answer(code, id, body);
+    else if (code === COMMAND.PROCESSASYNCEVENT) this.events.processEvent(body);
+    else if (code === COMMAND.CREDIT) this.#credit(body);
+    else if (code === COMMAND.NEXT) this.#next(body);
     else this.#unknown(`code ${code}`);
   }
 
@@ -80,7 +80,7 @@ export class ExtensionDialect implements Dialect {
       return;
     }
     const { what } = call.command;
-    if (code === CODES.ACK) {
+    if (code === COMMAND.ACK) {
       this.#calls.delete(id);
       call.succeed(Buffer.from(body));
       return;

@@ -1,14 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { abortError, type CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
-import { CODES, PROTOCOL_VERSION } from './codes.js';
 import { ControlDecoder, encodeControl } from './control-codec.js';
-import { MAX_CONTROL_MESSAGE_BYTES, MAX_HANDSHAKE_MESSAGE_BYTES } from './limits.js';
+import { MAX_HANDSHAKE_MESSAGE_BYTES } from './limits.js';
 import type { Link } from './link.js';
+import { COMMAND, EXTENSION_VERSION, LIMIT, PROTOCOL_VERSION } from './protocol.gen.js';
 import { AnswerScanner } from './scanners.js';
 import { guestText, parseVersion } from './schemas.js';
-
-const EXTENSION_VERSION = 1;
 
 export interface Agreement {
   readonly nonce: string;
@@ -70,7 +68,7 @@ class Handshake {
       return;
     }
     let found: Buffer | undefined;
-    const scanner = new AnswerScanner(CODES.ACK, PROTOCOL_VERSION, (payload) => {
+    const scanner = new AnswerScanner(COMMAND.ACK, PROTOCOL_VERSION, (payload) => {
       if (payload.length > 4 && !payload.includes(this.#nonce)) return false;
       found = payload;
       return true;
@@ -93,19 +91,22 @@ class Handshake {
       nonce: this.#nonce,
       ...(windowBytes === undefined ? {} : { window: windowBytes }),
     };
-    this.link.control.write(encodeControl(CODES.GETVERSION, Buffer.from(JSON.stringify(request))));
+    this.link.control.write(encodeControl(COMMAND.GETVERSION, Buffer.from(JSON.stringify(request))));
   }
 
   #message(code: number, payload: Buffer): void {
-    if (code === CODES.READY) {
+    if (code === COMMAND.READY) {
       if (!this.#asked) this.#ask();
     } else if (!this.#asked) {
-      throw new HyperplugError('AGENT_PROTOCOL', `expected READY (code ${CODES.READY}), got a message of code ${code}`);
-    } else if (code === CODES.ERROR) {
+      throw new HyperplugError(
+        'AGENT_PROTOCOL',
+        `expected READY (code ${COMMAND.READY}), got a message of code ${code}`,
+      );
+    } else if (code === COMMAND.ERROR) {
       throw new HyperplugError('AGENT_VERSION', 'the agent refuses to tell its version');
-    } else if (code === CODES.ACK) {
+    } else if (code === COMMAND.ACK) {
       this.#answer(payload);
-    } else if (code !== CODES.NEXT) {
+    } else if (code !== COMMAND.NEXT) {
       throw new HyperplugError('AGENT_PROTOCOL', `expected the agent's version, got a message of code ${code}`);
     }
   }
@@ -120,7 +121,7 @@ class Handshake {
       );
     }
     const agent = payload.length > 4 ? this.#extension(payload.subarray(4)) : undefined;
-    this.#decoder.maxMessageBytes = MAX_CONTROL_MESSAGE_BYTES;
+    this.#decoder.maxMessageBytes = LIMIT.CONTROL_MESSAGE_MAX_BYTES;
     this.agreed({ nonce: this.#nonce, agent, decoder: this.#decoder });
   }
 

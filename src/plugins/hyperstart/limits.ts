@@ -1,20 +1,12 @@
-/** Bounds of guest/protocol/README.md, and ours on what a hostile guest may make us hold. */
+import { LIMIT } from './protocol.gen.js';
 
-/** Largest control message either side takes, header included. */
-export const MAX_CONTROL_MESSAGE_BYTES = 16 * 1024 * 1024 + 64 * 1024;
-/** Largest file for readFile and writeFile. */
-export const MAX_FILE_BYTES = 16 * 1024 * 1024;
-/** Largest payload of one stream message. */
-export const MAX_STREAM_PAYLOAD_BYTES = 32 * 1024;
+/** Our own bounds, on what a hostile guest may make us hold; the protocol's are LIMIT. */
+
 /** The original's output buffer grows to some 10 KiB; nothing it sends is larger. */
 export const MAX_ORIGINAL_STREAM_PAYLOAD_BYTES = 64 * 1024;
-/** Each direction of each stream begins with this, and never has more. */
-export const STREAM_CREDIT_BYTES = 256 * 1024;
 /** Consumed bytes are told to the guest in steps of this size. */
-export const CREDIT_STEP_BYTES = STREAM_CREDIT_BYTES / 4;
+export const CREDIT_STEP_BYTES = LIMIT.INITIAL_CREDIT_BYTES / 4;
 
-/** The original: control bytes it may not have answered with NEXT. */
-export const ORIGINAL_CONTROL_WINDOW_BYTES = 512;
 /** The original: its stdin buffer; what does not fit is discarded by it. */
 export const ORIGINAL_STDIN_BYTES = 512;
 /** The original has no credit: the streams channel is not read while its readers leave more than this unread. */
@@ -22,8 +14,6 @@ export const ORIGINAL_BUFFER_BYTES = 1024 * 1024;
 
 /** Until the versions are agreed. */
 export const MAX_HANDSHAKE_MESSAGE_BYTES = 64 * 1024;
-/** JSON in an answer or event, files excepted. */
-export const MAX_JSON_BYTES = 1024 * 1024;
 /** Messages of unknown codes, or answers to nothing, that are overlooked. */
 export const MAX_UNKNOWN_MESSAGES = 64;
 /** Bytes on streams that we never opened, or opened and forgot, that are overlooked. */

@@ -2,9 +2,9 @@ import type { GuestNetwork, GuestNic, GuestNicConfig, GuestRoute } from '../../c
 import type { CallOptions } from '../../core/calls.js';
 import type { InterfaceAddress } from '../../core/network.js';
 import { canonicalAddress, sameAddress } from './addresses.js';
-import { CODES } from './codes.js';
 import { refused } from './dialect.js';
 import type { NetworkCommands, SendJson } from './network-commands.js';
+import { COMMAND } from './protocol.gen.js';
 import { guestText, type LinkBody, parseLink, parseNetwork } from './schemas.js';
 
 /** Wraps parsing, so that a malformed answer ends the session. */
@@ -73,7 +73,7 @@ export class ExtensionNetwork implements NetworkCommands {
       ...(config.removeAddresses.length === 0 ? {} : { removeAddresses: config.removeAddresses.map(wireAddress) }),
       timeoutMs: this.nicTimeoutMs,
     };
-    const answer = await this.send(CODES.SETUPINTERFACE, what, body, options);
+    const answer = await this.send(COMMAND.SETUPINTERFACE, what, body, options);
     const nic = toNic(this.parse(() => parseLink(answer, what)));
     const wrong = differences(config, nic);
     if (wrong.length > 0) {
@@ -83,21 +83,21 @@ export class ExtensionNetwork implements NetworkCommands {
   }
 
   async deleteInterface({ mac }: { readonly mac: string }, options: CallOptions): Promise<void> {
-    await this.send(CODES.DELETEINTERFACE, `deleteInterface ${mac}`, { mac }, options);
+    await this.send(COMMAND.DELETEINTERFACE, `deleteInterface ${mac}`, { mac }, options);
   }
 
   async addRoutes(routes: readonly GuestRoute[], options: CallOptions): Promise<void> {
     if (routes.length === 0) return;
-    await this.send(CODES.SETUPROUTE, 'addRoutes', { routes: routes.map(wireRoute) }, options);
+    await this.send(COMMAND.SETUPROUTE, 'addRoutes', { routes: routes.map(wireRoute) }, options);
   }
 
   async removeRoutes(routes: readonly GuestRoute[], options: CallOptions): Promise<void> {
     if (routes.length === 0) return;
-    await this.send(CODES.DELETEROUTE, 'removeRoutes', { routes: routes.map(wireRoute) }, options);
+    await this.send(COMMAND.DELETEROUTE, 'removeRoutes', { routes: routes.map(wireRoute) }, options);
   }
 
   async readNetwork(options: CallOptions): Promise<GuestNetwork> {
-    const answer = await this.send(CODES.GETNETWORK, 'readNetwork', {}, options);
+    const answer = await this.send(COMMAND.GETNETWORK, 'readNetwork', {}, options);
     const { links, routes } = this.parse(() => parseNetwork(answer, 'readNetwork'));
     return {
       links: links.map(toNic),

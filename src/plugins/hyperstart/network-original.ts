@@ -3,8 +3,8 @@ import type { CallOptions } from '../../core/calls.js';
 import { fieldError, HyperplugError } from '../../core/errors.js';
 import type { InterfaceAddress } from '../../core/network.js';
 import { netmask, speaksIpv4 } from './addresses.js';
-import { CODES } from './codes.js';
 import type { NetworkCommands, SendJson } from './network-commands.js';
+import { COMMAND } from './protocol.gen.js';
 
 function ipv4Only(field: string, text: string): void {
   if (!speaksIpv4(text)) throw fieldError('NOT_SUPPORTED', field, 'IPv4 (all that an original hyperstart knows)', text);
@@ -38,7 +38,7 @@ export class OriginalNetwork implements NetworkCommands {
       ipAddresses: [...removeAddresses.map(wire('-')), ...addAddresses.map(wire(''))],
       ...(mtu === undefined ? {} : { mtu }),
     };
-    await this.send(CODES.SETUPINTERFACE, `setupInterface ${expectedName}`, body, options);
+    await this.send(COMMAND.SETUPINTERFACE, `setupInterface ${expectedName}`, body, options);
     this.#names.set(mac, name);
     return { name, mac, addresses: addAddresses };
   }
@@ -48,13 +48,13 @@ export class OriginalNetwork implements NetworkCommands {
     options: CallOptions,
   ): Promise<void> {
     const device = this.#names.get(mac) ?? expectedName;
-    await this.send(CODES.DELETEINTERFACE, `deleteInterface ${device}`, { device }, options);
+    await this.send(COMMAND.DELETEINTERFACE, `deleteInterface ${device}`, { device }, options);
     this.#names.delete(mac);
   }
 
   async addRoutes(routes: readonly GuestRoute[], options: CallOptions): Promise<void> {
     if (routes.length === 0) return;
-    await this.send(CODES.SETUPROUTE, 'addRoutes', { routes: routes.map((route) => this.#route(route)) }, options);
+    await this.send(COMMAND.SETUPROUTE, 'addRoutes', { routes: routes.map((route) => this.#route(route)) }, options);
   }
 
   async removeRoutes(): Promise<void> {

@@ -1,10 +1,10 @@
 import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { HyperplugError, shown } from '../../core/errors.js';
 import type { ControlOutbox } from './channel-writer.js';
-import { CODES } from './codes.js';
 import { encodeControl } from './control-codec.js';
 import { type Command, type Dialect, type DialectEvents, refused } from './dialect.js';
 import { PendingCall } from './pending-call.js';
+import { COMMAND } from './protocol.gen.js';
 
 /** Answers come in order, ERROR is empty, NEXT covers what was read. */
 export class OriginalDialect implements Dialect {
@@ -31,15 +31,15 @@ export class OriginalDialect implements Dialect {
   }
 
   receive(code: number, payload: Buffer): void {
-    if (code === CODES.NEXT) {
+    if (code === COMMAND.NEXT) {
       if (payload.length !== 4)
         throw new HyperplugError('AGENT_PROTOCOL', `NEXT: expected 4 bytes, got ${payload.length}`);
       this.outbox.writer.read(payload.readUInt32BE(0));
-    } else if (code === CODES.PROCESSASYNCEVENT) {
+    } else if (code === COMMAND.PROCESSASYNCEVENT) {
       this.events.processEvent(payload);
-    } else if (code === CODES.ACK || code === CODES.ERROR) {
+    } else if (code === COMMAND.ACK || code === COMMAND.ERROR) {
       this.#answer(code, payload);
-    } else if (code !== CODES.READY) {
+    } else if (code !== COMMAND.READY) {
       throw new HyperplugError('AGENT_PROTOCOL', `a message of code ${code}, which no original sends`);
     }
   }
@@ -56,7 +56,7 @@ export class OriginalDialect implements Dialect {
     if (call.message && call.message.sentBytes < call.message.bytes.length) {
       throw new HyperplugError('AGENT_PROTOCOL', `${call.command.what}: answered before it was sent`);
     }
-    if (code === CODES.ACK) call.succeed(Buffer.from(payload));
+    if (code === COMMAND.ACK) call.succeed(Buffer.from(payload));
     else {
       const words =
         payload.length > 0

@@ -1,10 +1,10 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ExecExit, GuestProcess, TerminalSize } from '../../core/agent.js';
 import type { CallOptions } from '../../core/calls.js';
-import { CODES } from './codes.js';
 import { refused } from './dialect.js';
 import type { SendJson } from './network-commands.js';
 import type { ProcessEntry } from './process-table.js';
+import { COMMAND } from './protocol.gen.js';
 
 /** The container of the init's own namespaces. */
 export const CONTAINER = 'hyperstart';
@@ -31,11 +31,11 @@ export class HyperstartProcess implements GuestProcess {
     if (!Number.isInteger(signal) || signal < 1 || signal > 64) {
       throw new TypeError(`signal: expected a signal's number, 1 to 64, got ${signal}`);
     }
-    await this.#send(CODES.SIGNALPROCESS, `kill ${this.id}`, { signal }, options);
+    await this.#send(COMMAND.SIGNALPROCESS, `kill ${this.id}`, { signal }, options);
   }
 
   async resize(size: TerminalSize, options: CallOptions): Promise<void> {
-    await this.#send(CODES.WINSIZE, `resize ${this.id}`, { row: size.rows, column: size.columns }, options);
+    await this.#send(COMMAND.WINSIZE, `resize ${this.id}`, { row: size.rows, column: size.columns }, options);
   }
 
   async #send(code: number, what: string, body: object, options: CallOptions): Promise<void> {

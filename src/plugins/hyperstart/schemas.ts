@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { HyperplugError } from '../../core/errors.js';
-import { MAX_JSON_BYTES } from './limits.js';
+import { LIMIT } from './protocol.gen.js';
 
 /** What the guest says, for people: one line, printable, bounded. */
 export function guestText(text: string): string {
@@ -51,7 +51,7 @@ export type NetworkBody = z.output<typeof network>;
 function parse<T extends z.ZodType>(schema: T, body: Buffer, what: string): z.output<T> {
   const wrong = (why: string) =>
     new HyperplugError('AGENT_PROTOCOL', `${what}: what the agent sent is not as its protocol says: ${why}`);
-  if (body.length > MAX_JSON_BYTES) throw wrong(`${body.length} bytes of JSON, at most ${MAX_JSON_BYTES}`);
+  if (body.length > LIMIT.JSON_MAX_BYTES) throw wrong(`${body.length} bytes of JSON, at most ${LIMIT.JSON_MAX_BYTES}`);
   let value: unknown;
   try {
     value = JSON.parse(body.toString('utf8'));

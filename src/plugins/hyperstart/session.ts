@@ -11,14 +11,13 @@ import type {
 } from '../../core/agent.js';
 import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { fieldError, hasCode } from '../../core/errors.js';
-import { CODES } from './codes.js';
 import type { Dialect } from './dialect.js';
 import { refused } from './dialect.js';
-import { MAX_FILE_BYTES } from './limits.js';
 import type { Link } from './link.js';
 import type { NetworkCommands } from './network-commands.js';
 import { CONTAINER, HyperstartProcess } from './process.js';
 import type { ProcessTable } from './process-table.js';
+import { COMMAND, LIMIT } from './protocol.gen.js';
 
 const SIGKILL = 9;
 /** How long killing a process whose starter has gone may take. */
@@ -50,19 +49,19 @@ export class HyperstartSession implements GuestSession {
   async startPod(setup: PodSetup, options: CallOptions): Promise<void> {
     const { hostname, dns, dnsOptions, dnsSearch } = setup;
     const body = { hostname, dns, dnsOptions, dnsSearch };
-    await this.#json(CODES.STARTPOD, 'startPod', body, options);
+    await this.#json(COMMAND.STARTPOD, 'startPod', body, options);
   }
 
   async destroyPod(options: CallOptions): Promise<void> {
-    await this.parts.dialect.call({ code: CODES.DESTROYPOD, what: 'destroyPod', payload: [] }, options);
+    await this.parts.dialect.call({ code: COMMAND.DESTROYPOD, what: 'destroyPod', payload: [] }, options);
   }
 
   async ping(options: CallOptions): Promise<void> {
-    await this.parts.dialect.call({ code: CODES.PING, what: 'ping', payload: [] }, options);
+    await this.parts.dialect.call({ code: COMMAND.PING, what: 'ping', payload: [] }, options);
   }
 
   async onlineCpuMemory(options: CallOptions): Promise<void> {
-    await this.parts.dialect.call({ code: CODES.ONLINECPUMEM, what: 'onlineCpuMemory', payload: [] }, options);
+    await this.parts.dialect.call({ code: COMMAND.ONLINECPUMEM, what: 'onlineCpuMemory', payload: [] }, options);
   }
 
   setupInterface(config: GuestNicConfig, options: CallOptions): Promise<GuestNic> {
@@ -115,7 +114,7 @@ export class HyperstartSession implements GuestSession {
       process.kill(SIGKILL, { signal: AbortSignal.timeout(REAP_MS) }).catch(() => {});
     };
     try {
-      await this.parts.dialect.call({ code: CODES.EXECCMD, what, payload: [json(body)], onLate }, options);
+      await this.parts.dialect.call({ code: COMMAND.EXECCMD, what, payload: [json(body)], onLate }, options);
       return process;
     } catch (error) {
       // After an abort its answer may still come: until then it stays known, and nobody reads it.
@@ -127,15 +126,15 @@ export class HyperstartSession implements GuestSession {
 
   async writeFile(path: string, content: Uint8Array, options: CallOptions): Promise<void> {
     const what = `writeFile ${path}`;
-    if (content.length > MAX_FILE_BYTES) {
-      throw refused(what, `content: expected at most ${MAX_FILE_BYTES} bytes, got ${content.length}`);
+    if (content.length > LIMIT.FILE_MAX_BYTES) {
+      throw refused(what, `content: expected at most ${LIMIT.FILE_MAX_BYTES} bytes, got ${content.length}`);
     }
-    await this.parts.dialect.call({ code: CODES.WRITEFILE, what, payload: [fileJson(path), content] }, options);
+    await this.parts.dialect.call({ code: COMMAND.WRITEFILE, what, payload: [fileJson(path), content] }, options);
   }
 
   async readFile(path: string, options: CallOptions): Promise<Buffer> {
     return this.parts.dialect.call(
-      { code: CODES.READFILE, what: `readFile ${path}`, payload: [fileJson(path)] },
+      { code: COMMAND.READFILE, what: `readFile ${path}`, payload: [fileJson(path)] },
       options,
     );
   }

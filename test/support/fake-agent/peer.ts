@@ -1,6 +1,6 @@
 import { type Duplex, duplexPair } from 'node:stream';
-import { CODES } from '../../../src/plugins/hyperstart/codes.js';
 import { ControlDecoder, encodeControl } from '../../../src/plugins/hyperstart/control-codec.js';
+import { COMMAND } from '../../../src/plugins/hyperstart/protocol.gen.js';
 import { encodeMark, PatternScanner } from '../../../src/plugins/hyperstart/scanners.js';
 import { encodeStreamHeader, StreamDecoder } from '../../../src/plugins/hyperstart/stream-codec.js';
 import { type FakeLink, FakeNetwork, wireFamily } from './network.js';
@@ -53,7 +53,7 @@ export class FakeAgent {
     for (const channel of [control, streams]) channel.on('error', () => {});
     if (options.staleControl) control.write(options.staleControl);
     if (options.staleStreams) streams.write(options.staleStreams);
-    if (!options.resumed) control.write(encodeControl(CODES.READY));
+    if (!options.resumed) control.write(encodeControl(COMMAND.READY));
     const decoder = new ControlDecoder(32 * 1024 * 1024, (code, payload) => this.#message(code, payload));
     const streamDecoder = new StreamDecoder(64 * 1024, {
       data: (sequence, piece) => this.bySequence(sequence)?.input(Buffer.from(piece)),
@@ -88,11 +88,11 @@ export class FakeAgent {
   }
 
   ack(id: number, body: Uint8Array | object = Buffer.alloc(0)): void {
-    this.send(CODES.ACK, id, body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body)));
+    this.send(COMMAND.ACK, id, body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body)));
   }
 
   refuse(id: number, error: { code: string; reason: string; errno?: number; field?: string }): void {
-    this.send(CODES.ERROR, id, this.options.original ? Buffer.alloc(0) : Buffer.from(JSON.stringify(error)));
+    this.send(COMMAND.ERROR, id, this.options.original ? Buffer.alloc(0) : Buffer.from(JSON.stringify(error)));
   }
 
   credit(sequence: number, bytes: number): void {
@@ -100,7 +100,7 @@ export class FakeAgent {
     const body = Buffer.alloc(12);
     body.writeBigUInt64BE(BigInt(sequence));
     body.writeUInt32BE(bytes, 8);
-    this.send(CODES.CREDIT, 0, body);
+    this.send(COMMAND.CREDIT, 0, body);
   }
 
   /** Payload in messages of legal size; resolves when the channel has taken them. */
@@ -118,7 +118,7 @@ export class FakeAgent {
 
   event(process: string, body: object): void {
     const event = { container: 'hyperstart', process, event: 'finished', ...body };
-    this.send(CODES.PROCESSASYNCEVENT, 0, Buffer.from(JSON.stringify(event)));
+    this.send(COMMAND.PROCESSASYNCEVENT, 0, Buffer.from(JSON.stringify(event)));
   }
 
   bySequence(sequence: number): FakeProcess | undefined {
@@ -133,7 +133,7 @@ export class FakeAgent {
     if (bytes === 0) return;
     const body = Buffer.alloc(4);
     body.writeUInt32BE(bytes);
-    this.control.write(encodeControl(CODES.NEXT, body));
+    this.control.write(encodeControl(COMMAND.NEXT, body));
   }
 
   #read(channel: 0 | 1, bytes: number): void {
@@ -145,7 +145,7 @@ export class FakeAgent {
     body.writeUInt32BE(channel);
     body.writeUInt32BE(this.#unreported[channel]!, 4);
     this.#unreported[channel] = 0;
-    setImmediate(() => this.send(CODES.NEXT, 0, body));
+    setImmediate(() => this.send(COMMAND.NEXT, 0, body));
   }
 
   #message(code: number, payload: Buffer) {
@@ -156,7 +156,7 @@ export class FakeAgent {
   }
 
   #handle(code: number, payload: Buffer) {
-    if (code === CODES.GETVERSION) return this.#version(payload);
+    if (code === COMMAND.GETVERSION) return this.#version(payload);
     const id = this.#extension ? payload.readUInt32BE(0) : 0;
     const body = Buffer.from(this.#extension ? payload.subarray(4) : payload);
     this.received.push({ code, body });
@@ -175,51 +175,51 @@ export class FakeAgent {
     // Before the answer: the client's mark may come while it is written.
     this.#mark = new PatternScanner(encodeMark(nonce));
     this.#extension = true;
-    this.control.write(encodeControl(CODES.ACK, Buffer.concat([version, Buffer.from(JSON.stringify(answer))])));
+    this.control.write(encodeControl(COMMAND.ACK, Buffer.concat([version, Buffer.from(JSON.stringify(answer))])));
     this.streams.write(encodeMark(nonce));
   }
 
   async #command(code: number, id: number, body: Buffer): Promise<void> {
     switch (code) {
-      case CODES.PING:
+      case COMMAND.PING:
         return this.ack(id, body);
-      case CODES.STARTPOD:
+      case COMMAND.STARTPOD:
         this.pod = JSON.parse(body.toString());
         return this.ack(id);
-      case CODES.DESTROYPOD:
-      case CODES.ONLINECPUMEM:
+      case COMMAND.DESTROYPOD:
+      case COMMAND.ONLINECPUMEM:
         return this.ack(id);
-      case CODES.EXECCMD:
+      case COMMAND.EXECCMD:
         return this.exec(id, JSON.parse(body.toString()).process);
-      case CODES.SIGNALPROCESS:
-      case CODES.WINSIZE:
+      case COMMAND.SIGNALPROCESS:
+      case COMMAND.WINSIZE:
         return this.#toProcess(code, id, JSON.parse(body.toString()));
-      case CODES.WRITEFILE:
-      case CODES.READFILE:
+      case COMMAND.WRITEFILE:
+      case COMMAND.READFILE:
         return this.#file(code, id, body);
-      case CODES.SETUPINTERFACE:
+      case COMMAND.SETUPINTERFACE:
         return this.#setupInterface(id, JSON.parse(body.toString()));
-      case CODES.DELETEINTERFACE: {
+      case COMMAND.DELETEINTERFACE: {
         const { mac, device } = JSON.parse(body.toString());
         const link = this.network.find((has) => (mac ? has.mac === mac : has.name === device));
         if (!link) return this.refuse(id, { code: 'NOT_FOUND', reason: `no NIC ${mac ?? device}` });
         Object.assign(link, { up: false, addresses: [] });
         return this.ack(id);
       }
-      case CODES.SETUPROUTE:
+      case COMMAND.SETUPROUTE:
         this.network.routes.push(...JSON.parse(body.toString()).routes);
         return this.ack(id);
-      case CODES.DELETEROUTE: {
+      case COMMAND.DELETEROUTE: {
         const gone = JSON.parse(body.toString()).routes.map((route: { dest: string }) => route.dest);
         this.network.routes = this.network.routes.filter((route) => !gone.includes(route.dest));
         return this.ack(id);
       }
-      case CODES.GETNETWORK: {
+      case COMMAND.GETNETWORK: {
         const routes = this.network.routes.map(({ dest, gateway, metric = 0 }) => ({ dest, gateway, metric }));
         return this.ack(id, { links: this.network.links, routes });
       }
       default:
-        if (code !== CODES.CREDIT) return this.refuse(id, { code: 'UNKNOWN_COMMAND', reason: `code ${code}` });
+        if (code !== COMMAND.CREDIT) return this.refuse(id, { code: 'UNKNOWN_COMMAND', reason: `code ${code}` });
         this.bySequence(Number(body.readBigUInt64BE(0)))?.granted(
           Number(body.readBigUInt64BE(0)),
           body.readUInt32BE(8),
@@ -246,15 +246,15 @@ export class FakeAgent {
     if (!process || this.options.original) {
       return this.refuse(id, { code: 'NOT_FOUND', reason: `no process ${body.process}` });
     }
-    if (code === CODES.WINSIZE) process.size = { rows: body.row, columns: body.column };
+    if (code === COMMAND.WINSIZE) process.size = { rows: body.row, columns: body.column };
     this.ack(id);
-    if (code === CODES.SIGNALPROCESS) process.signal(body.signal);
+    if (code === COMMAND.SIGNALPROCESS) process.signal(body.signal);
   }
 
   #file(code: number, id: number, body: Buffer) {
     const end = body.indexOf('}') + 1;
     const { file } = JSON.parse(body.subarray(0, end).toString());
-    if (code === CODES.WRITEFILE) {
+    if (code === COMMAND.WRITEFILE) {
       this.files.set(file, Buffer.from(body.subarray(end)));
       return this.ack(id);
     }

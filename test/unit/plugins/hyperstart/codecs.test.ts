@@ -1,11 +1,11 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { CODES } from '../../../../src/plugins/hyperstart/codes.js';
 import {
   CONTROL_HEADER_BYTES,
   ControlDecoder,
   encodeControl,
 } from '../../../../src/plugins/hyperstart/control-codec.js';
+import { COMMAND } from '../../../../src/plugins/hyperstart/protocol.gen.js';
 import { AnswerScanner, encodeMark, PatternScanner } from '../../../../src/plugins/hyperstart/scanners.js';
 import { encodeStreamHeader, StreamDecoder } from '../../../../src/plugins/hyperstart/stream-codec.js';
 import { throws } from '../../../support/rejects.js';
@@ -126,9 +126,9 @@ describe('scanners', () => {
   it('find the accepted answer behind stale messages cut anywhere', () => {
     const version = Buffer.from('00001094', 'hex');
     const answer = (nonce: string) =>
-      encodeControl(CODES.ACK, version, Buffer.from(JSON.stringify({ hyperplug: 1, agent: 'x', nonce })));
+      encodeControl(COMMAND.ACK, version, Buffer.from(JSON.stringify({ hyperplug: 1, agent: 'x', nonce })));
     const stale = Buffer.concat([
-      encodeControl(CODES.ACK),
+      encodeControl(COMMAND.ACK),
       answer('f'.repeat(16)),
       encodeControl(23, Buffer.alloc(2000, 9)),
     ]);
@@ -139,7 +139,7 @@ describe('scanners', () => {
           answer('a'.repeat(16)),
           Buffer.from('rest'),
         ]);
-        const scanner = new AnswerScanner(CODES.ACK, 4244, (payload) => payload.includes('a'.repeat(16)));
+        const scanner = new AnswerScanner(COMMAND.ACK, 4244, (payload) => payload.includes('a'.repeat(16)));
         const found: Buffer[] = [];
         let done = false;
         for (const chunk of chunked(wire, at)) {

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { expect } from 'chai';
 import type { GuestSession } from '../../../../src/core/agent.js';
 import { HyperplugError } from '../../../../src/core/errors.js';
-import { CODES } from '../../../../src/plugins/hyperstart/codes.js';
+import { COMMAND } from '../../../../src/plugins/hyperstart/protocol.gen.js';
 import { FakeAgent } from '../../../support/fake-agent/peer.js';
 import { rejects } from '../../../support/rejects.js';
 import { calls, command, connect, newAgent, outcome, text } from './connect.js';
@@ -57,10 +57,10 @@ for (const original of [false, true]) {
       await session.onlineCpuMemory(calls());
       await session.destroyPod(calls());
       expect(fake.received.map(({ code }) => code)).to.deep.equal([
-        CODES.STARTPOD,
-        CODES.PING,
-        CODES.ONLINECPUMEM,
-        CODES.DESTROYPOD,
+        COMMAND.STARTPOD,
+        COMMAND.PING,
+        COMMAND.ONLINECPUMEM,
+        COMMAND.DESTROYPOD,
       ]);
     });
 
@@ -134,8 +134,8 @@ for (const original of [false, true]) {
       expect(fake.received.length).to.equal(before);
       const answers: (() => void)[] = [];
       fake.intercept = (code, id) => {
-        if (code === CODES.READFILE) answers.push(() => fake.ack(id, Buffer.from('late')));
-        return code === CODES.READFILE;
+        if (code === COMMAND.READFILE) answers.push(() => fake.ack(id, Buffer.from('late')));
+        return code === COMMAND.READFILE;
       };
       const abort = new AbortController();
       const late = session.readFile('/late', { signal: abort.signal });
@@ -257,7 +257,7 @@ describe('hyperstart session with our agent, what an original cannot', () => {
   it('a program started for a caller that has gone is killed', async () => {
     const held: (() => void)[] = [];
     fake.intercept = (code, id, body) => {
-      if (code !== CODES.EXECCMD) return false;
+      if (code !== COMMAND.EXECCMD) return false;
       held.push(() => fake.exec(id, JSON.parse(body.toString()).process));
       return true;
     };

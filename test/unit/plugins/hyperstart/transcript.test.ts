@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { type Duplex, duplexPair } from 'node:stream';
 import { expect } from 'chai';
 import type { GuestProcess, GuestSession } from '../../../../src/core/agent.js';
-import { CODES } from '../../../../src/plugins/hyperstart/codes.js';
 import { ControlDecoder } from '../../../../src/plugins/hyperstart/control-codec.js';
+import { COMMAND } from '../../../../src/plugins/hyperstart/protocol.gen.js';
 import { rejects } from '../../../support/rejects.js';
 import { calls, command, newAgent, outcome } from './connect.js';
 
@@ -45,7 +45,7 @@ class Recording {
   #command(code: number, payload: Buffer): void {
     this.sent.push({ code, payload: payload.toString() });
     // The rounds that pace stdin; the recording has none.
-    if (code === CODES.PING && this.sent.filter((message) => message.code === code).length > 1) {
+    if (code === COMMAND.PING && this.sent.filter((message) => message.code === code).length > 1) {
       this.#control.write(Buffer.from('0000000900000008', 'hex'));
       return;
     }
@@ -61,7 +61,7 @@ class Recording {
 
   /** Whether the recorded command is the one that came; takes notes of the names in it. */
   #same(code: number, recorded: string, came: string): boolean {
-    if (code !== CODES.EXECCMD) return code !== CODES.SETUPINTERFACE || recorded === came;
+    if (code !== COMMAND.EXECCMD) return code !== COMMAND.SETUPINTERFACE || recorded === came;
     const [theirs, ours] = [JSON.parse(recorded).process, JSON.parse(came).process];
     if (JSON.stringify(theirs.args) !== JSON.stringify(ours.args)) return false;
     this.#ids = new Map([[theirs.id, ours.id]]);
@@ -86,7 +86,7 @@ class Recording {
       return;
     }
     let wire = Buffer.from(hex, 'hex');
-    if (wire.readUInt32BE(0) === CODES.PROCESSASYNCEVENT) {
+    if (wire.readUInt32BE(0) === COMMAND.PROCESSASYNCEVENT) {
       const event = JSON.parse(wire.subarray(8).toString());
       const body = Buffer.from(JSON.stringify({ ...event, process: this.#ids.get(event.process) }));
       wire = Buffer.concat([wire.subarray(0, 8), body]);
@@ -122,7 +122,7 @@ describe('hyperstart session with the recording of an original', () => {
     const addAddresses = [{ address: '10.77.0.10', prefixLength: 24 }];
     await session.setupInterface({ ...nic, addAddresses, name: 'eth0', mtu: 1450 }, calls());
     await session.addRoutes([{ destination: 'default', gateway: '10.77.0.1', mac: nic.mac }], calls());
-    const route = recording.sent.find(({ code }) => code === CODES.SETUPROUTE)?.payload;
+    const route = recording.sent.find(({ code }) => code === COMMAND.SETUPROUTE)?.payload;
     expect(route).to.equal('{"routes":[{"dest":"default","gateway":"10.77.0.1","device":"eth0"}]}');
     const mixed = await outcome(await run('/bin/sh', '-c', 'id; uname -a; echo err >&2; exit 7'));
     expect(mixed).to.deep.include({ stderr: 'err\n', exitCode: 7 });
