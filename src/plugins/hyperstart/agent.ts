@@ -68,6 +68,7 @@ export class HyperstartAgent implements GuestAgent {
     const events: DialectEvents = {
       processEvent: (payload) => processes.event(payload),
       credit: (sequence, bytes) => channelStreams.grant(sequence, bytes),
+      ended: (error) => link.fail(error, error.message),
       streamsRead: (bytes) => channelStreams.read(bytes),
     };
     const dialect: Dialect = original ? new OriginalDialect(outbox, events) : new ExtensionDialect(outbox, events);

@@ -28,6 +28,8 @@ export interface DialectEvents {
   processEvent(payload: Buffer): void;
   /** CREDIT. @throws AGENT_PROTOCOL. */
   credit(sequence: number, bytes: number): void;
+  /** The agent has ended the session, and says why. */
+  ended(error: HyperplugError): void;
   /** NEXT for the streams channel. */
   streamsRead(bytes: number): void;
 }

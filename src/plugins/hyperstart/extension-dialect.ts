@@ -17,6 +17,18 @@ export function encodeCredit(sequence: number, bytes: number): Buffer {
   return encodeControl(COMMAND.CREDIT, payload);
 }
 
+/** The body of an ERROR, made fit for people. @throws AGENT_PROTOCOL. */
+function agentError(body: Buffer, what: string): { kind: string; details: { reason: string; [key: string]: unknown } } {
+  const { code: kind, reason, errno, field } = parseErrorBody(body, what);
+  const details = {
+    reason: guestText(reason),
+    agentCode: guestText(kind),
+    ...(errno === undefined ? {} : { errno }),
+    ...(field === undefined ? {} : { field: guestText(field) }),
+  };
+  return { kind, details };
+}
+
 /** Every command has an id, answers come in any order, ERROR says why. */
 export class ExtensionDialect implements Dialect {
   /** By id. One whose caller has gone stays until its answer came, so that no other gets it. */
@@ -74,30 +86,25 @@ export class ExtensionDialect implements Dialect {
   }
 
   #answer(code: number, id: number, body: Buffer): void {
+    if (id === 0 && code === COMMAND.ERROR) {
+      const { details } = agentError(body, 'session');
+      this.events.ended(
+        new HyperplugError('AGENT_CLOSED', `the agent ended the session: ${details.reason}`, { details }),
+      );
+      return;
+    }
     const call = this.#calls.get(id);
     if (call === undefined) {
       this.#unknown(`an answer with the id ${id}, which no command has`);
       return;
     }
     const { what } = call.command;
-    if (code === COMMAND.ACK) {
-      this.#calls.delete(id);
-      call.succeed(Buffer.from(body));
-      return;
-    }
-    const { code: kind, reason, errno, field } = parseErrorBody(body, what);
+    const error = code === COMMAND.ERROR ? agentError(body, what) : undefined;
     this.#calls.delete(id);
-    const details = {
-      reason: guestText(reason),
-      agentCode: guestText(kind),
-      ...(errno === undefined ? {} : { errno }),
-      ...(field === undefined ? {} : { field: guestText(field) }),
-    };
-    call.fail(
-      kind === 'EXEC'
-        ? new HyperplugError('AGENT_EXEC_FAILED', `${what}: ${details.reason}`, { details })
-        : refused(what, details.reason, details),
-    );
+    if (error === undefined) call.succeed(Buffer.from(body));
+    else if (error.kind === 'EXEC')
+      call.fail(new HyperplugError('AGENT_EXEC_FAILED', `${what}: ${error.details.reason}`, error));
+    else call.fail(refused(what, error.details.reason, error.details));
   }
 
   #credit(body: Buffer): void {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { abortError, type CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import { ControlDecoder, encodeControl } from './control-codec.js';
-import { MAX_HANDSHAKE_MESSAGE_BYTES } from './limits.js';
+import { ASK_AGAIN_MS, MAX_HANDSHAKE_MESSAGE_BYTES } from './limits.js';
 import type { Link } from './link.js';
 import { COMMAND, EXTENSION_VERSION, LIMIT, PROTOCOL_VERSION } from './protocol.gen.js';
 import { AnswerScanner } from './scanners.js';
@@ -36,6 +36,7 @@ export function shakeHands<T>(
   return new Promise<T>((resolve, reject) => {
     const settle = (how: () => void) => {
       signal.removeEventListener('abort', onAbort);
+      handshake.stop();
       how();
     };
     const onAbort = () => {
@@ -43,16 +44,19 @@ export function shakeHands<T>(
       settle(() => reject(error));
       link.fail(error, error.message);
     };
+    const handshake = new Handshake(link, options, (agreement) => settle(() => resolve(agreed(agreement))));
     link.onClosed = (error) => settle(() => reject(error.cause instanceof HyperplugError ? error.cause : error));
     if (link.error) return link.onClosed(link.error);
     if (signal.aborted) return onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
-    new Handshake(link, options, (agreement) => settle(() => resolve(agreed(agreement)))).begin();
+    handshake.begin();
   });
 }
 
 class Handshake {
-  readonly #nonce = randomBytes(8).toString('hex');
+  /** Of the last GETVERSION sent: an answer to an earlier one is stale. */
+  #nonce = '';
+  #again: NodeJS.Timeout | undefined;
   readonly #decoder = new ControlDecoder(MAX_HANDSHAKE_MESSAGE_BYTES, (code, payload) => this.#message(code, payload));
   #asked = false;
 
@@ -81,10 +85,16 @@ class Handshake {
       this.#decoder.push(rest);
     });
     this.#ask();
+    this.#again = setInterval(() => this.#ask(), ASK_AGAIN_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#again);
   }
 
   #ask(): void {
     this.#asked = true;
+    this.#nonce = randomBytes(LIMIT.NONCE_CHARACTERS / 2).toString('hex');
     const { windowBytes } = this.options;
     const request = {
       hyperplug: EXTENSION_VERSION,

@@ -12,6 +12,8 @@ export const ORIGINAL_STDIN_BYTES = 512;
 /** The original has no credit: the streams channel is not read while its readers leave more than this unread. */
 export const ORIGINAL_BUFFER_BYTES = 1024 * 1024;
 
+/** A resuming client without an answer asks again: by then the agent has given up on a message half read before. */
+export const ASK_AGAIN_MS = LIMIT.PARTIAL_MESSAGE_TIMEOUT_MS + 1_000;
 /** Until the versions are agreed. */
 export const MAX_HANDSHAKE_MESSAGE_BYTES = 64 * 1024;
 /** Messages of unknown codes, or answers to nothing, that are overlooked. */

@@ -9,7 +9,7 @@ import { COMMAND } from '../../../../src/plugins/hyperstart/protocol.gen.js';
 import { AnswerScanner, encodeMark, PatternScanner } from '../../../../src/plugins/hyperstart/scanners.js';
 import { encodeStreamHeader, StreamDecoder } from '../../../../src/plugins/hyperstart/stream-codec.js';
 import { throws } from '../../../support/rejects.js';
-import { chunked, controlGarbage, scannersGarbage, streamGarbage } from './codec-properties.js';
+import { chunked, controlGarbage, jsonGarbage, scannersGarbage, streamGarbage } from './codec-properties.js';
 
 const bytes = (max: number) => fc.uint8Array({ maxLength: max }).map((array) => Buffer.from(array));
 const cuts = fc.array(fc.nat(200), { maxLength: 20 });
@@ -155,5 +155,11 @@ describe('scanners', () => {
 
   it('hold little of what they do not find', () => {
     fc.assert(scannersGarbage());
+  });
+});
+
+describe('JSON of the guest', () => {
+  it('is taken as its schema says or answered with AGENT_PROTOCOL', () => {
+    fc.assert(jsonGarbage());
   });
 });
