@@ -58,14 +58,15 @@ export async function loadPlugins(
       throw loadFailure(reference, source, cause);
     }
     const values = Array.isArray(exported.default) ? exported.default : [exported.default];
-    for (const value of values) {
-      if (value === undefined) {
-        const expected = 'a plugin, or a list of plugins';
-        const identity = { name: reference.specifier, source };
-        throw pluginError('PLUGIN_INVALID', identity, { field: 'default export', expected, received: value });
-      }
-      loaded.push(registry.add(value, source));
+    if (values.length === 0 || values.includes(undefined)) {
+      const problem = {
+        field: 'default export',
+        expected: 'a plugin, or a list of plugins',
+        received: exported.default,
+      };
+      throw pluginError('PLUGIN_INVALID', { name: reference.specifier, source }, problem);
     }
+    for (const value of values) loaded.push(registry.add(value, source));
   }
   return loaded;
 }
