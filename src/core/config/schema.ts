@@ -43,7 +43,7 @@ const network = z.strictObject({
     .refine((subnets) => new Set(known(subnets).map(({ family }) => family)).size === subnets.length, {
       error: 'at most one subnet of each family',
     })
-    .default(['192.168.123.0/24'])
+    .prefault(['192.168.123.0/24'])
     .describe('at most one IPv4 and one IPv6 subnet, in CIDR notation'),
   bridge: z
     .string()

@@ -1,0 +1,101 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { configJsonSchema } from '../../src/core/config/json-schema.js';
+import { SECTIONS } from '../../src/core/config/schema.js';
+import { ERROR_CODES } from '../../src/core/error-codes.js';
+import { PLUGIN_KINDS, type PluginKind } from '../../src/core/plugin.js';
+import { PluginRegistry } from '../../src/core/registry/registry.js';
+import { fakePlugin } from './fake-plugins.js';
+
+/** The root of the repository: tests run from dist/test. */
+export const ROOT = join(import.meta.dirname, '../../..');
+
+interface Schema {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly Schema[];
+  readonly items?: Schema;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly additionalProperties?: boolean | Schema;
+}
+
+const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+const code = (value: unknown) => `\`${JSON.stringify(value)}\``;
+
+function typeText(schema: Schema): string {
+  if (schema.enum) return schema.enum.map(code).join(', ');
+  if (schema.anyOf) return schema.anyOf.map(typeText).join(' or ');
+  if (schema.type === 'array') return `list of ${schema.items ? typeText(schema.items) : 'values'}`;
+  if (schema.type !== 'integer' && schema.type !== 'number')
+    return schema.type === 'string' ? 'text' : (schema.type ?? 'any');
+  const from = schema.minimum === undefined || schema.minimum < -(2 ** 52) ? undefined : `at least ${schema.minimum}`;
+  const to = schema.maximum === undefined || schema.maximum > 2 ** 52 ? undefined : `at most ${schema.maximum}`;
+  return [schema.type, [from, to].filter(Boolean).join(', ')].filter(Boolean).join(', ');
+}
+
+/** One row for each key that holds a value; `path` so far. */
+function rows(schema: Schema, path: string): string[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([key, member]) => {
+    const inner = typeof member.additionalProperties === 'object' ? member.additionalProperties : undefined;
+    const here = `${path}${key}`;
+    if (member.properties) return rows(member, `${here}.`);
+    if (inner?.properties) return rows(inner, `${here}.NAME.`);
+    const preset = member.default === undefined ? '' : code(member.default);
+    return [`| \`${here}\` | ${cell(typeText(member))} | ${cell(preset)} | ${cell(member.description ?? '')} |`];
+  });
+}
+
+const TABLE_HEAD = ['| key | value | default | meaning |', '|---|---|---|---|'];
+
+/** Every key of the configuration that is not an option of a plugin. */
+export function configTable(): string {
+  const names = (kind: PluginKind) => ({ ...fakePlugin(kind), name: SECTIONS[kind].default });
+  const schema = configJsonSchema(new PluginRegistry(PLUGIN_KINDS.map(names))) as unknown as Schema;
+  // Which names a selector takes depends on the plugins there are.
+  const lines = rows(schema, '').map((row) =>
+    /^\| `\w+\.(?:driver|backend)`/.test(row) ? row.replace(/\| `"[^|]*"` \| `/, '| name of a plugin | `') : row,
+  );
+  return [
+    ...TABLE_HEAD,
+    ...lines.filter((row) => !/^\| `\w+\.(?:qemu|builtin-net|none|hyperstart|local)`/.test(row)),
+  ].join('\n');
+}
+
+/** The options of these plugins, as they stand in the configuration. */
+export function optionsTable(plugins: readonly unknown[]): string {
+  const schema = configJsonSchema(new PluginRegistry(plugins)) as unknown as Schema;
+  const lines = PLUGIN_KINDS.flatMap((kind) => {
+    const { section } = SECTIONS[kind];
+    return rows({ properties: { [section]: schema.properties?.[section] ?? {} } }, '').filter(
+      (row) => !/^\| `\w+\.(?:driver|backend)`|^\| `network\.networks\./.test(row) && row.split('.').length > 2,
+    );
+  });
+  return [...TABLE_HEAD, ...lines].join('\n');
+}
+
+export function errorTable(): string {
+  const lines = Object.entries(ERROR_CODES).map(([name, meaning]) => `| \`${name}\` | ${cell(meaning)} |`);
+  return ['| code | meaning |', '|---|---|', ...lines].join('\n');
+}
+
+/** The part of a page between `<!-- generated: NAME -->` and `<!-- end -->`. */
+export function generatedPart(page: string, name: string): string {
+  const path = join(ROOT, 'docs', page);
+  const match = new RegExp(`<!-- generated: ${name} -->\n([\\s\\S]*?)\n<!-- end -->`).exec(readFileSync(path, 'utf8'));
+  if (!match) throw new Error(`docs/${page}: no generated part ${name}`);
+  return match[1]!;
+}
+
+export function replaceGeneratedPart(page: string, name: string, text: string): void {
+  const path = join(ROOT, 'docs', page);
+  const old = generatedPart(page, name);
+  const before = `<!-- generated: ${name} -->\n`;
+  writeFileSync(
+    path,
+    readFileSync(path, 'utf8').replace(before + old, () => before + text),
+  );
+}
