@@ -1,0 +1,235 @@
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  type Stats,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { constants as osConstants } from 'node:os';
+import { dirname } from 'node:path';
+import { abortError } from '../core/calls.js';
+import { HyperplugError } from '../core/errors.js';
+import type { HeldLock } from '../core/host-services.js';
+import type { ProcessIdentity } from '../core/hypervisor.js';
+import { ownIdentity, sameProcess } from './process.js';
+
+/** linux/fcntl.h */
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+const FIRST_WAIT_MS = 2;
+const LONGEST_WAIT_MS = 100;
+const MAX_HOLDER_BYTES = 4096;
+
+/** Who holds a lock exclusively, as it wrote into the file. */
+export interface LockHolder {
+  readonly process: ProcessIdentity;
+  readonly purpose: string;
+  /** ISO 8601. */
+  readonly since: string;
+}
+
+export interface LockOptions {
+  readonly signal: AbortSignal;
+  /** Default true; false: shared with others that ask for it shared. */
+  readonly exclusive?: boolean;
+  /** What for, in the messages of those who wait. */
+  readonly purpose?: string;
+  /** Called once, when somebody else has it. undefined: it cannot be told who. */
+  readonly onWait?: (holder: LockHolder | undefined) => void;
+}
+
+export interface FileLock extends HeldLock, Disposable {
+  /** Releases; idempotent. `remove` also removes the file, which is safe while the lock is held exclusively. */
+  release(options?: { readonly remove?: boolean }): Promise<void>;
+}
+
+/**
+ * flock(2) on `path`, which is made (mode 0600, parents 0700) if missing. The kernel drops the lock when this process
+ * ends, however it ends; children do not inherit it. Two locks of one process exclude each other as well. The wait holds
+ * neither a thread nor the event loop.
+ * @throws TIMEOUT or ABORTED by the signal, with `details.holder` and the holder in the message; HOST_PERMISSION when the
+ * file cannot be made or locked.
+ */
+export async function acquireLock(path: string, options: LockOptions): Promise<FileLock> {
+  const { signal, exclusive = true, purpose = '' } = options;
+  let told = false;
+  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
+    if (signal.aborted) throw waitError(path, signal, told);
+    const fd = tryLock(path, exclusive);
+    if (fd !== undefined) {
+      if (exclusive) writeHolder(fd, purpose);
+      return held(path, fd, exclusive);
+    }
+    if (!told) {
+      told = true;
+      options.onWait?.(readLockHolder(path));
+    }
+    // Jitter, so that waiters who came together do not stay in step.
+    await pause(waitMs * (0.5 + Math.random() / 2), signal);
+  }
+}
+
+/** undefined: nobody, a shared lock, or a holder that has ended. */
+export function readLockHolder(path: string): LockHolder | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+  try {
+    const buffer = Buffer.alloc(MAX_HOLDER_BYTES);
+    const holder = parseHolder(buffer.toString('utf8', 0, readSync(fd, buffer, 0, buffer.length, 0)));
+    return holder && sameProcess(holder.process) ? holder : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function parseHolder(text: string): LockHolder | undefined {
+  const value = JSON.parse(text) as Partial<LockHolder> | null;
+  const { pid, startTime, bootId } = value?.process ?? {};
+  if (!Number.isSafeInteger(pid) || (pid as number) <= 0 || !Number.isSafeInteger(startTime)) return undefined;
+  if (typeof bootId !== 'string' || typeof value?.purpose !== 'string' || typeof value.since !== 'string') {
+    return undefined;
+  }
+  return value as LockHolder;
+}
+
+function waitError(path: string, signal: AbortSignal, waited: boolean): HyperplugError {
+  const reason = abortError(signal, `lock ${path}`);
+  if (!waited) return reason;
+  const holder = readLockHolder(path);
+  const who = holder
+    ? `process ${holder.process.pid}${holder.purpose && ` (${holder.purpose})`} since ${holder.since}`
+    : 'another process';
+  return new HyperplugError(reason.code, `${reason.message}; lock ${path} is held by ${who}`, {
+    cause: reason,
+    details: { ...reason.details, path, ...(holder && { holder }) },
+  });
+}
+
+/** The descriptor that holds the lock, or undefined: somebody else has it, or the file was replaced meanwhile. */
+function tryLock(path: string, exclusive: boolean): number | undefined {
+  const fd = openLockFile(path);
+  let keep = false;
+  try {
+    const own = fstatSync(fd);
+    if (!own.isFile()) throw refused(path, 'not a regular file');
+    if ((own.mode & 0o077) !== 0 && own.uid === process.geteuid?.()) fchmodSync(fd, 0o600);
+    if (!flock(path, fd, exclusive)) return undefined;
+    // A holder may have removed the file between our open and our lock: then the lock is on nobody's file.
+    const current = statSync(path, { throwIfNoEntry: false });
+    keep = current !== undefined && sameFile(own, current);
+    return keep ? fd : undefined;
+  } finally {
+    if (!keep) closeSync(fd);
+  }
+}
+
+const sameFile = (one: Stats, other: Stats) => one.dev === other.dev && one.ino === other.ino;
+
+function openLockFile(path: string): number {
+  // Node opens with O_CLOEXEC.
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  try {
+    return openSync(path, flags, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw refused(path, (error as Error).message, error);
+  }
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    return openSync(path, flags, 0o600);
+  } catch (error) {
+    throw refused(path, (error as Error).message, error);
+  }
+}
+
+function refused(path: string, reason: string, cause?: unknown): HyperplugError {
+  return new HyperplugError('HOST_PERMISSION', `lock ${path}: ${reason}`, {
+    ...(cause === undefined ? {} : { cause }),
+    details: { path, reason },
+  });
+}
+
+interface Native {
+  flock(fd: number, operation: number): number;
+  errno(): number;
+}
+let native: Native | undefined;
+
+function loadNative(): Native {
+  if (native) return native;
+  const koffi = createRequire(import.meta.url)('koffi');
+  native = { flock: koffi.load(null).func('int flock(int, int)'), errno: () => koffi.errno() };
+  return native;
+}
+
+function flock(path: string, fd: number, exclusive: boolean): boolean {
+  const lib = loadNative();
+  for (;;) {
+    if (lib.flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) === 0) return true;
+    const errno = lib.errno();
+    if (errno === osConstants.errno.EWOULDBLOCK) return false;
+    if (errno !== osConstants.errno.EINTR) throw refused(path, `flock: errno ${errno}`);
+  }
+}
+
+function writeHolder(fd: number, purpose: string): void {
+  const holder: LockHolder = {
+    process: ownIdentity(),
+    purpose: purpose.slice(0, 500),
+    since: new Date().toISOString(),
+  };
+  try {
+    ftruncateSync(fd, 0);
+    writeSync(fd, `${JSON.stringify(holder)}\n`, 0);
+  } catch {
+    // On a full disk the lock holds all the same; only the messages of those who wait say less.
+  }
+}
+
+function held(path: string, fd: number, exclusive: boolean): FileLock {
+  let open = true;
+  const free = (remove: boolean) => {
+    if (!open) return;
+    open = false;
+    try {
+      if (exclusive && remove) unlinkSync(path);
+      else if (exclusive) ftruncateSync(fd, 0);
+    } catch {
+      // Gone already, or a full disk: the content is checked against the living anyway.
+    } finally {
+      closeSync(fd);
+    }
+  };
+  return {
+    release: async (options) => free(options?.remove ?? false),
+    [Symbol.asyncDispose]: async () => free(false),
+    [Symbol.dispose]: () => free(false),
+  };
+}
+
+function pause(delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, delayMs);
+    signal.addEventListener('abort', done, { once: true });
+  });
+}
