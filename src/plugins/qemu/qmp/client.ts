@@ -1,0 +1,225 @@
+import type { Socket } from 'node:net';
+import { abortError, type CallOptions, throwIfAborted } from '../../../core/calls.js';
+import { HyperplugError, isHyperplugError } from '../../../core/errors.js';
+import type { JsonValue } from '../../../core/json.js';
+import { encodeQmp, protocolError, QmpDecoder, type QmpObject } from './codec.js';
+import { decodeEvent, type QmpEvent } from './events.js';
+import { classify, type QmpMessage } from './messages.js';
+
+export interface QmpClientOptions {
+  /** Asked once when the connection is lost: words to add on why, such as the end of QEMU's stderr. At most 1 s is waited. */
+  readonly explainLoss?: () => Promise<{ readonly words: string; readonly details: Readonly<Record<string, unknown>> }>;
+  readonly maxLineBytes?: number;
+}
+
+interface Waiter {
+  readonly command: string;
+  /** undefined: nobody waits any more, and the answer is dropped. */
+  settle: ((error: unknown, value?: JsonValue) => void) | undefined;
+}
+
+const EXPLAIN_TIMEOUT_MS = 1_000;
+
+/**
+ * One QMP connection (docs/interop/qmp-spec.rst). Each command is sent once. When the peer dies every waiter fails at
+ * once with QMP_CLOSED, and what explainLoss() tells.
+ */
+export class QmpClient {
+  readonly #socket: Socket;
+  readonly #options: QmpClientOptions;
+  readonly #decoder: QmpDecoder;
+  readonly #waiters = new Map<number, Waiter>();
+  readonly #listeners = new Set<(event: QmpEvent) => void>();
+  #nextId = 1;
+  #version: string | undefined;
+  #onGreeting: (() => void) | undefined;
+  #lost: HyperplugError | undefined;
+  #resolveClosed!: (error: HyperplugError) => void;
+  #losing = false;
+  /** Resolves when the connection is over, with the reason. */
+  readonly closed: Promise<HyperplugError>;
+
+  private constructor(socket: Socket, options: QmpClientOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#decoder = new QmpDecoder(options.maxLineBytes);
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('error', (error) => this.#lose(`connection failed: ${error.message}`, error));
+    socket.on('end', () => this.#lose('QEMU closed the connection'));
+    socket.on('close', () => this.#lose('connection closed'));
+  }
+
+  /**
+   * Takes over a connected socket: greeting, then qmp_capabilities. On rejection the socket is destroyed.
+   * @throws QMP_CLOSED, QMP_PROTOCOL, QMP_ERROR, TIMEOUT, ABORTED.
+   */
+  static async connect(socket: Socket, options: QmpClientOptions, call: CallOptions): Promise<QmpClient> {
+    const client = new QmpClient(socket, options);
+    try {
+      await client.#greeting(call);
+      await client.execute('qmp_capabilities', undefined, call);
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  /** QEMU's version as the greeting gave it: `7.2.22`. */
+  get version(): string {
+    return this.#version ?? '';
+  }
+
+  /**
+   * Sends a command and waits for its answer. An aborted one has been sent all the same, and may take effect.
+   * @throws QMP_ERROR with QEMU's `class` and `desc`; QMP_CLOSED, QMP_PROTOCOL, TIMEOUT, ABORTED.
+   */
+  execute(command: string, args: QmpObject | undefined, { signal }: CallOptions): Promise<JsonValue> {
+    return new Promise((resolve, reject) => {
+      throwIfAborted(signal, `QMP ${command}`);
+      if (this.#lost) throw this.#lost;
+      const id = this.#nextId++;
+      const onAbort = () => waiter.settle?.(abortError(signal, `QMP ${command}`));
+      const waiter: Waiter = {
+        command,
+        settle: (error, value) => {
+          waiter.settle = undefined;
+          signal.removeEventListener('abort', onAbort);
+          if (error === undefined) resolve(value as JsonValue);
+          else reject(error);
+        },
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiters.set(id, waiter);
+      if (!this.#losing) this.#socket.write(encodeQmp({ execute: command, ...(args && { arguments: args }), id }));
+    });
+  }
+
+  /** `listener` is called for each known event from now on. It must not throw. */
+  onEvent(listener: (event: QmpEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The next event that `matches`. Call it before the command that leads to it. @throws QMP_CLOSED, TIMEOUT, ABORTED. */
+  waitEvent<E extends QmpEvent>(matches: (event: QmpEvent) => event is E, options: CallOptions): Promise<E> {
+    const { signal } = options;
+    return new Promise((resolve, reject) => {
+      throwIfAborted(signal, 'QMP event');
+      if (this.#lost) throw this.#lost;
+      const finish = (act: () => void) => {
+        stop();
+        signal.removeEventListener('abort', onAbort);
+        act();
+      };
+      const onAbort = () => finish(() => reject(abortError(signal, 'QMP event')));
+      const stop = this.onEvent((event) => {
+        if (matches(event)) finish(() => resolve(event));
+      });
+      signal.addEventListener('abort', onAbort, { once: true });
+      void this.closed.then((error) => finish(() => reject(error)));
+    });
+  }
+
+  /** Ends the connection; waiters fail with QMP_CLOSED. QEMU runs on. Idempotent. */
+  close(): void {
+    this.#end(new HyperplugError('QMP_CLOSED', 'QMP: the connection was closed by this side'));
+  }
+
+  #greeting({ signal }: CallOptions): Promise<void> {
+    return new Promise((resolve, reject) => {
+      throwIfAborted(signal, 'QMP greeting');
+      if (this.#version !== undefined) return resolve();
+      const onAbort = () => reject(abortError(signal, 'QMP greeting'));
+      signal.addEventListener('abort', onAbort, { once: true });
+      const settle = (act: () => void) => {
+        signal.removeEventListener('abort', onAbort);
+        act();
+      };
+      this.#onGreeting = () => settle(resolve);
+      void this.closed.then((error) => settle(() => reject(error)));
+    });
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#lost) return;
+    try {
+      for (const object of this.#decoder.push(chunk)) this.#onMessage(classify(object));
+    } catch (error) {
+      if (!isHyperplugError(error)) throw error;
+      this.#end(error);
+    }
+  }
+
+  #onMessage(message: QmpMessage): void {
+    switch (message.kind) {
+      case 'greeting':
+        if (this.#version !== undefined) throw protocolError('a second greeting');
+        this.#version = message.version;
+        this.#onGreeting?.();
+        return;
+      case 'event': {
+        const event = decodeEvent(message.name, message.data);
+        if (event) for (const listener of [...this.#listeners]) listener(event);
+        return;
+      }
+      case 'return':
+        this.#take(message.id).settle?.(undefined, message.value);
+        return;
+      case 'error': {
+        if (message.id === undefined) throw protocolError(`an error without an id: ${message.description}`);
+        const waiter = this.#take(message.id);
+        waiter.settle?.(
+          new HyperplugError('QMP_ERROR', `QMP ${waiter.command}: ${message.description}`, {
+            details: { command: waiter.command, class: message.errorClass, desc: message.description },
+          }),
+        );
+      }
+    }
+  }
+
+  #take(id: number): Waiter {
+    const waiter = this.#waiters.get(id);
+    if (!waiter) throw protocolError(`an answer to command ${id}, which was not sent`);
+    this.#waiters.delete(id);
+    return waiter;
+  }
+
+  #lose(why: string, cause?: unknown): void {
+    if (this.#lost || this.#losing) return;
+    this.#losing = true;
+    void this.#explain().then(({ words, details }) => {
+      this.#end(
+        new HyperplugError('QMP_CLOSED', `QMP: ${why}${words}`, { ...(cause !== undefined && { cause }), details }),
+      );
+    });
+  }
+
+  async #explain(): Promise<{ words: string; details: Readonly<Record<string, unknown>> }> {
+    const nothing = { words: '', details: {} };
+    if (!this.#options.explainLoss) return nothing;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<typeof nothing>((resolve) => {
+      timer = setTimeout(resolve, EXPLAIN_TIMEOUT_MS, nothing);
+    });
+    try {
+      return await Promise.race([this.#options.explainLoss(), late]);
+    } catch {
+      return nothing;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #end(error: HyperplugError): void {
+    if (this.#lost) return;
+    this.#lost = error;
+    this.#socket.destroy();
+    for (const waiter of this.#waiters.values()) waiter.settle?.(error);
+    this.#waiters.clear();
+    this.#resolveClosed(error);
+  }
+}
