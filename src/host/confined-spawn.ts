@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process';
+import { HyperplugError } from '../core/errors.js';
+import type { ProcessIdentity } from '../core/hypervisor.js';
+import { readProcess } from './process.js';
+
+/** Programs of util-linux and coreutils, by absolute path. Each changes one thing and then becomes the next (exec). */
+export interface ConfinementTools {
+  readonly setpriv: string;
+  readonly prlimit: string;
+  readonly env: string;
+}
+
+export interface RunAsUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+}
+
+export interface Confinement {
+  /** The kernel kills it when this process dies, however that comes about. */
+  readonly dieWithParent: boolean;
+  /** We are root: capabilities are dropped. */
+  readonly root: boolean;
+  /** Only with `root`. */
+  readonly user: RunAsUser | undefined;
+  /** Capabilities to keep, as setpriv names them: `net_bind_service`. Only with `root`. */
+  readonly keepCapabilities: readonly string[];
+  /** No file that it writes grows beyond this; the write fails, and the process lives on. */
+  readonly maxFileBytes: number;
+  /** Its whole environment. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** The argv that runs `argv` confined. */
+export function confinedArgv(tools: ConfinementTools, argv: readonly string[], confinement: Confinement): string[] {
+  const { user, root, keepCapabilities } = confinement;
+  const kept = ['-all', ...keepCapabilities.map((name) => `+${name}`)].join(',');
+  return [
+    ...[tools.setpriv, '--no-new-privs'],
+    ...(user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`] : []),
+    ...((user && (user.groups.length > 0 ? [`--groups=${user.groups.join(',')}`] : ['--clear-groups'])) || []),
+    // Also takes root's own power from a process that has to stay root.
+    ...(root ? [`--inh-caps=${kept}`, `--ambient-caps=${kept}`, `--bounding-set=${kept}`] : []),
+    // The kernel forgets the death signal at a change of user; setpriv sets it after.
+    ...(confinement.dieWithParent ? ['--pdeathsig=KILL'] : []),
+    ...['--', tools.prlimit, '--core=0', `--fsize=${confinement.maxFileBytes}`, '--'],
+    ...[tools.env, '-i', '--ignore-signal=XFSZ'],
+    ...Object.entries(confinement.env).map(([name, value]) => `${name}=${value}`),
+    ...argv,
+  ];
+}
+
+export interface ChildExit {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A child in a session of its own, so that a terminal's Ctrl-C does not reach it. */
+export interface ConfinedChild {
+  readonly identity: ProcessIdentity;
+  readonly exited: Promise<ChildExit>;
+  /** What it has written to stderr, the last 4 KiB; empty where stderr was given as a descriptor. */
+  stderrTail(): string;
+  /** This process may end before the child. */
+  unref(): void;
+}
+
+const STDERR_TAIL_BYTES = 4096;
+
+/**
+ * Starts `argv` with descriptors 3, 4, … from `fds`. stdin and stdout are /dev/null.
+ * @throws HOST_TOOL_MISSING, HOST_COMMAND_FAILED.
+ */
+export async function spawnConfined(
+  argv: readonly string[],
+  stdio: { readonly stderrFd: number | undefined; readonly fds: readonly number[] },
+): Promise<ConfinedChild> {
+  const [file, ...args] = argv as [string, ...string[]];
+  const child = spawn(file, args, {
+    cwd: '/',
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
+    detached: true,
+    stdio: ['ignore', 'ignore', stdio.stderrFd ?? 'pipe', ...stdio.fds],
+  });
+  let tail = Buffer.alloc(0);
+  child.stderr?.on('data', (chunk: Buffer) => {
+    tail = Buffer.concat([tail, chunk]).subarray(-STDERR_TAIL_BYTES);
+  });
+  const { pid } = child;
+  if (pid === undefined) {
+    const cause = await new Promise<NodeJS.ErrnoException>((resolve) => child.once('error', resolve));
+    const code = cause.code === 'ENOENT' ? 'HOST_TOOL_MISSING' : 'HOST_COMMAND_FAILED';
+    throw new HyperplugError(code, `${file}: could not be started: ${cause.message}`, { cause, details: { argv } });
+  }
+  child.on('error', () => {});
+  // Not reaped before the event loop turns: it is there, if only as a zombie.
+  const snapshot = readProcess(pid);
+  if (!snapshot)
+    throw new HyperplugError('HOST_PERMISSION', `/proc does not show process ${pid}, which was just started`);
+  return {
+    identity: snapshot.identity,
+    // `close` and not `exit`: by then all of stderr has been read.
+    exited: new Promise((resolve) => {
+      child.once('close', (exitCode, signal) => resolve({ exitCode, signal }));
+    }),
+    stderrTail: () => tail.toString('utf8'),
+    unref: () => child.unref(),
+  };
+}

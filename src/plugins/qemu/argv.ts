@@ -1,0 +1,113 @@
+import type { VmNic } from '../../core/hypervisor.js';
+import { type DeviceProperties, nicDevice, userNetdev } from './devices.js';
+import { keyval } from './keyval.js';
+
+/** Everything QEMU's command line is made from. Paths are as QEMU shall open them. */
+export interface MachinePlan {
+  /** Shown by ps. */
+  readonly name: string;
+  readonly machine: 'q35' | 'pc';
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly cpuModel: string;
+  readonly cpus: number;
+  readonly memoryMib: number;
+  /** Firmware image, by path or by name in the firmware directories. undefined: QEMU's default. */
+  readonly firmware: string | undefined;
+  /** `-L` arguments of a QEMU that was unpacked. */
+  readonly firmwareArgs: readonly string[];
+  readonly kernelPath: string;
+  readonly initramfsPath: string | undefined;
+  readonly commandLine: string;
+  /** An open descriptor that the console is appended to. */
+  readonly consoleFd: number;
+  readonly channels: readonly { readonly name: string; readonly socketPath: string }[];
+  /** `connect`: QEMU connects to a socket that someone listens on, and ends when nobody does. `listen`: the other way. */
+  readonly monitors: readonly { readonly path: string; readonly mode: 'connect' | 'listen' }[];
+  /** Slot 0 to n - 1, in this order. */
+  readonly nics: readonly VmNic[];
+  /** NIC slots in all. */
+  readonly slots: number;
+  readonly entropyDevice: boolean;
+}
+
+export const channelChardev = (index: number) => `channel${index}`;
+
+/** On q35 each slot is a root port: hot-plug works on no other bus of it. On pc they are places of the one bus. */
+export function slotBus(machine: 'q35' | 'pc', slot: number): DeviceProperties {
+  return machine === 'q35'
+    ? { bus: `slot${slot}` }
+    : { bus: 'pci.0', addr: (PC_FIRST_NIC_ADDRESS + slot).toString(16) };
+}
+
+const PC_FIRST_NIC_ADDRESS = 0x05;
+
+/** The program's arguments. The VM begins paused, for its events to be heard from the first. */
+export function qemuArgs(plan: MachinePlan): string[] {
+  const consoleSet = 1;
+  return [
+    ...['-name', keyval(`guest=${plan.name}`)],
+    ...['-nodefaults', '-no-user-config', '-no-reboot', '-S', '-display', 'none'],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...plan.firmwareArgs,
+    ...['-machine', keyval(plan.machine, { accel: plan.accelerator })],
+    // A model may carry options after commas, so it is not escaped.
+    ...['-cpu', plan.cpuModel],
+    ...['-smp', String(plan.cpus)],
+    ...['-m', `${plan.memoryMib}M`],
+    ...(plan.firmware === undefined ? [] : ['-bios', plan.firmware]),
+    ...['-kernel', plan.kernelPath],
+    ...(plan.initramfsPath === undefined ? [] : ['-initrd', plan.initramfsPath]),
+    ...['-append', plan.commandLine],
+    ...['-add-fd', keyval(`fd=${plan.consoleFd}`, { set: consoleSet })],
+    ...['-chardev', keyval('file', { id: 'console', path: `/dev/fdset/${consoleSet}`, append: true })],
+    ...['-serial', 'chardev:console'],
+    ...plan.monitors.flatMap(monitorArgs),
+    ...device({ driver: 'pvpanic' }),
+    ...(plan.entropyDevice ? device({ driver: 'virtio-rng-pci' }) : []),
+    ...channelArgs(plan.channels),
+    ...(plan.machine === 'q35' ? rootPorts(plan.slots) : []),
+    ...plan.nics.flatMap((nic, slot) => nicArgs(plan.machine, nic, slot)),
+  ];
+}
+
+function device(properties: DeviceProperties): string[] {
+  const { driver, ...rest } = properties;
+  return ['-device', keyval(String(driver), rest)];
+}
+
+function monitorArgs({ path, mode }: MachinePlan['monitors'][number], index: number): string[] {
+  const server = mode === 'listen' ? { server: true, wait: false } : {};
+  const id = `monitor${index}`;
+  return [
+    ...['-chardev', keyval('socket', { id, path, ...server })],
+    ...['-mon', keyval(`chardev=${id}`, { mode: 'control' })],
+  ];
+}
+
+function channelArgs(channels: MachinePlan['channels']): string[] {
+  if (channels.length === 0) return [];
+  return [
+    ...device({ driver: 'virtio-serial-pci', id: 'serial', max_ports: channels.length + 1 }),
+    ...channels.flatMap(({ name, socketPath }, index) => [
+      ...['-chardev', keyval('socket', { id: channelChardev(index), path: socketPath, server: true, wait: false })],
+      // Port 0 is for consoles.
+      ...device({ driver: 'virtserialport', bus: 'serial.0', nr: index + 1, chardev: channelChardev(index), name }),
+    ]),
+  ];
+}
+
+function rootPorts(count: number): string[] {
+  return Array.from({ length: count }, (_, slot) =>
+    device({ driver: 'pcie-root-port', id: `slot${slot}`, bus: 'pcie.0', chassis: slot + 1, slot: slot + 1 }),
+  ).flat();
+}
+
+function nicArgs(machine: 'q35' | 'pc', nic: VmNic, slot: number): string[] {
+  if (nic.endpoint.kind !== 'builtin') throw new TypeError(`endpoint ${nic.endpoint.kind} was not refused before`);
+  const { properties, forwards } = userNetdev(nic.endpoint, slot);
+  const { type, ...rest } = properties;
+  return [
+    ...['-netdev', keyval(String(type), { ...rest, hostfwd: forwards })],
+    ...device(nicDevice(nic, slot, slotBus(machine, slot))),
+  ];
+}

@@ -1,0 +1,48 @@
+import { open } from 'node:fs/promises';
+import type { VmExit } from '../../core/hypervisor.js';
+
+/** What was seen of a QEMU that has ended. */
+export interface ExitEvidence {
+  /** kill() was called. */
+  readonly killed: boolean;
+  /** GUEST_PANICKED came, or the console ends in the kernel's words for it. */
+  readonly panicked: boolean;
+  /** `reason` of the SHUTDOWN event (qapi/run-state.json, ShutdownCause). */
+  readonly shutdownReason: string | undefined;
+  /** Of our child; both null for an adopted VM. */
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+}
+
+const CRASH_SIGNALS = new Set(['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS']);
+
+export function exitReason(evidence: ExitEvidence): VmExit['reason'] {
+  const { killed, panicked, shutdownReason, exitCode, signal } = evidence;
+  if (killed) return 'killed';
+  if (signal !== null) return CRASH_SIGNALS.has(signal) ? 'crashed' : 'killed';
+  if (exitCode !== null && exitCode !== 0) return 'crashed';
+  if (panicked || shutdownReason === 'guest-panic') return 'panicked';
+  if (shutdownReason?.startsWith('guest-')) return 'shutdown';
+  if (shutdownReason?.startsWith('host-')) return 'killed';
+  if (shutdownReason === 'subsystem-reset') return 'shutdown';
+  // Our child ended well before its event was read.
+  return exitCode === 0 ? 'shutdown' : 'unknown';
+}
+
+const PANIC_TAIL_BYTES = 16 * 1024;
+
+/**
+ * Whether the end of the console says that the guest's kernel panicked: not every kernel has a driver for pvpanic. `from`:
+ * size of the log when the VM began. A guest that prints this itself only speaks ill of itself.
+ */
+export async function consoleTellsPanic(path: string, from: number): Promise<boolean> {
+  try {
+    await using file = await open(path, 'r');
+    const { size } = await file.stat();
+    const start = Math.max(from, size - PANIC_TAIL_BYTES);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(PANIC_TAIL_BYTES), 0, PANIC_TAIL_BYTES, start);
+    return buffer.subarray(0, bytesRead).includes('Kernel panic - not syncing');
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,33 @@
+import { definePlugin } from '../../core/define-plugin.js';
+import { HOST_TOKENS, type PluginLogger, TOKENS } from '../../core/plugin.js';
+import { silentProgress } from '../../core/progress.js';
+import { QemuDriver, qemuCapabilities } from './driver.js';
+import { qemuOptions } from './options.js';
+import { pathTools } from './path-tools.js';
+
+const silentLog: PluginLogger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** QEMU as hypervisor: x86-64 guests by direct kernel boot, KVM or TCG, user-mode network built in. */
+const qemuPlugin = definePlugin({
+  name: 'qemu',
+  kind: 'hypervisor',
+  apiVersion: 1,
+  capabilities: qemuCapabilities,
+  options: qemuOptions,
+  description: 'QEMU: runs anywhere, with KVM where that works, else by software emulation',
+  register({ bind }, options) {
+    bind(TOKENS.hypervisor)
+      .toDynamicValue(({ get }) => {
+        const optional = { optional: true } as const;
+        return new QemuDriver(options, {
+          tools: get(HOST_TOKENS.tools, optional) ?? pathTools,
+          progress: get(HOST_TOKENS.progress, optional) ?? silentProgress,
+          log: get(HOST_TOKENS.logger, optional) ?? silentLog,
+          paths: get(HOST_TOKENS.paths, optional),
+        });
+      })
+      .inSingletonScope();
+  },
+});
+
+export default qemuPlugin;

@@ -1,0 +1,235 @@
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { chmod, chown } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
+import { HyperplugError, hasCode, isHyperplugError } from '../../core/errors.js';
+import type { VmSpec } from '../../core/hypervisor.js';
+import type { PluginLogger } from '../../core/plugin.js';
+import { UndoStack } from '../../core/undo.js';
+import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
+import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
+import { killProcess } from '../../host/process.js';
+import type { Tool } from '../../host/tools.js';
+import { type MachinePlan, qemuArgs } from './argv.js';
+import { explainForward, forwardsNamed, tellsOfForward } from './forwards.js';
+import { readHostTscKhz } from './host-facts.js';
+import { kernelCommandLine } from './kernel-command-line.js';
+import type { Acceleration } from './kvm/acceleration.js';
+import type { QemuOptions } from './options.js';
+import { QemuVm } from './qemu-vm.js';
+import { QmpClient } from './qmp/client.js';
+import { checkReadable, chooseUser } from './run-as.js';
+import { RunDir } from './run-dir.js';
+import { childProcess, type VmProcess } from './vm-process.js';
+
+export interface LaunchTools extends ConfinementTools {
+  readonly qemu: Tool;
+}
+
+export interface LaunchRequest {
+  readonly spec: VmSpec;
+  readonly options: QemuOptions;
+  readonly tools: LaunchTools;
+  readonly acceleration: Acceleration;
+  readonly log: PluginLogger;
+  readonly signal: AbortSignal;
+}
+
+/** Descriptors that QEMU inherits: 3, 4, … in this order. */
+const FD = { sockets: 3, console: 4, kernel: 5, initramfs: 6 } as const;
+const inherited = (fd: number) => `/proc/self/fd/${fd}`;
+
+/** All or nothing: on rejection no process, socket or file of ours remains. */
+export async function launch(request: LaunchRequest): Promise<QemuVm> {
+  const { spec, log, options, signal } = request;
+  const runDir = new RunDir(spec.runDir);
+  runDir.checkLength();
+  checkReadable('kernelPath', spec.kernelPath, undefined);
+  checkReadable('initramfsPath', spec.initramfsPath, undefined);
+  const undo = new UndoStack();
+  let process: VmProcess | undefined;
+  try {
+    await runDir.claim(spec.id);
+    undo.pushWhenClean('files of the VM', () => runDir.removeFiles());
+    await runDir.makeSocketDir();
+    const { accelerator } = request.acceleration;
+    const { user, reason } = await chooseUser(options, runDir, request.tools.qemu, accelerator);
+    checkReadable('kernelPath', spec.kernelPath, user);
+    checkReadable('initramfsPath', spec.initramfsPath, user);
+    log.debug({ vm: spec.id, acceleration: request.acceleration, user, reason }, 'starting QEMU');
+    const listener = await listenOnce(runDir.launchSocket, user);
+    undo.push('listening socket', async () => listener.close());
+    throwIfAborted(signal, `launch of VM ${spec.id}`);
+    const started = await start(request, runDir, user);
+    process = started.process;
+    const { identity } = process;
+    undo.push('QEMU', async (call) => {
+      await killProcess(identity, call);
+      await raceSignal(started.process.exited, call.signal, `end of QEMU ${identity.pid}`);
+    });
+    await runDir.recordProcess(spec.id, identity);
+    const qmp = await greet(request, listener, process);
+    undo.push('QMP connection', async () => qmp.close());
+    const { qmpCommandTimeoutMs: commandTimeoutMs, nicDetachTimeoutMs: detachTimeoutMs } = options;
+    const vm = new QemuVm({ id: spec.id, runDir, process, qmp, data: started.data, commandTimeoutMs, detachTimeoutMs });
+    vm.nicPlug.coldplugged(spec.nics);
+    await withDeadline(`start of VM ${spec.id}`, commandTimeoutMs, signal, (call) =>
+      qmp.execute('cont', undefined, call),
+    );
+    listener.close();
+    return vm;
+  } catch (error) {
+    throw await undo.fail(
+      'VM_HYPERVISOR_FAILED',
+      `VM ${spec.id} was not started, nor wholly undone`,
+      await explain(error, spec, process),
+    );
+  }
+}
+
+/** QEMU itself, from its descriptors to the record of what it is. */
+async function start(request: LaunchRequest, runDir: RunDir, user: RunAsUser | undefined) {
+  const { spec, options, acceleration, tools } = request;
+  const open: number[] = [];
+  const keep = (path: string, flags: number, mode?: number) => {
+    const fd = openSync(path, flags, mode);
+    open.push(fd);
+    return fd;
+  };
+  try {
+    // By descriptor: the user that QEMU runs as need not be able to reach the paths.
+    const { O_RDONLY, O_DIRECTORY, O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
+    const append = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
+    const sockets = keep(runDir.sockets, O_RDONLY | O_DIRECTORY);
+    const console = keep(spec.consoleLogPath, append, 0o600);
+    const consoleStart = fstatSync(console).size;
+    const fds = [sockets, console, keep(spec.kernelPath, O_RDONLY), keep(spec.initramfsPath, O_RDONLY)];
+    const stderrFd = spec.detached ? keep(runDir.stderrFile, append | O_TRUNC, 0o600) : undefined;
+    const argv = confinedArgv(tools, [tools.qemu.path, ...qemuArgs(machinePlan(request, runDir))], {
+      dieWithParent: !spec.detached,
+      root: globalThis.process.getuid?.() === 0,
+      user,
+      keepCapabilities: hasPrivilegedPort(spec) ? ['net_bind_service'] : [],
+      maxFileBytes: options.consoleLogMaxMib * 1024 * 1024,
+      env: tools.qemu.env,
+    });
+    const child = await spawnConfined(argv, { stderrFd, fds });
+    const data = {
+      machine: options.machine,
+      accelerator: acceleration.accelerator,
+      slots: spec.nics.length + spec.hotplugNicSlots,
+      channels: [...spec.channels],
+      consoleLogPath: spec.consoleLogPath,
+      consoleStart,
+      detached: spec.detached,
+    };
+    return { process: childProcess(child, spec.detached ? runDir.stderrFile : undefined), data };
+  } finally {
+    for (const fd of open) closeSync(fd);
+  }
+}
+
+function machinePlan({ spec, options, acceleration, tools }: LaunchRequest, runDir: RunDir): MachinePlan {
+  const { machine, kernelTuning: tuning, firmware } = options;
+  const { accelerator, cpuModel } = acceleration;
+  const socketPath = (path: string) => inherited(FD.sockets) + path.slice(runDir.sockets.length);
+  const tscKhz = accelerator === 'tcg' ? readHostTscKhz() : undefined;
+  return {
+    name: runDir.marker(spec.id),
+    machine,
+    accelerator,
+    cpuModel,
+    cpus: spec.cpus,
+    memoryMib: spec.memoryMib,
+    firmware: firmware === 'qboot' ? 'qboot.rom' : undefined,
+    firmwareArgs: qemuFirmwareArgs(tools.qemu),
+    kernelPath: inherited(FD.kernel),
+    initramfsPath: inherited(FD.initramfs),
+    commandLine: kernelCommandLine({ accelerator, machine, tuning, tscKhz, extra: spec.kernelArgs }),
+    consoleFd: FD.console,
+    channels: spec.channels.map((name, index) => ({ name, socketPath: socketPath(runDir.channelSocket(index)) })),
+    monitors: [
+      { path: socketPath(runDir.launchSocket), mode: 'connect' },
+      ...(spec.detached ? [{ path: socketPath(runDir.qmpSocket), mode: 'listen' as const }] : []),
+    ],
+    nics: spec.nics,
+    slots: spec.nics.length + spec.hotplugNicSlots,
+    entropyDevice: options.entropyDevice,
+  };
+}
+
+function hasPrivilegedPort(spec: VmSpec): boolean {
+  return spec.nics.some(
+    ({ endpoint }) => endpoint.kind === 'builtin' && endpoint.forwards.some(({ hostPort }) => hostPort < 1024),
+  );
+}
+
+interface Listener {
+  readonly connection: Promise<Socket>;
+  /** Idempotent. */
+  close(): void;
+}
+
+/**
+ * QEMU connects to us and not we to it, for two reasons. Nobody has to poll for its socket; and a QEMU whose manager died
+ * before the death signal was set finds nobody listening, and ends.
+ */
+async function listenOnce(path: string, user: RunAsUser | undefined): Promise<Listener> {
+  let server: Server | undefined;
+  const connection = new Promise<Socket>((resolve) => {
+    server = createServer({ pauseOnConnect: false }, (socket) => {
+      socket.on('error', () => {});
+      resolve(socket);
+    });
+    server.maxConnections = 1;
+  });
+  await new Promise<void>((resolve, reject) => {
+    server?.once('error', reject);
+    server?.listen({ path }, resolve);
+  });
+  if (user) await chown(path, user.uid, user.gid);
+  await chmod(path, 0o600);
+  return { connection, close: () => void server?.close() };
+}
+
+/** Waits for QEMU's connection and speaks QMP on it; its early end ends the wait. */
+async function greet({ spec, options, signal }: LaunchRequest, listener: Listener, process: VmProcess) {
+  const what = `greeting of QEMU for VM ${spec.id}`;
+  const early = process.exited.then(async ({ exitCode, signal: killer }): Promise<never> => {
+    throw await earlyEnd(spec, process, exitCode, killer);
+  });
+  early.catch(() => {});
+  return withDeadline(what, options.qmpConnectTimeoutMs, signal, async (call) => {
+    const socket = await raceSignal(Promise.race([listener.connection, early]), call.signal, what);
+    const explainLoss = async () => {
+      await process.exited;
+      const words = (await process.stderrTail()).trim();
+      return { words: words === '' ? '' : `: ${words}`, details: { stderrTail: words } };
+    };
+    return QmpClient.connect(socket, { explainLoss }, call);
+  });
+}
+
+async function earlyEnd(spec: VmSpec, process: VmProcess, exitCode: number | null, killer: string | null) {
+  const stderrTail = await process.stderrTail();
+  const how = killer === null ? `exit code ${exitCode}` : `killed by ${killer}`;
+  const words = stderrTail.trim().split('\n').slice(-3).join(' / ');
+  return new HyperplugError('VM_HYPERVISOR_FAILED', `QEMU of VM ${spec.id} ended early (${how}): ${words}`, {
+    details: { id: spec.id, exitCode, signal: killer, stderrTail },
+  });
+}
+
+/** A lost connection is told as QEMU's early end, and that as the port in use that it was about. */
+async function explain(error: unknown, spec: VmSpec, process: VmProcess | undefined): Promise<unknown> {
+  let known = error;
+  if (process && hasCode(error, 'QMP_CLOSED')) {
+    const late = new Promise<undefined>((resolve) => setTimeout(resolve, 1_000, undefined).unref());
+    const end = await Promise.race([process.exited, late]);
+    if (end) known = await earlyEnd(spec, process, end.exitCode, end.signal);
+  }
+  if (!isHyperplugError(known) || known.code !== 'VM_HYPERVISOR_FAILED') return known;
+  const words = String(known.details.stderrTail ?? '');
+  if (!tellsOfForward(words)) return known;
+  const forwards = spec.nics.flatMap(({ endpoint }) => (endpoint.kind === 'builtin' ? endpoint.forwards : []));
+  return (await explainForward(forwardsNamed(words, forwards))) ?? known;
+}

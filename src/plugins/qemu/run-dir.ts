@@ -1,0 +1,166 @@
+import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { link, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { fieldError, HyperplugError } from '../../core/errors.js';
+import type { ProcessIdentity } from '../../core/hypervisor.js';
+import { identifyProcess, ownIdentity, processArgv, sameProcess } from '../../host/process.js';
+
+/** sun_path of unix(7), less its terminating zero. */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+const identity = z.strictObject({ pid: z.int().positive(), startTime: z.int().nonnegative(), bootId: z.string() });
+const vmFile = z.strictObject({
+  version: z.literal(1),
+  id: z.string(),
+  /** Who launches or launched it. */
+  launcher: identity,
+  /** QEMU, once it has been started. */
+  process: identity.optional(),
+});
+type VmFile = z.output<typeof vmFile>;
+
+/**
+ * What the driver puts into VmSpec.runDir:
+ *
+ *     vm.json       whose it is; readable by us alone
+ *     stderr        of a detached QEMU
+ *     s/            belongs to the user QEMU runs as
+ *       launch      QEMU connects to it once, as its first QMP monitor
+ *       qmp         of a detached QEMU: for whoever adopts it
+ *       c0, c1 …    channels
+ */
+export class RunDir {
+  readonly vmFile: string;
+  readonly stderrFile: string;
+  readonly sockets: string;
+  readonly launchSocket: string;
+  readonly qmpSocket: string;
+
+  constructor(readonly path: string) {
+    this.vmFile = join(path, 'vm.json');
+    this.stderrFile = join(path, 'stderr');
+    this.sockets = join(path, 's');
+    this.launchSocket = join(this.sockets, 'launch');
+    this.qmpSocket = join(this.sockets, 'qmp');
+  }
+
+  channelSocket(index: number): string {
+    return join(this.sockets, `c${index}`);
+  }
+
+  /** @throws VM_SPEC_INVALID when a socket's path would be too long for the kernel. */
+  checkLength(): void {
+    const bytes = Buffer.byteLength(this.launchSocket);
+    if (bytes <= MAX_SOCKET_PATH_BYTES) return;
+    const room = MAX_SOCKET_PATH_BYTES - (bytes - Buffer.byteLength(this.path));
+    throw fieldError('VM_SPEC_INVALID', 'runDir', `a path of at most ${room} bytes (sockets lie below it)`, this.path);
+  }
+
+  /** QEMU's own name in `ps`, by which findProcess() knows it. */
+  marker(id: string): string {
+    return `hyperplug ${id} ${this.path}`;
+  }
+
+  /**
+   * Takes the directory for a launch; what a dead launch left there is removed.
+   * @throws VM_ALREADY_EXISTS a VM runs or is being launched there; it is untouched.
+   */
+  async claim(id: string): Promise<void> {
+    const content: VmFile = { version: 1, id, launcher: ownIdentity() };
+    for (let attempt = 0; attempt < 3; attempt++) {
+      // A link is made with its content in place or not at all.
+      const draft = await this.#draft(content);
+      try {
+        await link(draft, this.vmFile);
+        const running = this.findProcess();
+        if (running === undefined) return;
+        await unlink(this.vmFile);
+        throw this.#busy(id, running.pid);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      } finally {
+        await unlink(draft);
+      }
+      const holder = await this.holder();
+      if (holder) throw this.#busy(id, holder.pid);
+      await this.removeFiles();
+    }
+    throw this.#busy(id, undefined);
+  }
+
+  async recordProcess(id: string, process: ProcessIdentity): Promise<void> {
+    await rename(await this.#draft({ version: 1, id, launcher: ownIdentity(), process }), this.vmFile);
+  }
+
+  /** The VM that runs here, or the manager that is launching one. */
+  async holder(): Promise<ProcessIdentity | undefined> {
+    const file = await this.#read();
+    if (file?.process && sameProcess(file.process)) return file.process;
+    const found = this.findProcess();
+    if (found) return found;
+    return file && !file.process && sameProcess(file.launcher) ? file.launcher : undefined;
+  }
+
+  /** The VM that runs here, by its file or, where its manager died before writing that, by its command line. */
+  async runningProcess(): Promise<ProcessIdentity | undefined> {
+    const file = await this.#read();
+    return file?.process && sameProcess(file.process) ? file.process : this.findProcess();
+  }
+
+  /** A process that was started with our marker for this directory. */
+  findProcess(): ProcessIdentity | undefined {
+    for (const pid of processIds()) {
+      const argv = processArgv(pid);
+      const at = argv?.indexOf('-name') ?? -1;
+      const name = at < 0 ? undefined : argv?.[at + 1];
+      if (name?.startsWith('guest=hyperplug ') && name.replaceAll(',,', ',').endsWith(` ${this.path}`)) {
+        return identifyProcess(pid);
+      }
+    }
+    return undefined;
+  }
+
+  async makeSocketDir(): Promise<void> {
+    await mkdir(this.sockets, { mode: 0o700 });
+  }
+
+  /** Idempotent. */
+  async removeFiles(): Promise<void> {
+    await rm(this.sockets, { recursive: true, force: true });
+    await rm(this.stderrFile, { force: true });
+    const drafts = (await readdir(this.path).catch(() => [])).filter((name) => name.startsWith('vm.json.'));
+    for (const name of drafts) await rm(join(this.path, name), { force: true });
+    // Last: as long as it is there, what is left has an owner.
+    await rm(this.vmFile, { force: true });
+  }
+
+  async #draft(content: VmFile): Promise<string> {
+    const path = `${this.vmFile}.${randomBytes(6).toString('hex')}`;
+    await writeFile(path, JSON.stringify(content), { mode: 0o600, flag: 'wx' });
+    return path;
+  }
+
+  async #read(): Promise<VmFile | undefined> {
+    try {
+      const parsed = vmFile.safeParse(JSON.parse(await readFile(this.vmFile, 'utf8')));
+      return parsed.success ? parsed.data : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #busy(id: string, pid: number | undefined): HyperplugError {
+    const who = pid === undefined ? '' : ` (process ${pid})`;
+    return new HyperplugError('VM_ALREADY_EXISTS', `VM ${id}: ${this.path} is in use${who}`, {
+      details: { id, runDir: this.path, pid },
+    });
+  }
+}
+
+function processIds(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}

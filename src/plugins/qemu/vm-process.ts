@@ -1,0 +1,48 @@
+import { open } from 'node:fs/promises';
+import type { ProcessIdentity } from '../../core/hypervisor.js';
+import type { ConfinedChild } from '../../host/confined-spawn.js';
+import { watchProcess } from '../../host/process.js';
+
+/** QEMU as the driver sees it, be it our child or adopted. */
+export interface VmProcess {
+  readonly identity: ProcessIdentity;
+  /** Resolves when it has ended; codes are null where it is not our child. */
+  readonly exited: Promise<{ readonly exitCode: number | null; readonly signal: string | null }>;
+  /** What it wrote to stderr, the last 4 KiB. */
+  stderrTail(): Promise<string>;
+  /** Stops watching: this process may end before QEMU. */
+  release(): void;
+}
+
+const STDERR_TAIL_BYTES = 4096;
+
+export function childProcess(child: ConfinedChild, stderrFile: string | undefined): VmProcess {
+  return {
+    identity: child.identity,
+    exited: child.exited,
+    stderrTail: async () => (stderrFile === undefined ? child.stderrTail() : fileTail(stderrFile)),
+    release: () => child.unref(),
+  };
+}
+
+export function adoptedProcess(identity: ProcessIdentity, stderrFile: string): VmProcess {
+  const watch = watchProcess(identity);
+  return {
+    identity,
+    exited: watch.gone.then(() => ({ exitCode: null, signal: null })),
+    stderrTail: () => fileTail(stderrFile),
+    release: () => watch.close(),
+  };
+}
+
+async function fileTail(path: string): Promise<string> {
+  try {
+    await using file = await open(path, 'r');
+    const { size } = await file.stat();
+    const start = Math.max(0, size - STDERR_TAIL_BYTES);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(STDERR_TAIL_BYTES), 0, STDERR_TAIL_BYTES, start);
+    return buffer.subarray(0, bytesRead).toString('utf8');
+  } catch {
+    return '';
+  }
+}
