@@ -52,6 +52,11 @@ export class ProcessTable {
     this.#nextSequence = options.firstSequence;
   }
 
+  /** Processes that run, or whose output has not ended. */
+  get size(): number {
+    return this.#slots.size;
+  }
+
   /** Before the command is sent: output may come before its answer. */
   open(terminal: boolean): ProcessEntry {
     const { streams } = this;

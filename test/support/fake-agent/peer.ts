@@ -17,6 +17,8 @@ export interface FakeAgentOptions {
   readonly staleStreams?: Buffer;
   /** What GETVERSION is answered with, instead of 4244. */
   readonly version?: number;
+  /** The nonce of the answer, instead of the client's. */
+  readonly nonce?: string;
   /** Changes a link before it is told, to lie. */
   readonly lie?: (link: FakeLink) => FakeLink;
 }
@@ -35,6 +37,8 @@ export class FakeAgent {
   readonly received: { code: number; body: Buffer }[] = [];
   /** Takes every message before the fake does; true: it has been dealt with. */
   intercept: ((code: number, id: number, body: Buffer) => boolean) | undefined;
+  /** Ends of input for processes that there are not. */
+  readonly strayEnds: number[] = [];
   pod: unknown;
   nonce = '';
   /** Most bytes of each channel that were unread at a time, against the window. */
@@ -57,7 +61,11 @@ export class FakeAgent {
     const decoder = new ControlDecoder(32 * 1024 * 1024, (code, payload) => this.#message(code, payload));
     const streamDecoder = new StreamDecoder(64 * 1024, {
       data: (sequence, piece) => this.bySequence(sequence)?.input(Buffer.from(piece)),
-      end: (sequence) => this.bySequence(sequence)?.inputEnd(),
+      end: (sequence) => {
+        const process = this.bySequence(sequence);
+        if (process) process.inputEnd();
+        else this.strayEnds.push(sequence);
+      },
     });
     control.on('data', (chunk: Buffer) => {
       if (options.original)
@@ -169,7 +177,7 @@ export class FakeAgent {
     version.writeUInt32BE(this.options.version ?? 4244);
     if (this.options.original || payload.length === 0) return this.ack(0, version);
     const { nonce, window } = JSON.parse(payload.toString());
-    const answer = { hyperplug: 1, agent: 'fake 1', nonce };
+    const answer = { hyperplug: 1, agent: 'fake 1', nonce: this.options.nonce ?? nonce };
     this.nonce = nonce;
     this.windowBytes = window ?? 0;
     // Before the answer: the client's mark may come while it is written.

@@ -20,6 +20,12 @@ describe('hyperstart handshake', () => {
     destroyed(fake);
   });
 
+  it('refuses an answer with another nonce', async () => {
+    const fake = new FakeAgent({ nonce: '0123456789abcdef' });
+    await rejects(connecting(fake), 'AGENT_PROTOCOL', 'nonce');
+    destroyed(fake);
+  });
+
   it('refuses what is not READY', async () => {
     const fake = new FakeAgent({ resumed: true });
     fake.control.write(encodeControl(COMMAND.ACK));

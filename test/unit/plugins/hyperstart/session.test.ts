@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import type { GuestSession } from '../../../../src/core/agent.js';
 import { HyperplugError } from '../../../../src/core/errors.js';
 import { COMMAND } from '../../../../src/plugins/hyperstart/protocol.gen.js';
+import type { HyperstartSession } from '../../../../src/plugins/hyperstart/session.js';
 import { FakeAgent } from '../../../support/fake-agent/peer.js';
 import { rejects } from '../../../support/rejects.js';
 import { calls, command, connect, newAgent, outcome, text } from './connect.js';
@@ -170,6 +171,32 @@ for (const original of [false, true]) {
       expect((await session.closed).message).to.include('owner');
       await rejects(process.exited, 'AGENT_CLOSED', 'owner');
       for (const channel of fake.channels) expect(channel.destroyed).to.equal(true);
+    });
+
+    it('forgets a process that has ended, and sends nothing more for it', async () => {
+      const process = await session.exec(command('echo', 'x'), calls());
+      await outcome(process);
+      await session.ping(calls());
+      expect((session as HyperstartSession).parts.processes.size).to.equal(0);
+      expect(fake.strayEnds).to.deep.equal([]);
+    });
+
+    it('a program started for a caller that has gone is ended', async () => {
+      const held: (() => void)[] = [];
+      fake.intercept = (code, id, body) => {
+        if (code !== COMMAND.EXECCMD) return false;
+        held.push(() => fake.exec(id, JSON.parse(body.toString()).process));
+        return true;
+      };
+      const abort = new AbortController();
+      const call = session.exec(command('cat'), { signal: abort.signal });
+      while (held.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      abort.abort();
+      await rejects(call, 'ABORTED');
+      held[0]!();
+      while (fake.processes.size > 0) await new Promise((resolve) => setImmediate(resolve));
+      await session.ping(calls());
+      expect((session as HyperstartSession).parts.processes.size).to.equal(0);
     });
 
     it('kills nothing that has ended', async () => {
