@@ -1,2 +1,18 @@
+export type * from './contracts/hypervisor/types.js';
+export { hypervisorContract } from './contracts/hypervisor.js';
+export { FAKE_AGENT_CAPABILITIES, FakeAgent, type FakeAgentOptions } from './fakes/agent/agent.js';
+export { FAKE_CHANNEL } from './fakes/agent/frames.js';
+export { FakeSession } from './fakes/agent/session.js';
+export { Faults } from './fakes/faults.js';
+export { FakeGuest, type FakeGuestOptions } from './fakes/guest/guest.js';
+export { FAKE_PROGRAMS } from './fakes/guest/programs.js';
+export type { GuestHardware, GuestOs, Program, ProgramIo } from './fakes/guest/types.js';
+export { FAKE_HYPERVISOR_CAPABILITIES, FakeHypervisor, type FakeHypervisorOptions } from './fakes/hypervisor/driver.js';
+export { FakeHypervisorVm } from './fakes/hypervisor/vm.js';
+export { FakeVmProcess } from './fakes/hypervisor/vm-process.js';
+export { FakeMachine, type FakeProcess, type FakeTap } from './fakes/machine.js';
+export { channelPair } from './kit/channel-pair.js';
+export * from './kit/leftovers.js';
+export { type ContractTimeouts, DEFAULT_TIMEOUTS } from './kit/timeouts.js';
 export * from './recording-runner.js';
 export * from './runner.js';

@@ -1,0 +1,132 @@
+import type { Duplex } from 'node:stream';
+import { FAKE_CHANNEL } from '../agent/frames.js';
+import { GuestConversation } from './conversation.js';
+import { GuestNetworkState } from './network.js';
+import { FAKE_PROGRAMS } from './programs.js';
+import type { GuestHardware, GuestOs, Program } from './types.js';
+
+export interface FakeGuestOptions {
+  /** By name (argv[0]), in addition to FAKE_PROGRAMS. */
+  readonly programs?: Readonly<Record<string, Program>>;
+  /** Channels that send back what they get. */
+  readonly echoChannels?: readonly string[];
+}
+
+/** An operating system in memory: programs, files, a network, and the guest's end of a FakeAgent's conversation. */
+export class FakeGuest implements GuestOs {
+  readonly network = new GuestNetworkState();
+  readonly files = new Map<string, Buffer>();
+  readonly programs: Map<string, Program>;
+  hostname = '';
+  dns: readonly string[] = [];
+  /** What the guest does when it is asked for a NIC or to power off: `ignore` holds on. */
+  onNicWanted: 'release' | 'ignore' = 'release';
+  onPowerButton: 'power-off' | 'ignore' = 'power-off';
+  readonly #echo: ReadonlySet<string>;
+  readonly #servers = new Map<number, (connection: Duplex) => void>();
+  readonly #conversations = new Set<GuestConversation>();
+  readonly #arrivals = new Set<() => void>();
+  readonly #wanted = new Map<string, () => void>();
+  #hardware: GuestHardware | undefined;
+  readonly #channels = new Set<Duplex>();
+  #paused = false;
+
+  constructor(options: FakeGuestOptions = {}) {
+    this.programs = new Map(Object.entries({ ...FAKE_PROGRAMS, ...options.programs }));
+    this.#echo = new Set(options.echoChannels ?? []);
+  }
+
+  boot(hardware: GuestHardware): void {
+    this.#hardware = hardware;
+    hardware.console('fake guest: up\n');
+  }
+
+  /** Answers connections to a port that the hypervisor forwards here. */
+  serve(port: number, handler: (connection: Duplex) => void): void {
+    this.#servers.set(port, handler);
+  }
+
+  accept(port: number, connection: Duplex): boolean {
+    const handler = this.#servers.get(port);
+    handler?.(connection);
+    return handler !== undefined;
+  }
+
+  channelOpened(name: string, channel: Duplex): void {
+    this.#channels.add(channel);
+    channel.on('error', () => {}).on('close', () => this.#channels.delete(channel));
+    if (name === FAKE_CHANNEL) this.converse(channel);
+    else channel.on('data', (chunk: Buffer) => this.#echo.has(name) && channel.write(chunk));
+    if (this.#paused) channel.pause();
+  }
+
+  /** Serves a FakeAgent at the other end of `channel`. */
+  converse(channel: Duplex): void {
+    const conversation = new GuestConversation(this, channel);
+    this.#conversations.add(conversation);
+    channel.on('close', () => this.#conversations.delete(conversation));
+  }
+
+  nicPlugged(nic: { readonly mac: string; readonly mtu: number }): void {
+    this.network.plug(nic);
+    for (const arrived of [...this.#arrivals]) arrived();
+  }
+
+  /** Runs `listener` at each NIC that comes; the returned function stops that. */
+  onArrival(listener: () => void): () => void {
+    this.#arrivals.add(listener);
+    return () => void this.#arrivals.delete(listener);
+  }
+
+  nicWanted(mac: string, release: () => void): void {
+    this.#wanted.set(mac, release);
+    this.#letGo();
+  }
+
+  /** Gives back what was asked for, unless it holds on or stands still. */
+  #letGo(): void {
+    if (this.#paused || this.onNicWanted === 'ignore') return;
+    const wanted = [...this.#wanted.values()];
+    this.#wanted.clear();
+    for (const release of wanted) setImmediate(release);
+  }
+
+  /** Lets go of the NICs that it held on to. */
+  releaseNics(): void {
+    this.onNicWanted = 'release';
+    this.#letGo();
+  }
+
+  nicUnplugged(mac: string): void {
+    this.network.unplug(mac);
+    this.#wanted.delete(mac);
+  }
+
+  linkUp(mac: string): boolean {
+    return this.network.find(mac)?.up ?? false;
+  }
+
+  powerButton(): void {
+    if (this.onPowerButton === 'power-off') setImmediate(() => this.powerOff());
+  }
+
+  powerOff(): void {
+    this.#hardware?.powerOff();
+  }
+
+  panic(): void {
+    this.#hardware?.panic();
+  }
+
+  paused(paused: boolean): void {
+    this.#paused = paused;
+    for (const channel of this.#channels) paused ? channel.pause() : channel.resume();
+    if (!paused) this.#letGo();
+  }
+
+  halted(): void {
+    this.#hardware = undefined;
+    this.#wanted.clear();
+    for (const conversation of this.#conversations) conversation.hangUp();
+  }
+}
