@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { abortError, type CallOptions } from '../../core/calls.js';
 import type { QueuedMessage } from './channel-writer.js';
 import type { Command } from './dialect.js';
@@ -28,6 +29,8 @@ export class PendingCall {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+    // Any number of calls may share a signal; Node warns of eleven.
+    setMaxListeners(0, this.#signal);
     this.#signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 

@@ -116,11 +116,18 @@ for (const original of [false, true]) {
     });
 
     it('runs 50 programs at once', async () => {
+      const shared = calls();
+      const warnings: Error[] = [];
+      const onWarning = (warning: Error) => warnings.push(warning);
+      globalThis.process.on('warning', onWarning);
       const runs = Array.from({ length: 50 }, async (_, index) => {
-        const process = await session.exec(command('echo', `n${index}`), calls());
+        const process = await session.exec(command('echo', `n${index}`), shared);
         return (await outcome(process)).stdout;
       });
       expect(await Promise.all(runs)).to.deep.equal(runs.map((_, index) => `n${index}\n`));
+      await new Promise((resolve) => setImmediate(resolve));
+      globalThis.process.off('warning', onWarning);
+      expect(warnings.filter(({ message }) => message.includes('AbortSignal'))).to.deep.equal([]);
     });
 
     it('drops the output that nobody reads any more, and the program ends', async () => {
