@@ -40,6 +40,15 @@ describe('checkSelection', () => {
     checkSelection(selected(BRIDGED), [net({ isolated: true, subnets: ['10.0.0.0/8', 'fd00::/64'] })]);
   });
 
+  it("asks nothing of firewall and pool where the network is the hypervisor's own", () => {
+    const own = selected({
+      network: { families: [4, 6] },
+      firewall: { enforces: true, families: [4] },
+      'address-pool': { families: [4] },
+    });
+    checkSelection(own, [net({ subnets: ['fd00::/48'], isolated: true })]);
+  });
+
   const pods = { cpus: 1, memoryMib: 128, nicSlots: 1 };
   const wrong: readonly [string, Changes, NetworkSpec[], typeof pods, string, string, ...string[]][] = [
     [
