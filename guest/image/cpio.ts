@@ -41,7 +41,8 @@ export function writeCpio(entries: readonly CpioEntry[]): Buffer {
 }
 
 function content(entry: CpioEntry): Buffer {
-  if (entry.kind === 'file') return Buffer.from(entry.content.buffer, entry.content.byteOffset, entry.content.byteLength);
+  if (entry.kind === 'file')
+    return Buffer.from(entry.content.buffer, entry.content.byteOffset, entry.content.byteLength);
   return entry.kind === 'symlink' ? Buffer.from(entry.target) : Buffer.alloc(0);
 }
 

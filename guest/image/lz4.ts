@@ -50,7 +50,8 @@ function decodeBlock(block: Buffer, output: Buffer, start: number): number {
     const offset = block.readUInt16LE(at);
     at += 2;
     const length = readLength(token & 15) + MIN_MATCH;
-    if (offset === 0 || offset > end - start || end + length > output.length) throw new Error('lz4: match out of bounds');
+    if (offset === 0 || offset > end - start || end + length > output.length)
+      throw new Error('lz4: match out of bounds');
     if (offset >= length) output.copyWithin(end, end - offset, end - offset + length);
     else for (let index = 0; index < length; index++) output[end + index] = output[end + index - offset]!;
     end += length;

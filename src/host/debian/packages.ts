@@ -7,9 +7,10 @@ import { throwIfAborted } from '../../core/calls.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { runCommand } from '../command.js';
+import type { FileLock } from '../lock.js';
 import { PrivateApt } from './apt.js';
 import type { PackageFile, PackageVersion } from './apt-output.js';
-import { type FileLock, lockFile } from './file-lock.js';
+import { acquireLockTelling, makeCacheDir } from './cache-folder.js';
 
 /** Raised when the layout of an unpacked tree changes: older ones are then made anew. */
 const LAYOUT = 1;
@@ -22,6 +23,8 @@ export interface PackageRequest {
   readonly dependencies: boolean;
   /** Adds packages found in the Depends of these (metapackages) by a prefix: `linux-image-`. */
   readonly expand?: { readonly metapackage: string; readonly prefix: string };
+  /** Removes from a fresh tree what is not needed of it, before anyone can see it. */
+  readonly prune?: (root: string) => Promise<void>;
   /** Looks for newer versions even where an unpacked tree is remembered. */
   readonly refresh?: boolean;
 }
@@ -74,22 +77,13 @@ export class PackageStore {
       const known = request.refresh ? undefined : await this.recall(request);
       return known ?? (await this.make(request, options));
     } finally {
-      lock.release();
+      await lock.release();
     }
   }
 
   private async lock({ signal, progress }: PackageCallOptions): Promise<FileLock> {
-    let waiting: ReturnType<ProgressSink['begin']> | undefined;
-    try {
-      const lock = await lockFile(join(this.cacheDir, 'lock'), signal, () => {
-        waiting = progress.begin('waiting for another process that unpacks packages');
-      });
-      waiting?.done();
-      return lock;
-    } catch (error) {
-      waiting?.fail((error as Error).message);
-      throw error;
-    }
+    await makeCacheDir(join(this.cacheDir, 'packages'));
+    return acquireLockTelling(join(this.cacheDir, 'packages', 'lock'), 'unpacking Debian packages', signal, progress);
   }
 
   private async recall(request: PackageRequest): Promise<UnpackedPackages | undefined> {
@@ -149,10 +143,11 @@ export class PackageStore {
     if (!(await stat(root).catch(() => undefined))) {
       const files = await apt.files(packages);
       const debs = await this.download(apt, request.label, packages, files, options);
-      await this.extract(request.label, debs, root, options);
+      await this.extract(request, debs, root, options);
       for (const deb of debs) await rm(deb, { force: true });
     }
     await this.remember(request, key, packages);
+    await apt.clean();
     return { root, key, packages };
   }
 
@@ -187,14 +182,14 @@ export class PackageStore {
   }
 
   private async extract(
-    label: string,
+    request: PackageRequest,
     debs: readonly string[],
     root: string,
     options: PackageCallOptions,
   ): Promise<void> {
     const { signal, progress } = options;
     const temporary = join(this.cacheDir, 'packages', `.tmp-${randomBytes(6).toString('hex')}`);
-    const task = progress.begin(`unpacking ${debs.length} Debian packages for ${label}`);
+    const task = progress.begin(`unpacking ${debs.length} Debian packages for ${request.label}`);
     try {
       await mkdir(temporary, { recursive: true });
       for (const [index, deb] of debs.entries()) {
@@ -202,6 +197,7 @@ export class PackageStore {
         task.update(index, debs.length, 'packages');
         await runCommand(['dpkg-deb', '--extract', deb, temporary], { signal, timeoutMs: 300_000 });
       }
+      await request.prune?.(temporary);
       await rename(temporary, root);
       task.done();
     } catch (error) {
@@ -235,7 +231,6 @@ export class PackageStore {
   /** Removes what a killed process left half-made; only the lock's holder calls it. */
   private async sweep(): Promise<void> {
     const folder = join(this.cacheDir, 'packages');
-    await mkdir(folder, { recursive: true });
     for (const name of await readdir(folder)) {
       if (name.startsWith('.tmp-')) await rm(join(folder, name), { recursive: true, force: true });
     }

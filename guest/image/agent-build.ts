@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HyperplugError } from '../../src/core/errors.js';
+import type { Compiler } from '../../src/host/debian/compiler.js';
+
+export interface AgentSources {
+  readonly folder: string;
+  /** `*.c` of the folder, sorted. */
+  readonly units: readonly string[];
+  /** Over names and contents of the folder's `*.c` and `*.h`. */
+  readonly hash: string;
+}
+
+/** @throws IMAGE_BUILD_FAILED the folder has no C sources. */
+export async function readAgentSources(folder: string): Promise<AgentSources> {
+  const names = (await readdir(folder).catch(() => [])).filter((name) => /\.[ch]$/.test(name)).sort();
+  const units = names.filter((name) => name.endsWith('.c'));
+  if (units.length === 0) throw new HyperplugError('IMAGE_BUILD_FAILED', `${folder}: no sources of the guest agent`);
+  const hash = createHash('sha256');
+  for (const name of names)
+    hash
+      .update(`${name}\0`)
+      .update(await readFile(join(folder, name)))
+      .update('\0');
+  return { folder, units, hash: hash.digest('hex') };
+}
+
+export const AGENT_FLAGS = ['-Os', '-static', '-std=c11', '-D_GNU_SOURCE'] as const;
+
+/**
+ * Compiles the agent against musl, statically, with musl and the kernel's headers taken from an unpacked tree: what
+ * musl-gcc's specs file does (musl: tools/musl-gcc.specs.sh), for a musl in any place.
+ * @param root tree with musl-dev and linux-libc-dev; @param temporary a folder for this build alone.
+ * @throws IMAGE_BUILD_FAILED with the compiler's words.
+ */
+export async function buildAgent(
+  sources: AgentSources,
+  compiler: Compiler,
+  root: string,
+  temporary: string,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const muslInclude = join(root, 'usr/include/x86_64-linux-musl');
+  const muslLib = join(root, 'usr/lib/x86_64-linux-musl');
+  const kernelInclude = await kernelHeaders(root, temporary);
+  const output = join(temporary, 'agent');
+  const args = [
+    ...AGENT_FLAGS,
+    ...['-s', '-fno-pie', '-no-pie', '-nostdinc', '-isystem', muslInclude, '-isystem', kernelInclude],
+    ...['-nostdlib', '-nostartfiles', '-L', muslLib, join(muslLib, 'crt1.o'), join(muslLib, 'crti.o')],
+    ...['-I', sources.folder, ...sources.units.map((unit) => join(sources.folder, unit))],
+    ...['-Wl,--start-group', '-lc', '-lgcc', '-Wl,--end-group', join(muslLib, 'crtn.o'), '-o', output],
+  ];
+  try {
+    await compiler.compile(args, { signal, cwd: temporary });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new HyperplugError('IMAGE_BUILD_FAILED', `the guest agent does not compile: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  return readFile(output);
+}
+
+/** A folder with the kernel's headers and nothing of the other libc's that lie beside them. */
+async function kernelHeaders(root: string, temporary: string): Promise<string> {
+  const folder = join(temporary, 'kernel-headers');
+  await mkdir(folder);
+  await symlink(join(root, 'usr/include/linux'), join(folder, 'linux'));
+  await symlink(join(root, 'usr/include/asm-generic'), join(folder, 'asm-generic'));
+  await symlink(join(root, 'usr/include/x86_64-linux-gnu/asm'), join(folder, 'asm'));
+  return folder;
+}

@@ -1,0 +1,118 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { throwIfAborted } from '../../src/core/calls.js';
+import { HyperplugError } from '../../src/core/errors.js';
+import type { ProgressSink } from '../../src/core/progress.js';
+import { runCommand } from '../../src/host/command.js';
+import { locateCompiler } from '../../src/host/debian/compiler.js';
+import type { UnpackedPackages } from '../../src/host/debian/packages.js';
+import type { ToolProvider } from '../../src/host/tools.js';
+import { type AgentSources, buildAgent } from './agent-build.js';
+import { writeCpio } from './cpio.js';
+import { extractVmlinux } from './kernel.js';
+import { BOOT_MODULES, loadOrder, moduleDependencies, OPTIONAL_MODULES, withoutSignature } from './modules.js';
+import { kernelPackage, kernelTree } from './packages.js';
+import { type ImageModule, rootFilesystem } from './root-filesystem.js';
+
+export interface BuildInput {
+  readonly tree: UnpackedPackages;
+  readonly agent: AgentSources;
+  readonly tools: ToolProvider;
+  /** A folder for this build alone. */
+  readonly temporary: string;
+  readonly signal: AbortSignal;
+  readonly progress: ProgressSink;
+}
+
+export interface BuiltImage {
+  readonly kernel: Buffer;
+  readonly initramfs: Buffer;
+  readonly description: string;
+}
+
+/** @throws IMAGE_BUILD_FAILED, HOST_TOOL_MISSING, ABORTED, TIMEOUT. */
+export async function buildImage(input: BuildInput): Promise<BuiltImage> {
+  const { tree, agent, tools, temporary, signal, progress } = input;
+  const { root } = tree;
+  const { release, version } = kernelPackage(tree);
+  const description = `Linux ${release} (Debian ${version})`;
+  const kernelFiles = await kernelTree(root, release);
+  const decompress = decompressor(input);
+  const kernel = await extractVmlinux(await readFile(kernelFiles.vmlinuzPath), decompress);
+  throwIfAborted(signal, 'guest image');
+
+  const contents = new Map<string, Buffer>();
+  for (const [name, path] of await closure(kernelFiles.modules)) contents.set(name, path);
+  const compiler = await locateCompiler(tools, { signal, progress });
+  const agentProgram = await buildAgent(agent, compiler, root, temporary, signal);
+  const busyboxPath = join(root, await busyboxProgram(root));
+  const applets = (await runCommand([busyboxPath, '--list-full'], { signal })).stdout.split('\n').filter(Boolean);
+
+  const dependencies = (name: string) => {
+    const module = contents.get(name);
+    return module && moduleDependencies(module);
+  };
+  const boot = loadOrder(BOOT_MODULES, dependencies, kernelFiles.builtIn);
+  const optional = OPTIONAL_MODULES.filter((name) => contents.has(name));
+  const all = loadOrder([...boot, ...optional], dependencies, kernelFiles.builtIn);
+  const pathOf = (name: string) =>
+    kernelFiles.modules
+      .get(name)!
+      .replace(/^usr\//, '')
+      .replace(/\.xz$/, '');
+  const modules = all.map(
+    (name): ImageModule => ({ path: pathOf(name), content: withoutSignature(contents.get(name)!) }),
+  );
+  const initramfs = writeCpio(
+    rootFilesystem({
+      agent: agentProgram,
+      busybox: await readFile(busyboxPath),
+      applets,
+      modules,
+      bootModules: boot.map(pathOf),
+      description: `hyperplug guest, ${description}`,
+    }),
+  );
+  return { kernel, initramfs, description };
+
+  /** Contents of the modules the image may have, with all they depend on. */
+  async function closure(paths: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, Buffer>> {
+    const found = new Map<string, Buffer>();
+    const visit = async (name: string): Promise<void> => {
+      const path = paths.get(name);
+      if (path === undefined || found.has(name)) return;
+      const file = await readFile(join(root, path));
+      const module = path.endsWith('.xz') ? await decompress('xz', file) : file;
+      found.set(name, module);
+      for (const dependency of moduleDependencies(module)) await visit(dependency);
+    };
+    for (const name of [...BOOT_MODULES, ...OPTIONAL_MODULES]) await visit(name);
+    return found;
+  }
+}
+
+/** Debian 12 has it in /bin, later ones in /usr/bin. */
+async function busyboxProgram(root: string): Promise<string> {
+  for (const path of ['usr/bin/busybox', 'bin/busybox']) {
+    const there = await readFile(join(root, path)).catch(() => undefined);
+    if (there) return path;
+  }
+  throw new HyperplugError('IMAGE_BUILD_FAILED', `${root}: no busybox`);
+}
+
+/** By the xz and zstd programs, on files: their output is binary. */
+function decompressor({ tools, temporary, signal, progress }: BuildInput) {
+  let serial = 0;
+  return async (format: 'xz' | 'zstd', data: Buffer): Promise<Buffer> => {
+    const program = await tools.locate(format, { signal, progress });
+    const plain = join(temporary, `plain-${++serial}`);
+    const packed = `${plain}.${format === 'xz' ? 'xz' : 'zst'}`;
+    await writeFile(packed, data);
+    await runCommand([program.path, '--decompress', '--force', '--quiet', packed], {
+      signal,
+      timeoutMs: 120_000,
+      env: program.env,
+    });
+    return readFile(plain);
+  };
+}

@@ -1,0 +1,211 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { chmod, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, isAbsolute, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { throwIfAborted } from '../../src/core/calls.js';
+import { HyperplugError, isHyperplugError } from '../../src/core/errors.js';
+import type { GuestImage, GuestImageProvider } from '../../src/core/guest-image.js';
+import type { ProgressSink } from '../../src/core/progress.js';
+import { acquireLockTelling, makeCacheDir } from '../../src/host/debian/cache-folder.js';
+import { PackageStore } from '../../src/host/debian/packages.js';
+import type { ToolProvider } from '../../src/host/tools.js';
+import { type AgentSources, readAgentSources } from './agent-build.js';
+import { buildImage } from './build.js';
+import { checkInitramfs, checkKernel } from './configured.js';
+import { guestPackages } from './packages.js';
+
+export interface DebianGuestImageOptions {
+  /** Absolute. Unpacked packages are kept below it. */
+  readonly cacheDir: string;
+  /** Absolute; where images are kept. Default: `images` in cacheDir. */
+  readonly imageDir?: string;
+  /** For the compiler, and for decompressors where they are needed. */
+  readonly tools: ToolProvider;
+  /** Boot this kernel instead of Debian's (option `guest.kernel`). */
+  readonly kernelPath?: string;
+  /** Use this initramfs instead of ours (option `guest.initramfs`). */
+  readonly initramfsPath?: string;
+  /** Look for newer packages even if an image is there. */
+  readonly refresh?: boolean;
+  /** Default: guest/agent of this package. */
+  readonly agentDir?: string;
+}
+
+interface Call {
+  readonly signal: AbortSignal;
+  readonly progress: ProgressSink;
+}
+
+/** Which image is the current one; all that a later call needs to know. */
+interface Memo {
+  readonly builder: string;
+  readonly agent: string;
+  readonly key: string;
+  readonly description: string;
+  /** The one before; kept, since another process may be about to boot it. */
+  readonly previousKey?: string;
+}
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const PACKAGE_ROOT = join(HERE, '../../..');
+
+/**
+ * Kernel and initramfs from Debian's packages and the agent's sources. An image is named by the hash of all that went
+ * into it and appears by a rename, so one that can be seen is whole. Of several processes one builds, the others wait.
+ */
+export class DebianGuestImageProvider implements GuestImageProvider {
+  private readonly options: DebianGuestImageOptions;
+  private readonly imageDir: string;
+  private readonly agentDir: string;
+
+  constructor(options: DebianGuestImageOptions) {
+    for (const path of [options.cacheDir, options.imageDir ?? '/']) {
+      if (!isAbsolute(path)) throw new TypeError(`DebianGuestImageProvider: expected an absolute path, got ${path}`);
+    }
+    this.options = options;
+    this.imageDir = options.imageDir ?? join(options.cacheDir, 'images');
+    this.agentDir = options.agentDir ?? join(PACKAGE_ROOT, 'guest/agent');
+  }
+
+  /** @throws IMAGE_NOT_FOUND a configured file; IMAGE_BUILD_FAILED; HOST_TOOL_MISSING, HOST_PERMISSION; ABORTED, TIMEOUT. */
+  async image(call: Call): Promise<GuestImage> {
+    throwIfAborted(call.signal, 'guest image');
+    const { kernelPath, initramfsPath } = this.options;
+    const names: string[] = [];
+    if (kernelPath !== undefined) {
+      names.push(`${kernelPath} (${await checkKernel('guest.kernel', kernelPath)})`);
+    }
+    if (initramfsPath !== undefined) {
+      await checkInitramfs('guest.initramfs', initramfsPath);
+      names.push(initramfsPath);
+    }
+    if (kernelPath !== undefined && initramfsPath !== undefined) {
+      return { kernelPath, initramfsPath, kernelArgs: [], description: names.join(', ') };
+    }
+    const built = await this.built(call);
+    return {
+      kernelPath: kernelPath ?? built.kernelPath,
+      initramfsPath: initramfsPath ?? built.initramfsPath,
+      kernelArgs: [],
+      description: [built.description, ...names].join(', '),
+    };
+  }
+
+  private async built(call: Call): Promise<GuestImage> {
+    const builder = await builderHash();
+    const agent = await readAgentSources(this.agentDir);
+    const { refresh = false } = this.options;
+    const known = refresh ? undefined : await this.recall(builder, agent);
+    if (known) return known;
+    await makeCacheDir(this.imageDir);
+    const lock = await acquireLockTelling(
+      join(this.imageDir, 'lock'),
+      'building a guest image',
+      call.signal,
+      call.progress,
+    );
+    try {
+      return (refresh ? undefined : await this.recall(builder, agent)) ?? (await this.make(builder, agent, call));
+    } catch (error) {
+      if (call.signal.aborted || (isHyperplugError(error) && !error.code.startsWith('HOST_COMMAND'))) throw error;
+      throw new HyperplugError('IMAGE_BUILD_FAILED', `guest image: ${(error as Error).message}`, { cause: error });
+    } finally {
+      await lock.release();
+    }
+  }
+
+  private async recall(builder: string, agent: AgentSources): Promise<GuestImage | undefined> {
+    const memo = await this.readMemo();
+    if (memo?.builder !== builder || memo.agent !== agent.hash) return undefined;
+    return this.describe(memo.key, memo.description);
+  }
+
+  private async describe(key: string, description: string): Promise<GuestImage | undefined> {
+    const folder = join(this.imageDir, key);
+    const names: string[] = await readdir(folder).catch(() => []);
+    if (!names.includes('kernel') || !names.includes('initramfs')) return undefined;
+    const kernelPath = join(folder, 'kernel');
+    return { kernelPath, initramfsPath: join(folder, 'initramfs'), kernelArgs: [], description };
+  }
+
+  private async make(builder: string, agent: AgentSources, { signal, progress }: Call): Promise<GuestImage> {
+    await this.sweep();
+    const store = new PackageStore(this.options.cacheDir);
+    const tree = await store.provide(guestPackages(this.options.refresh ?? false), { signal, progress });
+    const key = createHash('sha256').update(`${builder}\n${tree.key}\n${agent.hash}`).digest('hex').slice(0, 16);
+    const task = progress.begin('building the guest image');
+    const temporary = join(this.imageDir, `.tmp-${randomBytes(6).toString('hex')}`);
+    try {
+      await mkdir(join(temporary, 'work'), { recursive: true, mode: 0o755 });
+      const built = await buildImage({
+        tree,
+        agent,
+        tools: this.options.tools,
+        temporary: join(temporary, 'work'),
+        signal,
+        progress,
+      });
+      await rm(join(temporary, 'work'), { recursive: true });
+      await writeDurably(join(temporary, 'kernel'), built.kernel);
+      await writeDurably(join(temporary, 'initramfs'), built.initramfs);
+      await chmod(temporary, 0o755);
+      const folder = join(this.imageDir, key);
+      await rm(folder, { recursive: true, force: true }); // the same bytes, or what someone damaged
+      await rename(temporary, folder);
+      await this.remember({ builder, agent: agent.hash, key, description: built.description });
+      task.done(built.description);
+      return (await this.describe(key, built.description))!;
+    } catch (error) {
+      task.fail((error as Error).message);
+      await rm(temporary, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  private async readMemo(): Promise<Memo | undefined> {
+    try {
+      return JSON.parse(await readFile(join(this.imageDir, 'current.json'), 'utf8')) as Memo;
+    } catch {
+      return undefined; // missing or damaged: built anew
+    }
+  }
+
+  private async remember(memo: Memo): Promise<void> {
+    const before = await this.readMemo();
+    const previousKey = before?.key === memo.key ? before.previousKey : before?.key;
+    const path = join(this.imageDir, 'current.json');
+    await writeFile(`${path}.tmp`, JSON.stringify({ ...memo, previousKey }, null, 1));
+    await rename(`${path}.tmp`, path);
+    for (const name of await readdir(this.imageDir)) {
+      if (!/^[0-9a-f]{16}$/.test(name) || name === memo.key || name === previousKey) continue;
+      await rm(join(this.imageDir, name), { recursive: true, force: true });
+    }
+  }
+
+  /** Removes what a killed build left; only the lock's holder calls it. */
+  private async sweep(): Promise<void> {
+    for (const name of await readdir(this.imageDir)) {
+      if (name.startsWith('.tmp-')) await rm(join(this.imageDir, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** Over this builder's own code, so that a changed builder never takes an older one's image for its own. */
+async function builderHash(): Promise<string> {
+  const hash = createHash('sha256');
+  for (const name of (await readdir(HERE)).filter((file) => file.endsWith('.js')).sort()) {
+    hash.update(`${name}\0`).update(await readFile(join(HERE, name)));
+  }
+  return hash.digest('hex');
+}
+
+async function writeDurably(path: string, content: Buffer): Promise<void> {
+  const file = await open(path, 'w', 0o644);
+  try {
+    await file.writeFile(content);
+    await file.chmod(0o644);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
