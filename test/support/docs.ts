@@ -19,6 +19,8 @@ interface Schema {
   readonly items?: Schema;
   readonly minimum?: number;
   readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly additionalProperties?: boolean | Schema;
 }
@@ -32,9 +34,13 @@ function typeText(schema: Schema): string {
   if (schema.type === 'array') return `list of ${schema.items ? typeText(schema.items) : 'values'}`;
   if (schema.type !== 'integer' && schema.type !== 'number')
     return schema.type === 'string' ? 'text' : (schema.type ?? 'any');
-  const from = schema.minimum === undefined || schema.minimum < -(2 ** 52) ? undefined : `at least ${schema.minimum}`;
-  const to = schema.maximum === undefined || schema.maximum > 2 ** 52 ? undefined : `at most ${schema.maximum}`;
-  return [schema.type, [from, to].filter(Boolean).join(', ')].filter(Boolean).join(', ');
+  const limits = [
+    ['at least', schema.minimum],
+    ['more than', schema.exclusiveMinimum],
+    ['at most', schema.maximum],
+    ['less than', schema.exclusiveMaximum],
+  ].filter(([, limit]) => limit !== undefined);
+  return [schema.type, ...limits.map((limit) => limit.join(' '))].join(', ');
 }
 
 /** One row for each key that holds a value; `path` so far. */
@@ -42,7 +48,9 @@ function rows(schema: Schema, path: string): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([key, member]) => {
     const inner = typeof member.additionalProperties === 'object' ? member.additionalProperties : undefined;
     const here = `${path}${key}`;
-    if (member.properties) return rows(member, `${here}.`);
+    const described = Object.values(member.properties ?? {}).some((each) => each.description || each.properties);
+    const undivided = member.description && !described && Object.keys(member.properties ?? {}).length > 0;
+    if (member.properties && !undivided) return rows(member, `${here}.`);
     if (inner?.properties) return rows(inner, `${here}.NAME.`);
     const preset = member.default === undefined ? '' : code(member.default);
     return [`| \`${here}\` | ${cell(typeText(member))} | ${cell(preset)} | ${cell(member.description ?? '')} |`];

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/core/config/load-config.js';
 import { ERROR_CODES } from '../../src/core/error-codes.js';
 import { PluginHost } from '../../src/core/registry/plugin-host.js';
 import { PluginRegistry } from '../../src/core/registry/registry.js';
-import { configTable, errorTable, generatedPart, ROOT, replaceGeneratedPart } from '../support/docs.js';
+import { configTable, errorTable, generatedPart, optionsTable, ROOT, replaceGeneratedPart } from '../support/docs.js';
 import { FAKE_CHOICE, fakePlugins } from '../support/fake-plugins.js';
 import { tempDirs } from '../support/temp-dir.js';
 
@@ -34,6 +34,14 @@ describe('docs', () => {
       expect(generatedPart(name, part)).to.equal(make());
     });
   }
+
+  it('docs/configuration.md holds the options of the built-in plugins', async function () {
+    const path = join(import.meta.dirname, '../../src/builtin-plugins.js');
+    if (!existsSync(path)) this.skip();
+    const { builtinPlugins } = (await import(path)) as { builtinPlugins: readonly unknown[] };
+    if (update) replaceGeneratedPart('configuration.md', 'options', optionsTable(builtinPlugins));
+    expect(generatedPart('configuration.md', 'options')).to.equal(optionsTable(builtinPlugins));
+  });
 
   it('docs/errors.md and the code have the same codes, both ways', () => {
     const documented = [...page('errors.md').matchAll(/^\| `([A-Z0-9_]+)` \|/gm)].map((match) => match[1]!);

@@ -3,6 +3,9 @@ import type { JsonValue } from '../json.js';
 import type { PluginRegistry } from '../registry/registry.js';
 import { configSchema } from './schema.js';
 
+/** Those of the JSON schema vocabulary that zod writes. */
+const FORMATS = new Set(['date-time', 'date', 'time', 'duration', 'email', 'ipv4', 'ipv6', 'uri', 'uuid']);
+
 /**
  * The JSON schema (draft 2020-12) of the configuration file, options of all known plugins included, for editors to
  * complete and check with. What JSON schema cannot say (an option that a transformation checks) is left open there.
@@ -17,6 +20,10 @@ export function configJsonSchema(registry: PluginRegistry): JsonValue {
       if (marks.secret === true) marks.writeOnly = true;
       delete marks.secret;
       delete marks.path;
+      // What only zod knows, and the bound that every JavaScript integer has.
+      if (typeof marks.format === 'string' && !FORMATS.has(marks.format)) delete marks.format;
+      if (marks.maximum === Number.MAX_SAFE_INTEGER) delete marks.maximum;
+      if (marks.minimum === Number.MIN_SAFE_INTEGER) delete marks.minimum;
     },
   });
   // Through JSON, as zod adds members that are not enumerable.

@@ -15,7 +15,7 @@ const options = z.strictObject({
   token: z.string().optional().describe('of the service').meta({ secret: true }),
   users: z.array(z.strictObject({ name: z.string(), key: z.string().meta({ secret: true }) })).default([]),
   size: z.int().positive().default(3).describe('in MiB'),
-  image: z.string().meta({ path: true }).optional(),
+  image: z.string().startsWith('/').meta({ path: true }).optional(),
 });
 
 const registry = () =>
@@ -102,10 +102,16 @@ describe('configJsonSchema', () => {
     expect(log?.properties.level?.enum).to.include('debug');
   });
 
+  it('says nothing that only zod knows', () => {
+    const text = JSON.stringify(schema);
+    expect(text).not.to.include('starts_with').and.not.to.include(String(Number.MAX_SAFE_INTEGER));
+    const { image } = schema.properties.hypervisor!.properties.qemu!.properties;
+    expect(image).to.deep.equal({ type: 'string', pattern: '^\\/.*' });
+  });
+
   it('marks secrets in the schema’s own words only', () => {
-    const { token, image } = schema.properties.hypervisor!.properties.qemu!.properties;
+    const { token } = schema.properties.hypervisor!.properties.qemu!.properties;
     expect(token).to.include({ writeOnly: true, description: 'of the service' }).and.not.to.have.property('secret');
-    expect(image).to.deep.equal({ type: 'string' });
   });
 
   it('describes every key of the configuration that is not an option of a plugin', () => {
