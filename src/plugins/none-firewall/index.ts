@@ -1,11 +1,11 @@
-import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { definePlugin } from '../../core/define-plugin.js';
-import type { Firewall, FirewallCapabilities, FirewallDrift, PublishedPort } from '../../core/firewall.js';
+import type { Firewall, FirewallCapabilities } from '../../core/firewall.js';
+import { deepFreeze } from '../../core/json.js';
 import { TOKENS } from '../../core/plugin.js';
 
-const capabilities: FirewallCapabilities = Object.freeze({
-  families: Object.freeze([4, 6] as const),
-  protocols: Object.freeze([]),
+const CAPABILITIES: FirewallCapabilities = deepFreeze({
+  families: [4, 6],
+  protocols: [],
   enforces: false,
   isolation: false,
   localhost: false,
@@ -13,45 +13,30 @@ const capabilities: FirewallCapabilities = Object.freeze({
   needsRoot: false,
 });
 
-/**
- * For networks that need no rules, or whose rules somebody else makes: accepts every call, does nothing, and says so
- * (`enforces` is false, and nothing is published). A network that asks for isolation is refused before it gets here.
- */
-class NoFirewall implements Firewall {
+/** The null firewall: accepts every call, makes no rule, and claims none. */
+export class NoFirewall implements Firewall {
   readonly name = 'none';
-  readonly capabilities = capabilities;
-
-  async ensureNetwork(_network: unknown, options: CallOptions): Promise<void> {
-    throwIfAborted(options.signal, 'ensureNetwork');
-  }
-  async removeNetwork(_name: string, options: CallOptions): Promise<void> {
-    throwIfAborted(options.signal, 'removeNetwork');
-  }
-  async publish(_ports: unknown, options: CallOptions): Promise<void> {
-    throwIfAborted(options.signal, 'publish');
-  }
-  async unpublish(_ids: unknown, options: CallOptions): Promise<void> {
-    throwIfAborted(options.signal, 'unpublish');
-  }
-  async published(options: CallOptions): Promise<readonly PublishedPort[]> {
-    throwIfAborted(options.signal, 'published');
+  readonly capabilities = CAPABILITIES;
+  async ensureNetwork(): Promise<void> {}
+  async removeNetwork(): Promise<void> {}
+  async publish(): Promise<void> {}
+  async unpublish(): Promise<void> {}
+  async published(): Promise<readonly []> {
     return [];
   }
-  async check(options: CallOptions): Promise<readonly FirewallDrift[]> {
-    throwIfAborted(options.signal, 'check');
+  async check(): Promise<readonly []> {
     return [];
   }
-  async repair(options: CallOptions): Promise<void> {
-    throwIfAborted(options.signal, 'repair');
-  }
+  async repair(): Promise<void> {}
 }
 
+/** For networks that need no rules (the hypervisor's own), and for hosts whose rules somebody else writes. */
 export default definePlugin({
   name: 'none',
   kind: 'firewall',
   apiVersion: 1,
-  capabilities,
-  description: 'no rules at all',
+  description: 'no firewall: accepts every call and makes no rule',
+  capabilities: CAPABILITIES,
   register({ bind }) {
     bind(TOKENS.firewall)
       .toDynamicValue(() => new NoFirewall())
