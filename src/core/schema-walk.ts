@@ -5,9 +5,6 @@ import { shown } from './errors.js';
 export interface SchemaNode {
   readonly schema: z.core.$ZodType;
   readonly meta: Readonly<Record<string, unknown>>;
-  /** What its value is where nothing is given; `has` false: it must be given, or may stay undefined. */
-  readonly default: { readonly has: boolean; readonly value?: unknown };
-  readonly optional: boolean;
 }
 
 /** Zod keeps its registry global, so metadata of another copy of zod is seen as well. */
@@ -20,8 +17,6 @@ const WRAPPERS = new Set(['optional', 'nullable', 'nonoptional', 'default', 'pre
 /** Takes the wrappers (optional, default, nullable, …) off a schema, down to what describes the value itself. */
 export function unwrap(schema: z.core.$ZodType): SchemaNode {
   let meta: Record<string, unknown> = {};
-  let preset: SchemaNode['default'] = { has: false };
-  let optional = false;
   let at = schema;
   for (;;) {
     meta = { ...metadataOf(at), ...meta };
@@ -30,17 +25,12 @@ export function unwrap(schema: z.core.$ZodType): SchemaNode {
       innerType?: z.core.$ZodType;
       in?: z.core.$ZodType;
       out?: z.core.$ZodType;
-    } & {
-      defaultValue?: unknown;
       getter?: () => z.core.$ZodType;
     };
-    if (def.type === 'optional') optional = true;
-    if ((def.type === 'default' || def.type === 'prefault') && !preset.has)
-      preset = { has: true, value: def.defaultValue };
     let next: z.core.$ZodType | undefined;
     if (WRAPPERS.has(def.type)) next = def.innerType ?? def.getter?.();
     else if (def.type === 'pipe') next = def.in?._zod.def.type === 'transform' ? def.out : def.in;
-    if (!next) return { schema: at, meta, default: preset, optional };
+    if (!next) return { schema: at, meta };
     at = next;
   }
 }
@@ -51,9 +41,10 @@ export function shapeOf(schema: z.core.$ZodType): Readonly<Record<string, z.core
   return def.type === 'object' ? def.shape : undefined;
 }
 
-/** The schema of the member `key`: of an object, record, array or tuple. */
-export function memberOf(schema: z.core.$ZodType, key: PropertyKey): z.core.$ZodType | undefined {
-  const def = unwrap(schema).schema._zod.def as {
+/** The schemas that the member `key` may have: of an object, record, array or tuple, and of each branch of a union. */
+function membersOf(schema: z.core.$ZodType, key: PropertyKey): readonly z.core.$ZodType[] {
+  const bare = unwrap(schema).schema;
+  const def = bare._zod.def as {
     type: string;
     shape?: Record<string, z.core.$ZodType>;
     catchall?: z.core.$ZodType;
@@ -61,52 +52,56 @@ export function memberOf(schema: z.core.$ZodType, key: PropertyKey): z.core.$Zod
     element?: z.core.$ZodType;
     items?: z.core.$ZodType[];
     rest?: z.core.$ZodType | null;
-    options?: z.core.$ZodType[];
   };
+  const found = (member: z.core.$ZodType | null | undefined) => (member ? [member] : []);
   switch (def.type) {
     case 'object':
-      return def.shape && Object.hasOwn(def.shape, key) ? def.shape[String(key)] : def.catchall;
+      return found(def.shape && Object.hasOwn(def.shape, key) ? def.shape[String(key)] : def.catchall);
     case 'record':
-      return def.valueType;
+    case 'map':
+      return found(def.valueType);
     case 'array':
-      return def.element;
+      return found(def.element);
     case 'tuple':
-      return def.items?.[Number(key)] ?? def.rest ?? undefined;
-    case 'union':
-      for (const option of def.options ?? []) {
-        const member = memberOf(option, key);
-        if (member) return member;
-      }
-      return undefined;
+      return found(def.items?.[Number(key)] ?? def.rest);
     default:
-      return undefined;
+      return branchesOf(bare).flatMap((branch) => membersOf(branch, key));
   }
 }
 
-/** The node at `path`, or undefined where the schema says nothing of it. */
+/** The branches of a union or an intersection; none for anything else. */
+function branchesOf(schema: z.core.$ZodType): readonly z.core.$ZodType[] {
+  const { options, left, right } = schema._zod.def as {
+    options?: readonly z.core.$ZodType[];
+    left?: z.core.$ZodType;
+    right?: z.core.$ZodType;
+  };
+  return [...(options ?? []), ...(left && right ? [left, right] : [])];
+}
+
+function schemasAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): readonly z.core.$ZodType[] {
+  return path.reduce<readonly z.core.$ZodType[]>((all, key) => all.flatMap((each) => membersOf(each, key)), [schema]);
+}
+
+/** The node at `path` (of several branches, the first that has it), or undefined where the schema says nothing of it. */
 export function nodeAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): SchemaNode | undefined {
-  let at: z.core.$ZodType | undefined = schema;
-  for (const key of path) {
-    at = memberOf(at, key);
-    if (!at) return undefined;
-  }
-  return unwrap(at);
+  const [first] = schemasAt(schema, path);
+  return first && unwrap(first);
 }
 
-/** Whether the value at `path`, or anything it is part of, was marked `.meta({ [mark]: true })`; members of unions included. */
+/**
+ * Whether the value at `path`, or anything it is part of, is marked `.meta({ [mark]: true })`; in any branch of a union, as
+ * the one that a wrong value was meant for is not known.
+ */
 export function isMarked(schema: z.core.$ZodType, path: readonly PropertyKey[], mark: string): boolean {
-  for (let length = 0; length <= path.length; length++) {
-    const node = nodeAt(schema, path.slice(0, length));
-    if (!node) return false;
-    if (marks(node, mark)) return true;
-  }
-  return false;
+  return [...path.keys(), path.length].some((length) =>
+    schemasAt(schema, path.slice(0, length)).some((each) => marks(each, mark)),
+  );
 }
 
-function marks(node: SchemaNode, mark: string): boolean {
-  if (node.meta[mark] === true) return true;
-  const options = (node.schema._zod.def as { options?: z.core.$ZodType[] }).options;
-  return node.schema._zod.def.type === 'union' && (options ?? []).some((option) => marks(unwrap(option), mark));
+function marks(schema: z.core.$ZodType, mark: string): boolean {
+  const node = unwrap(schema);
+  return node.meta[mark] === true || branchesOf(node.schema).some((branch) => marks(branch, mark));
 }
 
 /**

@@ -64,15 +64,6 @@ describe('mergeTrees', () => {
     );
   });
 
-  it('is associative', () => {
-    fc.assert(
-      fc.property(layer, layer, layer, (a, b, c) => {
-        const [x, y, z] = [from(a, 'a'), from(b, 'b'), from(c, 'c')];
-        expect(mergeTrees(mergeTrees(x, y), z)).to.deep.equal(mergeTrees(x, mergeTrees(y, z)));
-      }),
-    );
-  });
-
   it('takes null over a map as nothing said, and over anything else as null', () => {
     const low = from({ a: { b: 1 }, c: 2 }, 'low');
     const high = from({ a: null, c: null }, 'high');
