@@ -17,6 +17,23 @@ export const GUESTS = {
   hello: 'ba f8 03 00 00 b0 51 ee b0 0a ee fa f4 eb fc',
   /** ACPI power-off of q35: 0x2000 | SLP_EN to PM1a_CNT (0x604). */
   powerOff: 'ba 04 06 00 00 66 b8 00 20 66 ef fa f4 eb fc',
+  /**
+   * What an operating system does for hot-unplug and power-off, without one, on q35: enables the power button (PM1_EN,
+   * 0x602), then for ever: powers off when it was pressed (PM1_STS, 0x600), and on each of eight buses ejects what QEMU
+   * wants back (docs/specs/acpi_pci_hotplug.rst: select 0xcd0, down 0xcc4, eject 0xcc8).
+   */
+  cooperate: [
+    'ba 02 06 00 00 66 b8 00 01 66 ef', // out 0x602, 0x100
+    'ba 00 06 00 00 66 ed f6 c4 01 75 24', // in ax, 0x600; test ah, 1; jnz off
+    '31 c9', // xor ecx, ecx
+    '89 c8 ba d0 0c 00 00 ef', // bus: out 0xcd0, ecx
+    'ba c4 0c 00 00 ed', // in eax, 0xcc4
+    '85 c0 74 06', // test eax, eax; jz next
+    'ba c8 0c 00 00 ef', // out 0xcc8, eax
+    '41 83 f9 08 72 e2', // next: inc ecx; cmp ecx, 8; jb bus
+    'f3 90 eb d0', // pause; jmp back to the power button
+    'ba 04 06 00 00 66 b8 00 20 66 ef fa f4 eb fc', // off: out 0x604, 0x2000; cli; hlt
+  ].join(' '),
   /** Reset by the keyboard controller's line. */
   reset: 'b0 fe e6 64 fa f4 eb fc',
   /** pvpanic's port: the guest's kernel has panicked. */

@@ -24,7 +24,7 @@ const MTU = { min: 68, max: 1500 };
 /** RFC 8200, section 5. */
 const IPV6_MIN_MTU = 1280;
 
-export const builtinNetCapabilities: NetworkCapabilities = {
+export const builtinNetCapabilities: NetworkCapabilities = deepFreeze({
   endpoints: ['builtin'],
   hypervisorNetwork: true,
   needsRoot: false,
@@ -36,7 +36,7 @@ export const builtinNetCapabilities: NetworkCapabilities = {
   publish: ['tcp', 'udp'],
   livePublish: false,
   mtu: MTU,
-};
+});
 
 interface Network {
   readonly spec: NetworkSpec;

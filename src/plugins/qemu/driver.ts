@@ -2,6 +2,7 @@ import { type CallOptions, raceSignal, withDeadline } from '../../core/calls.js'
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { HypervisorCapabilities, HypervisorDriver, VmRecord, VmSpec } from '../../core/hypervisor.js';
+import { deepFreeze } from '../../core/json.js';
 import type { PluginLogger, PluginPaths } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { runCommand } from '../../host/command.js';
@@ -19,7 +20,7 @@ import { RunDir } from './run-dir.js';
 import { adoptedProcess } from './vm-process.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
 
-export const qemuCapabilities: HypervisorCapabilities = {
+export const qemuCapabilities: HypervisorCapabilities = deepFreeze({
   builtinNetwork: true,
   nicEndpoints: ['builtin'],
   coldplugNic: true,
@@ -38,7 +39,7 @@ export const qemuCapabilities: HypervisorCapabilities = {
   channels: { creditWindowBytes: null, reopen: true },
   maxCpus: 64,
   maxMemoryMib: 1024 * 1024,
-};
+});
 
 export interface QemuDriverHost {
   readonly tools: ToolProvider;

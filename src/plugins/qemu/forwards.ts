@@ -3,6 +3,9 @@ import type { PortForward } from '../../core/hypervisor.js';
 import { probePort } from '../../host/port-probe.js';
 import { forwardSource } from './devices.js';
 
+/** net.ipv4.ip_unprivileged_port_start, by default. */
+export const PRIVILEGED_PORTS = 1024;
+
 /**
  * Why QEMU could not set up a forward. It says only which one, and the reason is read from the system: NET_PORT_IN_USE,
  * HOST_PERMISSION (a port below 1024), else undefined.
@@ -16,8 +19,11 @@ export async function explainForward(forwards: readonly PortForward[]): Promise<
     if (state === 'in-use') {
       return new HyperplugError('NET_PORT_IN_USE', `port ${where} is in use by another program`, { details });
     }
-    if (state === 'forbidden') {
-      return new HyperplugError('HOST_PERMISSION', `port ${where} may not be opened by this user`, { details });
+    // Free for us, but QEMU has no such privilege of its own.
+    if (state === 'forbidden' || (state === 'free' && hostPort < PRIVILEGED_PORTS)) {
+      return new HyperplugError('HOST_PERMISSION', `port ${where} may not be opened by the user QEMU runs as`, {
+        details,
+      });
     }
     if (state === 'no-such-address') {
       return new HyperplugError('NET_SPEC_INVALID', `hostAddress: ${hostAddress} is no address of this host`, {

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { chmod, chown } from 'node:fs/promises';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
 import { HyperplugError, hasCode, isHyperplugError } from '../../core/errors.js';
 import type { VmSpec } from '../../core/hypervisor.js';
@@ -11,7 +11,7 @@ import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
 import { killProcess } from '../../host/process.js';
 import type { Tool } from '../../host/tools.js';
 import { type MachinePlan, qemuArgs } from './argv.js';
-import { explainForward, forwardsNamed, tellsOfForward } from './forwards.js';
+import { explainForward, forwardsNamed, PRIVILEGED_PORTS, tellsOfForward } from './forwards.js';
 import { readHostTscKhz } from './host-facts.js';
 import { kernelCommandLine } from './kernel-command-line.js';
 import type { Acceleration } from './kvm/acceleration.js';
@@ -58,7 +58,7 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
     checkReadable('initramfsPath', spec.initramfsPath, user);
     log.debug({ vm: spec.id, acceleration: request.acceleration, user, reason }, 'starting QEMU');
     const listener = await listenOnce(runDir.launchSocket, user);
-    undo.push('listening socket', async () => listener.close());
+    undo.push('listening socket', async () => listener.destroy());
     throwIfAborted(signal, `launch of VM ${spec.id}`);
     const started = await start(request, runDir, user);
     process = started.process;
@@ -160,14 +160,17 @@ function machinePlan({ spec, options, acceleration, tools }: LaunchRequest, runD
 
 function hasPrivilegedPort(spec: VmSpec): boolean {
   return spec.nics.some(
-    ({ endpoint }) => endpoint.kind === 'builtin' && endpoint.forwards.some(({ hostPort }) => hostPort < 1024),
+    ({ endpoint }) =>
+      endpoint.kind === 'builtin' && endpoint.forwards.some(({ hostPort }) => hostPort < PRIVILEGED_PORTS),
   );
 }
 
 interface Listener {
   readonly connection: Promise<Socket>;
-  /** Idempotent. */
+  /** Takes no more connections. Idempotent. */
   close(): void;
+  /** And ends the one there was. */
+  destroy(): void;
 }
 
 /**
@@ -175,21 +178,31 @@ interface Listener {
  * before the death signal was set finds nobody listening, and ends.
  */
 async function listenOnce(path: string, user: RunAsUser | undefined): Promise<Listener> {
-  let server: Server | undefined;
+  const server = createServer();
+  let taken: Socket | undefined;
   const connection = new Promise<Socket>((resolve) => {
-    server = createServer({ pauseOnConnect: false }, (socket) => {
+    server.once('connection', (socket: Socket) => {
+      taken = socket;
       socket.on('error', () => {});
       resolve(socket);
     });
-    server.maxConnections = 1;
   });
+  server.maxConnections = 1;
   await new Promise<void>((resolve, reject) => {
-    server?.once('error', reject);
-    server?.listen({ path }, resolve);
+    server.once('error', reject);
+    server.listen({ path }, resolve);
   });
+  const close = () => void server.close();
   if (user) await chown(path, user.uid, user.gid);
   await chmod(path, 0o600);
-  return { connection, close: () => void server?.close() };
+  return {
+    connection,
+    close,
+    destroy() {
+      close();
+      taken?.destroy();
+    },
+  };
 }
 
 /** Waits for QEMU's connection and speaks QMP on it; its early end ends the wait. */

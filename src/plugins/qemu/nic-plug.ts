@@ -41,8 +41,8 @@ export class NicPlug {
   constructor(
     private readonly qmp: QmpClient,
     private readonly options: NicPlugOptions,
-    /** The guest gave a NIC back unasked, or late. */
-    private readonly onLost: (nicId: string) => void,
+    /** A NIC is gone, asked for or not. */
+    private readonly onDetached: (nicId: string) => void,
   ) {
     this.table = new NicTable(options.slots);
     qmp.onEvent((event) => {
@@ -99,6 +99,7 @@ export class NicPlug {
         await this.#deleteNetdev(slot, limited);
       });
       this.table.free(slot);
+      this.onDetached(nicId);
     });
   }
 
@@ -206,7 +207,7 @@ export class NicPlug {
       if (!this.table.holds(id.slot, id.nicId)) return;
       await this.#deleteNetdev(id.slot, { signal });
       this.table.free(id.slot);
-      this.onLost(id.nicId);
+      this.onDetached(id.nicId);
     }).catch(() => {});
   }
 }

@@ -38,6 +38,7 @@ export interface QemuVmParts {
 /** How long QEMU may take to notice that the last holder of a channel is gone. */
 const CHANNEL_FREE_TIMEOUT_MS = 2_000;
 const CHANNEL_POLL_MS = 20;
+const POWER_BUTTON_INTERVAL_MS = 3_000;
 
 export class QemuVm implements HypervisorVm {
   readonly id: string;
@@ -81,7 +82,7 @@ export class QemuVm implements HypervisorVm {
     return () => this.#listeners.delete(listener);
   }
 
-  openChannel(name: string, options: CallOptions): Promise<Duplex> {
+  async openChannel(name: string, options: CallOptions): Promise<Duplex> {
     const index = this.#parts.data.channels.indexOf(name);
     if (index < 0) throw new TypeError(`channel: expected one of ${this.#parts.data.channels.join(', ')}, got ${name}`);
     return this.#call(`open channel ${name}`, options, async (call) => {
@@ -141,17 +142,23 @@ export class QemuVm implements HypervisorVm {
     });
   }
 
+  /** The button is pressed again while nothing happens: a guest that was still booting has not felt it. */
   async shutdown(options: CallOptions): Promise<VmExit> {
     try {
-      await this.#call('shutdown', options, async (call) => {
-        this.#mustRun('shutdown');
-        await this.#execute('system_powerdown', call);
+      return await this.#call('shutdown', options, async (call) => {
+        for (;;) {
+          this.#mustRun('shutdown');
+          await this.#execute('system_powerdown', call);
+          const again = delay(POWER_BUTTON_INTERVAL_MS, undefined, { ref: false });
+          const exit = await raceSignal(Promise.race([this.exited, again]), call.signal, `shutdown of VM ${this.id}`);
+          if (exit) return exit;
+        }
       });
     } catch (error) {
-      // It went while it was being asked: so it is down.
+      // It went down: that is what was asked.
       if (!hasCode(error, 'VM_EXITED')) throw error;
+      return raceSignal(this.exited, options.signal, `shutdown of VM ${this.id}`);
     }
-    return raceSignal(this.exited, options.signal, `shutdown of VM ${this.id}`);
   }
 
   async kill(options: CallOptions): Promise<VmExit> {

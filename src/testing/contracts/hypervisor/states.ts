@@ -3,7 +3,7 @@ import { isHyperplugError } from '../../../core/errors.js';
 import type { HypervisorVm } from '../../../core/hypervisor.js';
 import { outcomeOf } from '../../kit/assertions.js';
 import { expectCode } from '../../runner.js';
-import { forwardOf, type HypervisorContext, type HypervisorSuite } from './context.js';
+import { forwardOf, freePort, type HypervisorContext, type HypervisorSuite } from './context.js';
 import { undetachable } from './nics.js';
 import type { HypervisorContract } from './types.js';
 
@@ -15,8 +15,8 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     (await vm.openChannel(spec().channels[0] as string, options())).destroy(),
   attachNic: async (vm, { options, nic }) => vm.attachNic(await nic('more'), options()),
   detachNic: (vm, { options, timeouts }) => vm.detachNic('there', options(timeouts.shortMs)),
-  addForward: (vm, { options }) => vm.addForward('there', forwardOf(9), options()),
-  removeForward: (vm, { options }) => vm.removeForward('there', forwardOf(9), options()),
+  addForward: async (vm, { options }) => vm.addForward('there', forwardOf(await freePort()), options()),
+  removeForward: async (vm, { options }) => vm.removeForward('there', forwardOf(await freePort()), options()),
   pause: (vm, { options }) => vm.pause(options()),
   resume: (vm, { options }) => vm.resume(options()),
   shutdown: (vm, { options, timeouts }) => vm.shutdown(options(timeouts.shortMs)),
