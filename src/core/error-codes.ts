@@ -77,6 +77,7 @@ export const ERROR_CODES = {
   HOST_PERMISSION: 'the operating system refused an access that is needed',
   // command line
   CLI_USAGE: 'the command line is wrong',
+  CLI_OUTPUT_FAILED: 'standard output or standard error could not be written (disk full, and the like)',
 } as const satisfies Record<string, string>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

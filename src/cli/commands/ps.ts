@@ -1,0 +1,34 @@
+import type { PortMapping } from '../../core/network.js';
+import type { PodStatus } from '../../core/pod/types.js';
+import type { CommandContext } from '../context.js';
+import { EXIT } from '../errors.js';
+import { age, table } from '../text.js';
+
+const HEADER = ['POD', 'STATE', 'AGE', 'DRIVER', 'CPUS', 'MEMORY', 'ADDRESSES', 'PORTS'];
+
+export function execute(context: CommandContext, options: { readonly all?: boolean }): Promise<number> {
+  return context.withHyperplug(async (hyperplug) => {
+    const pods = (await hyperplug.listPods(context.call)).filter((pod) => options.all || pod.state !== 'exited');
+    await context.print(pods, () => table(HEADER, pods.map(row)));
+    return EXIT.ok;
+  });
+}
+
+function row(pod: PodStatus): string[] {
+  return [
+    pod.id,
+    pod.state,
+    age(pod.createdAt, Date.now()),
+    pod.hypervisor,
+    String(pod.cpus),
+    `${pod.memoryMib} MiB`,
+    pod.addresses.join(', ') || '-',
+    pod.ports.map(port).join(', ') || '-',
+  ];
+}
+
+function port({ protocol, hostAddress, hostPort, guestPort, count }: PortMapping): string {
+  const host = hostAddress.includes(':') ? `[${hostAddress}]` : hostAddress;
+  const range = (first: number) => (count > 1 ? `${first}-${first + count - 1}` : `${first}`);
+  return `${host}:${range(hostPort)}->${range(guestPort)}/${protocol}`;
+}

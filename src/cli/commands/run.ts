@@ -1,0 +1,75 @@
+import type { CommandContext } from '../context.js';
+import { usageError } from '../errors.js';
+import { parseLabels } from '../parse/env.js';
+import type { PublishedPort } from '../parse/ports.js';
+import { runSession } from '../session/session.js';
+import { execRequest, planStreams, type StreamOptions, type StreamPlan } from '../session/streams.js';
+import { json } from '../text.js';
+
+export interface RunOptions extends StreamOptions {
+  readonly env: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly memory?: number;
+  readonly cpus?: number;
+  readonly publish: readonly PublishedPort[];
+  readonly name?: string;
+  readonly label: readonly string[];
+  readonly driver?: string;
+  readonly timeout?: number;
+  readonly keep?: boolean;
+  readonly network?: string;
+}
+
+/** What runs when nothing is said, on a terminal. */
+const SHELL = ['/bin/sh'];
+
+export async function execute(context: CommandContext, argv: readonly string[], options: RunOptions): Promise<number> {
+  const { io } = context;
+  const shell = argv.length === 0;
+  const streams = shell ? shellStreams(context, options) : planStreams(io, options);
+  const request = execRequest(io, shell ? SHELL : argv, streams, options);
+  const spec = podSpec(options);
+  let kept: string | undefined;
+  try {
+    return await context.withHyperplug(async (hyperplug) => {
+      const pod = await hyperplug.createPod(spec, context.call);
+      if (options.keep) kept = pod.id;
+      return await runSession(context, pod, {
+        request,
+        forwardStdin: streams.forwardStdin,
+        timeoutMs: options.timeout,
+        podStays: options.keep === true,
+      });
+    }, options.driver);
+  } finally {
+    if (kept !== undefined) {
+      if (context.common.json) io.stderr.print(json({ kept }));
+      else context.say(`pod ${kept} is kept: hyperplug exec ${kept} COMMAND, hyperplug rm --force ${kept}`);
+    }
+  }
+}
+
+/** @throws CLI_USAGE */
+function shellStreams(context: CommandContext, options: RunOptions): StreamPlan {
+  const { io } = context;
+  if (options.stdin === false || io.stdinKind() !== 'terminal' || !io.stdout.isTerminal) {
+    throw usageError('no command was given, and a shell needs a terminal', 'hyperplug run -- COMMAND [ARGS…]');
+  }
+  return { forwardStdin: true, terminal: true };
+}
+
+/** In the words of a pod specification. */
+function podSpec(options: RunOptions): Record<string, unknown> {
+  return {
+    ...(options.name === undefined ? {} : { id: options.name }),
+    resource: {
+      ...(options.cpus === undefined ? {} : { vcpu: options.cpus }),
+      ...(options.memory === undefined ? {} : { memory: options.memory }),
+    },
+    ...(options.network === undefined ? {} : { interfaces: [{ network: options.network }] }),
+    portmappings: options.publish,
+    labels: parseLabels(options.label),
+    keep: options.keep === true,
+  };
+}

@@ -1,0 +1,163 @@
+import { Argument, Command, Option } from 'commander';
+import type { CommandContext, CommonOptions } from './context.js';
+import { type CliDeps, LOG_FORMATS, LOG_LEVELS } from './deps.js';
+import { examples } from './examples.js';
+import { type PublishedPort, parsePublish } from './parse/ports.js';
+import { parseCpus, parseDurationMs, parseMemoryMib } from './parse/quantities.js';
+
+/** Runs one command; its module is imported only now. */
+export type Invoke = (common: CommonOptions, body: (context: CommandContext) => Promise<number>) => Promise<void>;
+
+/**
+ * The tree of commands: the one place where options stand. Help, completion, checks and (by a test) docs/cli.md follow it.
+ */
+export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
+  const program = new Command('hyperplug')
+    .description('Small Linux VMs (pods) with a network: run a command in one, keep it, look after it.')
+    .usage('[options] COMMAND')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => deps.io.stdout.print(text),
+      writeErr: (text) => deps.io.stderr.print(text),
+      outputError: () => {},
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .enablePositionalOptions()
+    .helpCommand('help [COMMAND]', 'show the help of a command')
+    .version(deps.version, '-V, --version', 'print the version and end')
+    .addHelpText('after', examples('hyperplug'));
+
+  const command = (parent: Command, usage: string, description: string): Command => {
+    const made = addCommon(parent.command(usage).description(description));
+    return made.addHelpText('after', () => examples(pathOf(made)));
+  };
+  const run = (made: Command, body: (context: CommandContext) => Promise<number>) =>
+    invoke({ ...program.opts<CommonOptions>(), ...made.opts<CommonOptions>() }, body);
+
+  addCommon(program);
+
+  addStreams(command(program, 'run [COMMAND...]', 'run a command in a new pod; a shell if none is given'))
+    .usage('[options] [--] COMMAND [ARGS…]')
+    .passThroughOptions()
+    .addOption(new Option('-m, --memory <size>', 'memory: MiB, or like 512m, 1g').argParser(parseMemoryMib))
+    .addOption(new Option('--cpus <count>', 'virtual CPUs').argParser(parseCpus))
+    .addOption(
+      new Option('-p, --publish <ports>', 'publish ports, [HOST_IP:]HOST_PORT:POD_PORT[/udp]; repeatable')
+        .argParser((text, all: PublishedPort[]) => [...all, parsePublish(text)])
+        .default([], 'none'),
+    )
+    .option('--network <name>', 'the configured network it is attached to')
+    .option('--name <id>', "the pod's id; else one is made up")
+    .addOption(list('--label <KEY=VALUE>', 'a label of the pod; repeatable'))
+    .addOption(driver())
+    .addOption(
+      new Option('--timeout <time>', 'end the command after this long: 30, 30s, 5m').argParser(parseDurationMs),
+    )
+    .option('--keep', 'the pod stays when the command has ended; its id is printed to standard error')
+    .action(async (argv: string[], options, made) =>
+      run(made, async (context) => (await import('./commands/run.js')).execute(context, argv, options)),
+    );
+
+  addStreams(command(program, 'exec <POD> <COMMAND...>', 'run a command in a kept pod'))
+    .usage('[options] POD [--] COMMAND [ARGS…]')
+    .passThroughOptions()
+    .action(async (pod: string, argv: string[], options, made) =>
+      run(made, async (context) => (await import('./commands/exec.js')).execute(context, pod, dashes(argv), options)),
+    );
+
+  command(program, 'ps', 'list pods')
+    .option('-a, --all', 'those that have exited, too')
+    .action(async (options, made) =>
+      run(made, async (context) => (await import('./commands/ps.js')).execute(context, options)),
+    );
+
+  command(program, 'rm <POD...>', 'end pods and remove all that was made for them')
+    .option('-f, --force', 'even if another process holds it')
+    .action(async (pods: string[], options, made) =>
+      run(made, async (context) => (await import('./commands/rm.js')).execute(context, pods, options)),
+    );
+
+  command(program, 'logs <POD>', "print the guest's console log")
+    .option('-f, --follow', 'go on as it grows, until the pod ends')
+    .action(async (pod: string, options, made) =>
+      run(made, async (context) => (await import('./commands/logs.js')).execute(context, pod, options)),
+    );
+
+  command(program, 'doctor', 'check what this machine can do, and say what to mend')
+    .addOption(driver())
+    .action(async (options, made) =>
+      run(made, async (context) => (await import('./commands/doctor.js')).execute(context, options)),
+    );
+
+  command(program, 'plugins', 'list the plugins and which of them are used').action(async (_options, made) =>
+    run(made, async (context) => (await import('./commands/plugins.js')).execute(context)),
+  );
+
+  const config = command(program, 'config', 'look at the configuration');
+  command(config, 'show', 'print the configuration as it holds')
+    .option('--origin', 'where each value comes from')
+    .action(async (options, made) =>
+      run(made, async (context) => (await import('./commands/config.js')).show(context, options)),
+    );
+  command(config, 'schema', 'print the JSON schema of the configuration file').action(async (_options, made) =>
+    run(made, async (context) => (await import('./commands/config.js')).schema(context)),
+  );
+
+  const image = command(program, 'image', 'the kernel and initramfs that pods boot');
+  command(image, 'build', 'build the guest image if it is not there')
+    .option('--refresh', 'build it anew from current packages')
+    .action(async (options, made) =>
+      run(made, async (context) => (await import('./commands/image.js')).build(context, options)),
+    );
+
+  command(program, 'completion', 'print a completion script for a shell')
+    .addArgument(new Argument('<SHELL>', 'the shell').choices(['bash', 'zsh', 'fish']))
+    .action(async (shell: 'bash' | 'zsh' | 'fish', _options, made) =>
+      run(made, async (context) => (await import('./commands/completion.js')).execute(context, shell, program)),
+    );
+
+  command(program, 'version', 'print the version').action(async (_options, made) =>
+    run(made, async (context) => (await import('./commands/version.js')).execute(context)),
+  );
+
+  return program;
+}
+
+/** `hyperplug config show` */
+export function pathOf(command: Command): string {
+  return command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
+}
+
+/** After POD a `--` may stand before the command. */
+function dashes(argv: readonly string[]): readonly string[] {
+  return argv[0] === '--' ? argv.slice(1) : argv;
+}
+
+function addCommon(command: Command): Command {
+  return command
+    .addOption(new Option('--config <file>', 'configuration file').helpGroup('Common options:'))
+    .addOption(new Option('--log-level <level>', 'what is logged').choices(LOG_LEVELS).helpGroup('Common options:'))
+    .addOption(
+      new Option('--log-format <format>', 'how it is logged').choices(LOG_FORMATS).helpGroup('Common options:'),
+    )
+    .addOption(new Option('--json', 'output and errors as JSON').helpGroup('Common options:'));
+}
+
+function addStreams(command: Command): Command {
+  return command
+    .option('-i, --interactive', 'give it our standard input, a terminal too')
+    .option('-t, --tty', 'give it a terminal')
+    .option('-n, --no-stdin', 'give it no standard input')
+    .addOption(list('-e, --env <KEY=VALUE>', 'a variable of its environment; KEY alone: with the value it has here'))
+    .option('-w, --workdir <path>', 'the directory it starts in')
+    .option('-u, --user <user>', 'the user it runs as, by name or number');
+}
+
+function list(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text, all: string[]) => [...all, text]).default([], 'none');
+}
+
+function driver(): Option {
+  return new Option('--driver <name>', 'the hypervisor plugin to use');
+}
