@@ -56,6 +56,10 @@ export class CommandContext {
       logFormat: this.common.logFormat,
       progress: this.progress,
       signal: this.interrupts.signal,
+      logTo: (text) => {
+        this.progress.clear();
+        this.io.stderr.print(text);
+      },
     };
   }
 

@@ -39,8 +39,8 @@ export interface Io {
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 export const LOG_LEVELS: readonly LogLevel[] = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'];
-export type LogFormat = 'pretty' | 'json';
-export const LOG_FORMATS: readonly LogFormat[] = ['pretty', 'json'];
+export type LogFormat = 'auto' | 'pretty' | 'json';
+export const LOG_FORMATS: readonly LogFormat[] = ['auto', 'pretty', 'json'];
 
 /** What every command may be told and hands on. Undefined: as configured. */
 export interface EngineOptions {
@@ -50,6 +50,8 @@ export interface EngineOptions {
   readonly logFormat: LogFormat | undefined;
   readonly progress: ProgressSink;
   readonly signal: AbortSignal;
+  /** Takes the log's lines, each with its end. */
+  readonly logTo: (text: string) => void;
 }
 
 export interface PluginListing {
