@@ -1,10 +1,11 @@
+export * from './contracts/agent.js';
 export type * from './contracts/firewall/types.js';
 export { firewallContract } from './contracts/firewall.js';
 export type * from './contracts/hypervisor/types.js';
 export { hypervisorContract } from './contracts/hypervisor.js';
 export { FAKE_AGENT_CAPABILITIES, FakeAgent, type FakeAgentOptions } from './fakes/agent/agent.js';
 export { FAKE_CHANNEL } from './fakes/agent/frames.js';
-export { FakeSession } from './fakes/agent/session.js';
+export { FAKE_FEATURES, FakeSession } from './fakes/agent/session.js';
 export { Faults } from './fakes/faults.js';
 export { FAKE_FIREWALL_CAPABILITIES, FakeFirewall, type FakeFirewallOptions, FakeRuleTable } from './fakes/firewall.js';
 export { FakeGuest, type FakeGuestOptions } from './fakes/guest/guest.js';

@@ -1,11 +1,11 @@
+import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { definePlugin } from '../../core/define-plugin.js';
-import type { Firewall, FirewallCapabilities } from '../../core/firewall.js';
-import { deepFreeze } from '../../core/json.js';
+import type { Firewall, FirewallCapabilities, FirewallDrift, PublishedPort } from '../../core/firewall.js';
 import { TOKENS } from '../../core/plugin.js';
 
-const CAPABILITIES: FirewallCapabilities = deepFreeze({
-  families: [4, 6],
-  protocols: [],
+const capabilities: FirewallCapabilities = Object.freeze({
+  families: Object.freeze([4, 6] as const),
+  protocols: Object.freeze([]),
   enforces: false,
   isolation: false,
   localhost: false,
@@ -13,30 +13,45 @@ const CAPABILITIES: FirewallCapabilities = deepFreeze({
   needsRoot: false,
 });
 
-/** The null firewall: accepts every call, makes no rule, and claims none. */
+/**
+ * For networks that need no rules, or whose rules somebody else makes: accepts every call, does nothing, and says so
+ * (`enforces` is false, and nothing is published). A network that asks for isolation is refused before it gets here.
+ */
 export class NoFirewall implements Firewall {
   readonly name = 'none';
-  readonly capabilities = CAPABILITIES;
-  async ensureNetwork(): Promise<void> {}
-  async removeNetwork(): Promise<void> {}
-  async publish(): Promise<void> {}
-  async unpublish(): Promise<void> {}
-  async published(): Promise<readonly []> {
+  readonly capabilities = capabilities;
+
+  async ensureNetwork(_network: unknown, options: CallOptions): Promise<void> {
+    throwIfAborted(options.signal, 'ensureNetwork');
+  }
+  async removeNetwork(_name: string, options: CallOptions): Promise<void> {
+    throwIfAborted(options.signal, 'removeNetwork');
+  }
+  async publish(_ports: unknown, options: CallOptions): Promise<void> {
+    throwIfAborted(options.signal, 'publish');
+  }
+  async unpublish(_ids: unknown, options: CallOptions): Promise<void> {
+    throwIfAborted(options.signal, 'unpublish');
+  }
+  async published(options: CallOptions): Promise<readonly PublishedPort[]> {
+    throwIfAborted(options.signal, 'published');
     return [];
   }
-  async check(): Promise<readonly []> {
+  async check(options: CallOptions): Promise<readonly FirewallDrift[]> {
+    throwIfAborted(options.signal, 'check');
     return [];
   }
-  async repair(): Promise<void> {}
+  async repair(options: CallOptions): Promise<void> {
+    throwIfAborted(options.signal, 'repair');
+  }
 }
 
-/** For networks that need no rules (the hypervisor's own), and for hosts whose rules somebody else writes. */
 export default definePlugin({
   name: 'none',
   kind: 'firewall',
   apiVersion: 1,
-  description: 'no firewall: accepts every call and makes no rule',
-  capabilities: CAPABILITIES,
+  capabilities,
+  description: 'no rules at all',
   register({ bind }) {
     bind(TOKENS.firewall)
       .toDynamicValue(() => new NoFirewall())

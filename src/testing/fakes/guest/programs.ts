@@ -57,4 +57,10 @@ export const FAKE_PROGRAMS: Readonly<Record<string, Program>> = {
     await write(stdout, `${terminal.rows} ${terminal.columns}\n`);
     return 0;
   },
+  /** The same, once a line has come. */
+  'size-after-line': async (io) => {
+    for await (const chunk of io.stdin) if (String(chunk).includes('\n')) break;
+    await write(io.stdout, `${io.terminal?.rows} ${io.terminal?.columns}\n`);
+    return 0;
+  },
 };

@@ -1,0 +1,19 @@
+import { connectContract } from './agent/connect.js';
+import { agentSuite } from './agent/context.js';
+import { endContract } from './agent/ends.js';
+import { networkContract } from './agent/network.js';
+import { processContract } from './agent/processes.js';
+import { sessionContract } from './agent/session.js';
+import type { AgentContract } from './agent/types.js';
+
+export * from './agent/types.js';
+
+/** What every agent plugin must do: src/core/agent.ts, as tests. */
+export function agentContract(contract: AgentContract): void {
+  const suite = agentSuite(contract);
+  suite.describe(`GuestAgent contract${contract.label ? `: ${contract.label}` : ''}`, () => {
+    for (const part of [connectContract, sessionContract, processContract, networkContract, endContract]) {
+      part(suite, contract);
+    }
+  });
+}
