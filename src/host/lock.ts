@@ -3,7 +3,6 @@ import {
   constants,
   fchmodSync,
   fstatSync,
-  ftruncateSync,
   mkdirSync,
   openSync,
   readSync,
@@ -28,7 +27,8 @@ const LOCK_NB = 4;
 
 const FIRST_WAIT_MS = 2;
 const LONGEST_WAIT_MS = 100;
-const MAX_HOLDER_BYTES = 4096;
+/** The file's fixed size: it is overwritten in place, as truncating and writing again makes ext4 flush at every close. */
+const HOLDER_BYTES = 1024;
 
 /** Who holds a lock exclusively, as it wrote into the file. */
 export interface LockHolder {
@@ -88,7 +88,7 @@ export function readLockHolder(path: string): LockHolder | undefined {
     return undefined;
   }
   try {
-    const buffer = Buffer.alloc(MAX_HOLDER_BYTES);
+    const buffer = Buffer.alloc(HOLDER_BYTES);
     const holder = parseHolder(buffer.toString('utf8', 0, readSync(fd, buffer, 0, buffer.length, 0)));
     return holder && sameProcess(holder.process) ? holder : undefined;
   } catch {
@@ -188,14 +188,12 @@ function flock(path: string, fd: number, exclusive: boolean): boolean {
 }
 
 function writeHolder(fd: number, purpose: string): void {
-  const holder: LockHolder = {
-    process: ownIdentity(),
-    purpose: purpose.slice(0, 500),
-    since: new Date().toISOString(),
-  };
+  const text = (what: string) =>
+    JSON.stringify({ process: ownIdentity(), purpose: what, since: new Date().toISOString() } satisfies LockHolder);
+  const full = Buffer.from(text(purpose));
+  const bytes = full.length < HOLDER_BYTES ? full : Buffer.from(text(''));
   try {
-    ftruncateSync(fd, 0);
-    writeSync(fd, `${JSON.stringify(holder)}\n`, 0);
+    writeSync(fd, Buffer.concat([bytes, Buffer.alloc(HOLDER_BYTES - bytes.length, '\n')]), 0, HOLDER_BYTES, 0);
   } catch {
     // On a full disk the lock holds all the same; only the messages of those who wait say less.
   }
@@ -208,7 +206,7 @@ function held(path: string, fd: number, exclusive: boolean): FileLock {
     open = false;
     try {
       if (exclusive && remove) unlinkSync(path);
-      else if (exclusive) ftruncateSync(fd, 0);
+      else if (exclusive) writeSync(fd, '-', 0); // no longer JSON: nobody holds it
     } catch {
       // Gone already, or a full disk: the content is checked against the living anyway.
     } finally {

@@ -1,0 +1,23 @@
+export { AddressSpace, type Holding } from './address-space.js';
+export {
+  type Family,
+  formatAddress,
+  formatIpv4,
+  formatIpv6,
+  type ParsedAddress,
+  parseAddress,
+  parseAddressWithPrefix,
+  parseIpv4,
+  parseIpv6,
+} from './address-text.js';
+export {
+  layoutFromText,
+  layoutOf,
+  type PoolLayout,
+  parseRange,
+  parseSubnet,
+  SHORTEST_PREFIX,
+  type Subnet,
+  sameLayout,
+  subnetOf,
+} from './subnet.js';

@@ -1,0 +1,101 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { getSystemErrorName } from 'node:util';
+import type { RootDatabase } from 'lmdb';
+import { HyperplugError, isHyperplugError } from '../../core/errors.js';
+import { ensureDirectory } from '../../host/paths.js';
+
+export type Database = RootDatabase<Buffer, Buffer>;
+
+/** Address space, not memory or disk; fixed, so that no process ever has to remap under another's growth. */
+const MAP_BYTES = 4 * 2 ** 30;
+const MAX_READERS = 1024;
+
+/** STATE_UNAVAILABLE with the system's reason, unless it is one of our errors already. */
+export function unavailable(path: string, error: unknown): HyperplugError {
+  if (isHyperplugError(error) && error.code.startsWith('STATE_')) return error;
+  const code = (error as { code?: unknown }).code;
+  const name = typeof code === 'number' && code > 0 ? getSystemErrorName(-code) : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  const reason = name ? `${message} (${name})` : message;
+  return new HyperplugError('STATE_UNAVAILABLE', `state store ${path}: ${reason}`, {
+    cause: error,
+    details: { path, reason, ...(isHyperplugError(error) ? error.details : {}) },
+  });
+}
+
+/**
+ * Opens or makes the LMDB file at `path` (0600 in a directory of 0700). The caller holds the store's lock.
+ * @throws STATE_CORRUPT when there is another kind of file, STATE_UNAVAILABLE.
+ */
+export async function openDatabase(path: string): Promise<Database> {
+  try {
+    ensureDirectory(dirname(path), 0o700);
+    checkHeader(path);
+    // LMDB would make them 0644.
+    for (const file of [path, `${path}-lock`]) closeSync(openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600));
+    const { open } = await import('lmdb');
+    return open<Buffer, Buffer>({
+      path,
+      noSubdir: true,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      // A commit returns when it is on disk; the other mode would report it earlier.
+      overlappingSync: false,
+      mapSize: MAP_BYTES,
+      maxReaders: MAX_READERS,
+      maxDbs: 1,
+    });
+  } catch (error) {
+    throw unavailable(path, error);
+  }
+}
+
+/** Layout of a meta page in LMDB's data format 2 (lmdb.h and mdb.c of LMDB 0.9.90): offsets in bytes. */
+const META = { magic: 24, version: 28, pageSize: 48, freeRoot: 88, mainRoot: 136, transaction: 152, end: 160 };
+const MAGIC = 0xbeefc0de;
+const DATA_VERSION = 2;
+const NO_PAGE = 2n ** 64n - 1n;
+
+/**
+ * Refuses what LMDB would crash on instead of reporting: files that are no LMDB files, or cut off.
+ * @throws STATE_CORRUPT; the file is left as it is.
+ */
+function checkHeader(path: string): void {
+  const file = readStart(path);
+  if (!file || file.sizeBytes === 0) return;
+  const bad = (what: string) =>
+    new HyperplugError('STATE_CORRUPT', `state store ${path}: ${what}; it was left as it is`, { details: { path } });
+  if (file.sizeBytes < 2 * META.end) throw bad(`${file.sizeBytes} bytes are too few for a store`);
+  const { bytes } = file;
+  if (bytes.readUInt32LE(META.magic) !== MAGIC) throw bad('it is no LMDB file');
+  const version = bytes.readUInt32LE(META.version);
+  if (version !== DATA_VERSION) throw bad(`it has LMDB's data format ${version}, expected ${DATA_VERSION}`);
+  const pageSize = bytes.readUInt32LE(META.pageSize);
+  if (pageSize < 512 || pageSize > 65_536 || bytes.length < pageSize + META.end) throw bad('its page size is wrong');
+  const second = bytes.subarray(pageSize);
+  if (second.readUInt32LE(META.magic) !== MAGIC) throw bad('its second meta page is broken');
+  const newer = second.readBigUInt64LE(META.transaction) > bytes.readBigUInt64LE(META.transaction) ? second : bytes;
+  const pages = BigInt(Math.floor(file.sizeBytes / pageSize));
+  for (const root of [META.freeRoot, META.mainRoot]) {
+    const page = newer.readBigUInt64LE(root);
+    if (page !== NO_PAGE && page >= pages) throw bad('it was cut off');
+  }
+}
+
+function readStart(path: string): { readonly bytes: Buffer; readonly sizeBytes: number } | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const bytes = Buffer.alloc(65_536 + META.end);
+    const length = readSync(fd, bytes, 0, bytes.length, 0);
+    return { bytes: bytes.subarray(0, length), sizeBytes: fstatSync(fd).size };
+  } finally {
+    closeSync(fd);
+  }
+}
