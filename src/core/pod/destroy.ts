@@ -25,8 +25,8 @@ export async function destroyPod(services: PodServices, record: PodRecord, optio
     const { host } = nic;
     if (host) undo.push(`host side of ${nic.id}`, (call) => backend.detach(host, call));
   }
-  const { vm } = record;
-  if (vm) undo.push('virtual machine', (call) => driver.destroy(vm, call));
+  const { vm, runDir } = record;
+  undo.push('virtual machine', async (call) => (vm ? driver.destroy(vm, call) : driver.reap?.(runDir, call)));
   const errors = await undo.unwind();
   if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `pod ${record.id} was not removed wholly`, errors);
 }

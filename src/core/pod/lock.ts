@@ -5,7 +5,7 @@ import { HyperplugError, hasCode } from '../errors.js';
 import type { HeldLock, HostServices } from '../host-services.js';
 
 /** Long enough for a command that is just ending, short enough not to be taken for a hang. */
-const LOCK_TIMEOUT_MS = 2_000;
+export const SHORT_LOCK_TIMEOUT_MS = 2_000;
 
 /**
  * A pod is held by one process at a time: its agent channels take one client.
@@ -17,12 +17,11 @@ export async function lockPod(
   id: string,
   purpose: string,
   signal: AbortSignal | undefined,
+  timeoutMs = SHORT_LOCK_TIMEOUT_MS,
 ): Promise<HeldLock> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   try {
-    return await withDeadline(`lock of pod ${id}`, LOCK_TIMEOUT_MS, signal, (call) =>
-      host.lock(path, purpose, call.signal),
-    );
+    return await withDeadline(`lock of pod ${id}`, timeoutMs, signal, (call) => host.lock(path, purpose, call.signal));
   } catch (error) {
     if (!hasCode(error, 'TIMEOUT')) throw error;
     throw new HyperplugError('POD_BUSY', `pod ${id} is held by another process: ${error.message}`, {

@@ -11,6 +11,8 @@ import { checkPodId, parsePodSpec } from './spec.js';
 import type { PodState, PodStatus } from './types.js';
 
 const CALL_TIMEOUT_MS = 60_000;
+/** Commands in one pod take turns: the channels of its agent take one client. */
+const TURN_TIMEOUT_MS = 20_000;
 
 /** The pods of one state directory, as one process sees them. */
 export class PodManager {
@@ -36,7 +38,14 @@ export class PodManager {
           `pod ${id}: expected a kept pod that runs, it is ${why}`,
         );
       }
-      const lock = await lockPod(host, podDirectories(directories, id).lock, id, `pod ${id}`, call.signal);
+      const lock = await lockPod(
+        host,
+        podDirectories(directories, id).lock,
+        id,
+        `pod ${id}`,
+        call.signal,
+        TURN_TIMEOUT_MS,
+      );
       try {
         const vm = await Vm.adopt({ driver, agent }, record.vm, record.consoleLogPath, call);
         return this.#hold(
