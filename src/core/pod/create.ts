@@ -4,11 +4,12 @@ import { combineErrors, fieldError } from '../errors.js';
 import type { GuestImage } from '../guest-image.js';
 import type { HypervisorCapabilities, VmSpec } from '../hypervisor.js';
 import { deepFreeze } from '../json.js';
+import { chooseEndpoint } from '../registry/check-selection.js';
 import { UndoStack } from '../undo.js';
 import { Vm } from '../vm/vm.js';
 import { HeldPod } from './held-pod.js';
 import { lockPod } from './lock.js';
-import { chooseEndpoint, type PreparedNic, plannedNic, prepareNics } from './nics.js';
+import { type PreparedNic, plannedNic, prepareNics } from './nics.js';
 import type { PodRecord } from './record.js';
 import { type PodServices, podDirectories } from './services.js';
 import type { PodSpec } from './spec.js';
@@ -23,7 +24,8 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
   const { store, host, driver, backend, agent } = services;
   const signal = options.signal;
   checkLimits(spec, driver.capabilities);
-  const endpoint = chooseEndpoint(driver.capabilities, backend.capabilities);
+  const endpoint = chooseEndpoint(backend.capabilities, driver.capabilities);
+  if (!endpoint) throw new TypeError(`${backend.name} and ${driver.name} share no kind of NIC endpoint`);
   const dirs = podDirectories(services.directories, spec.id);
   const undo = new UndoStack();
   try {

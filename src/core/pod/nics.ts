@@ -1,9 +1,9 @@
 import { type CallOptions, throwIfAborted } from '../calls.js';
 import { concurrently } from '../concurrently.js';
-import { fieldError, HyperplugError } from '../errors.js';
-import type { HypervisorCapabilities, NicEndpointKind, VmNic } from '../hypervisor.js';
+import { fieldError } from '../errors.js';
+import type { NicEndpointKind, VmNic } from '../hypervisor.js';
 import { randomMac } from '../mac.js';
-import type { HostNic, NetworkBackend, NetworkCapabilities } from '../network.js';
+import type { HostNic, NetworkBackend } from '../network.js';
 import type { UndoStack } from '../undo.js';
 import type { NicRecord } from './record.js';
 import type { InterfaceSpec } from './spec.js';
@@ -14,19 +14,6 @@ export interface PreparedNic {
   readonly host: HostNic;
   readonly vmNic: VmNic;
   readonly name: string | undefined;
-}
-
-/**
- * The first kind the backend makes that the driver takes.
- * @throws PLUGIN_CAPABILITY_MISSING.
- */
-export function chooseEndpoint(driver: HypervisorCapabilities, backend: NetworkCapabilities): NicEndpointKind {
-  const kind = backend.endpoints.find((candidate) => driver.nicEndpoints.includes(candidate));
-  if (kind) return kind;
-  throw new HyperplugError(
-    'PLUGIN_CAPABILITY_MISSING',
-    `nicEndpoints: expected one of ${backend.endpoints.join(', ')} (the network backend's), got ${driver.nicEndpoints.join(', ')}`,
-  );
 }
 
 /** What a NIC record says before anything has been made for it. */

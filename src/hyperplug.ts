@@ -1,0 +1,241 @@
+import { join } from 'node:path';
+import { builtinPlugins } from './builtin-plugins.js';
+import { type UserCallOptions, withDeadline } from './core/calls.js';
+import { type ConfigOverride, type LoadedConfig, loadConfig } from './core/config/load-config.js';
+import type { Diagnosis } from './core/diagnosis.js';
+import { combineErrors, isHyperplugError } from './core/errors.js';
+import type { GuestImageProvider } from './core/guest-image.js';
+import { initNetworks } from './core/network-init.js';
+import { HOST_TOKENS, PLUGIN_KINDS, type PluginLogger } from './core/plugin.js';
+import { PodManager } from './core/pod/pod-manager.js';
+import { PodStore } from './core/pod/pod-store.js';
+import type { Hyperplug, Pod, PodStatus } from './core/pod/types.js';
+import { type ProgressSink, silentProgress } from './core/progress.js';
+import { checkKeep } from './core/registry/check-selection.js';
+import { PluginHost } from './core/registry/plugin-host.js';
+import { PluginRegistry } from './core/registry/registry.js';
+import { DebianToolProvider } from './host/debian/tools.js';
+import { hostServices } from './host/host-services.js';
+import { type Directories, defaultDirectories, ensureDirectories } from './host/paths.js';
+import type { ToolProvider } from './host/tools.js';
+
+/** Building an image may fetch packages; each of its steps has a deadline of its own, this is the last resort. */
+const IMAGE_TIMEOUT_MS = 30 * 60_000;
+const DIAGNOSE_TIMEOUT_MS = 120_000;
+
+export interface CreateHyperplugOptions {
+  /** Instead of ./hyperplug.yaml or .json and HYPERPLUG_CONFIG. */
+  readonly configPath?: string;
+  /** Over every file. */
+  readonly overrides?: readonly ConfigOverride[];
+  /** Plugins besides the built-in ones and those that the configuration names. */
+  readonly plugins?: readonly unknown[];
+  readonly progress?: ProgressSink;
+  readonly logger?: PluginLogger;
+  readonly signal?: AbortSignal;
+}
+
+/** A configuration with the plugins it can choose from; nothing runs yet. */
+export async function openConfig(options: CreateHyperplugOptions = {}): Promise<LoadedConfig> {
+  const registry = new PluginRegistry(builtinPlugins);
+  for (const plugin of options.plugins ?? []) registry.add(plugin, 'given to createHyperplug()');
+  const { configPath, overrides, signal } = options;
+  return loadConfig({
+    registry,
+    ...(configPath ? { configPath } : {}),
+    ...(overrides ? { overrides } : {}),
+    ...(signal ? { signal } : {}),
+  });
+}
+
+/**
+ * Reads and checks the configuration; plugins start with the first call that needs them.
+ * @throws CONFIG_*, PLUGIN_*: what is wrong with it, by field.
+ */
+export async function createHyperplug(options: CreateHyperplugOptions = {}): Promise<Hyperplug> {
+  return new Engine(await openConfig(options), options);
+}
+
+export function directoriesOf({ config }: LoadedConfig): Directories {
+  const defaults = defaultDirectories();
+  const { stateDirectory, runtimeDirectory, cacheDirectory } = config.paths;
+  return {
+    stateDirectory: stateDirectory ?? defaults.stateDirectory,
+    runtimeDirectory: runtimeDirectory ?? defaults.runtimeDirectory,
+    cacheDirectory: cacheDirectory ?? defaults.cacheDirectory,
+  };
+}
+
+/** The guest image that a configuration asks for, built where it has to be. */
+export async function imageProvider(
+  loaded: LoadedConfig,
+  tools: ToolProvider,
+  refresh = false,
+): Promise<GuestImageProvider> {
+  const { DebianGuestImage } = await import('../guest/image/provider.js');
+  const { kernel, initramfs, imageDirectory } = loaded.config.guest;
+  const cacheDirectory = directoriesOf(loaded).cacheDirectory;
+  return new DebianGuestImage({
+    directory: imageDirectory ?? join(cacheDirectory, 'images'),
+    tools,
+    kernel,
+    initramfs,
+    refresh,
+  });
+}
+
+class Engine implements Hyperplug {
+  readonly #loaded: LoadedConfig;
+  readonly #progress: ProgressSink;
+  readonly #directories: Directories;
+  readonly #tools: DebianToolProvider;
+  readonly #host: PluginHost;
+  readonly #logger: PluginLogger | undefined;
+  #pods: Promise<PodManager> | undefined;
+  #networks: Promise<void> | undefined;
+  #swept: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(loaded: LoadedConfig, options: CreateHyperplugOptions) {
+    this.#loaded = loaded;
+    this.#progress = options.progress ?? silentProgress;
+    this.#logger = options.logger;
+    this.#directories = directoriesOf(loaded);
+    this.#tools = new DebianToolProvider({ cacheDir: this.#directories.cacheDirectory });
+    this.#host = new PluginHost(loaded.select(), {
+      bindings: [
+        { token: HOST_TOKENS.tools, value: this.#tools },
+        { token: HOST_TOKENS.progress, value: this.#progress },
+        {
+          token: HOST_TOKENS.paths,
+          value: { cacheDir: this.#directories.cacheDirectory, stateDir: this.#directories.stateDirectory },
+        },
+        ...(options.logger ? [{ token: HOST_TOKENS.logger, value: options.logger }] : []),
+      ],
+      ...(options.logger ? { logger: options.logger } : {}),
+    });
+  }
+
+  async createPod(spec: unknown, options: UserCallOptions = {}): Promise<Pod> {
+    if ((spec as { keep?: unknown } | null)?.keep === true) checkKeep(this.#host.selected);
+    const pods = await this.#ready(options);
+    await this.#sweepOnce(pods, options);
+    return pods.create(spec, options);
+  }
+
+  async openPod(id: string, options: UserCallOptions = {}): Promise<Pod> {
+    return (await this.#started(options)).open(id, options);
+  }
+
+  async listPods(options: UserCallOptions = {}): Promise<readonly PodStatus[]> {
+    return (await this.#started(options)).list(options);
+  }
+
+  async removePod(id: string, options: UserCallOptions & { readonly force?: boolean } = {}): Promise<void> {
+    return (await this.#started(options)).remove(id, options);
+  }
+
+  async prepare(options: UserCallOptions = {}): Promise<void> {
+    await this.#ready(options);
+    await this.#image(options.signal);
+  }
+
+  async diagnose(options: UserCallOptions = {}): Promise<readonly Diagnosis[]> {
+    await this.#started(options);
+    const { services } = this.#host;
+    const timeoutMs = options.timeoutMs ?? DIAGNOSE_TIMEOUT_MS;
+    return withDeadline('diagnosis', timeoutMs, options.signal, async (call) => {
+      const findings = await Promise.all(
+        PLUGIN_KINDS.map(async (kind): Promise<readonly Diagnosis[]> => {
+          const service = services[kind] as { diagnose?(options: typeof call): Promise<readonly Diagnosis[]> };
+          try {
+            return (await service.diagnose?.(call)) ?? [];
+          } catch (error) {
+            const summary = `diagnosis failed: ${error instanceof Error ? error.message : String(error)}`;
+            return [{ id: `${kind}.${services[kind].name}`, status: 'fail', summary }];
+          }
+        }),
+      );
+      return findings.flat();
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Plugins started; enough to look at pods and to remove them. */
+  #started(options: UserCallOptions): Promise<PodManager> {
+    if (this.#closed) throw new TypeError('hyperplug: closed already');
+    this.#pods ??= this.#start(options);
+    return this.#pods;
+  }
+
+  async #start({ signal }: UserCallOptions): Promise<PodManager> {
+    ensureDirectories(this.#directories);
+    const services = await this.#host.start(signal ? { signal } : {});
+    const { config } = this.#loaded;
+    return new PodManager({
+      driver: services.hypervisor,
+      backend: services.network,
+      agent: services.agent,
+      store: new PodStore(services.state),
+      host: hostServices,
+      image: (imageSignal) => this.#image(imageSignal),
+      directories: { state: this.#directories.stateDirectory, runtime: this.#directories.runtimeDirectory },
+      defaults: config.pods,
+      bootTimeoutMs: config.pods.bootTimeoutMs,
+      kernelArgs: config.guest.kernelArgs,
+    });
+  }
+
+  /** Networks initialised too: pods can be created. */
+  async #ready(options: UserCallOptions): Promise<PodManager> {
+    const pods = await this.#started(options);
+    const { hypervisor, network } = this.#host.services;
+    this.#networks ??= initNetworks(hypervisor, network, this.#loaded.networks, options);
+    try {
+      await this.#networks;
+    } catch (error) {
+      // Mended meanwhile, the next call succeeds.
+      this.#networks = undefined;
+      throw error;
+    }
+    return pods;
+  }
+
+  async #image(signal: AbortSignal | undefined) {
+    const provider = await imageProvider(this.#loaded, this.#tools);
+    return withDeadline('guest image', IMAGE_TIMEOUT_MS, signal, (call) =>
+      provider.image({ signal: call.signal, progress: this.#progress }),
+    );
+  }
+
+  /** What managers that died have left is cleared before something new is made; that it cannot be does not stop us. */
+  #sweepOnce(pods: PodManager, options: UserCallOptions): Promise<void> {
+    this.#swept ??= pods.sweep(options).then(
+      ({ removed, errors }) => {
+        if (removed.length > 0) this.#logger?.info({ pods: removed }, 'removed pods whose manager had died');
+        for (const error of errors)
+          this.#logger?.warn({ err: error }, 'a pod whose manager had died could not be removed');
+      },
+      (error: unknown) => {
+        if (isHyperplugError(error) && error.code === 'ABORTED') throw error;
+        this.#logger?.warn({ err: error }, 'pods of dead managers could not be looked for');
+      },
+    );
+    return this.#swept;
+  }
+
+  async #close(): Promise<void> {
+    const pods = await this.#pods?.catch(() => undefined);
+    const errors = (await pods?.close()) ?? [];
+    await this.#host.stop().catch((error: unknown) => errors.push(error));
+    if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', 'closing', errors);
+  }
+}

@@ -1,0 +1,35 @@
+export type * from './core/address-pool.js';
+export type * from './core/agent.js';
+export {
+  abortError,
+  type CallOptions,
+  raceSignal,
+  throwIfAborted,
+  type UserCallOptions,
+  withDeadline,
+} from './core/calls.js';
+export { definePlugin } from './core/define-plugin.js';
+export type * from './core/diagnosis.js';
+export { ERROR_CODES, type ErrorCode } from './core/error-codes.js';
+export { fieldError, HyperplugError, hasCode, isHyperplugError } from './core/errors.js';
+export type * from './core/firewall.js';
+export type * from './core/guest-image.js';
+export type * from './core/hypervisor.js';
+export type { JsonValue } from './core/json.js';
+export type * from './core/network.js';
+export {
+  HOST_TOKENS,
+  PLUGIN_API_VERSION,
+  PLUGIN_KINDS,
+  type Plugin,
+  type PluginKind,
+  type PluginLogger,
+  type PluginPaths,
+  type PluginRegistration,
+  TOKENS,
+} from './core/plugin.js';
+export type { PodSpecInput } from './core/pod/spec.js';
+export type * from './core/pod/types.js';
+export type * from './core/progress.js';
+export type * from './core/state-store.js';
+export { type CreateHyperplugOptions, createHyperplug } from './hyperplug.js';
