@@ -6,7 +6,7 @@ import type { Diagnosis } from './core/diagnosis.js';
 import { combineErrors, isHyperplugError } from './core/errors.js';
 import type { GuestImageProvider } from './core/guest-image.js';
 import { initNetworks } from './core/network-init.js';
-import { HOST_TOKENS, PLUGIN_KINDS, type PluginLogger } from './core/plugin.js';
+import { HOST_TOKENS, PLUGIN_KINDS, type PluginLogger, type PluginPaths } from './core/plugin.js';
 import { PodManager } from './core/pod/pod-manager.js';
 import { PodStore } from './core/pod/pod-store.js';
 import type { Hyperplug, Pod, PodStatus } from './core/pod/types.js';
@@ -42,7 +42,7 @@ export async function openConfig(options: CreateHyperplugOptions = {}): Promise<
   const { configPath, overrides, signal } = options;
   return loadConfig({
     registry,
-    ...(configPath ? { configPath } : {}),
+    ...(configPath ? { explicitPath: configPath } : {}),
     ...(overrides ? { overrides } : {}),
     ...(signal ? { signal } : {}),
   });
@@ -84,6 +84,12 @@ export async function imageProvider(
   });
 }
 
+const pluginPaths = ({ cacheDirectory, stateDirectory, runtimeDirectory }: Directories): PluginPaths => ({
+  cacheDir: cacheDirectory,
+  stateDir: stateDirectory,
+  runtimeDir: runtimeDirectory,
+});
+
 class Engine implements Hyperplug {
   readonly #loaded: LoadedConfig;
   readonly #progress: ProgressSink;
@@ -108,7 +114,7 @@ class Engine implements Hyperplug {
         { token: HOST_TOKENS.progress, value: this.#progress },
         {
           token: HOST_TOKENS.paths,
-          value: { cacheDir: this.#directories.cacheDirectory, stateDir: this.#directories.stateDirectory },
+          value: pluginPaths(this.#directories),
         },
         ...(options.logger ? [{ token: HOST_TOKENS.logger, value: options.logger }] : []),
       ],
