@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { builtinPlugins } from './builtin-plugins.js';
 import { type UserCallOptions, withDeadline } from './core/calls.js';
 import { type ConfigOverride, type LoadedConfig, loadConfig } from './core/config/load-config.js';
@@ -72,15 +71,15 @@ export async function imageProvider(
   tools: ToolProvider,
   refresh = false,
 ): Promise<GuestImageProvider> {
-  const { DebianGuestImage } = await import('../guest/image/provider.js');
+  const { DebianGuestImageProvider } = await import('../guest/image/index.js');
   const { kernel, initramfs, imageDirectory } = loaded.config.guest;
-  const cacheDirectory = directoriesOf(loaded).cacheDirectory;
-  return new DebianGuestImage({
-    directory: imageDirectory ?? join(cacheDirectory, 'images'),
+  return new DebianGuestImageProvider({
+    cacheDir: directoriesOf(loaded).cacheDirectory,
     tools,
-    kernel,
-    initramfs,
     refresh,
+    ...(imageDirectory === undefined ? {} : { imageDir: imageDirectory }),
+    ...(kernel === undefined ? {} : { kernelPath: kernel }),
+    ...(initramfs === undefined ? {} : { initramfsPath: initramfs }),
   });
 }
 
