@@ -3,7 +3,7 @@ import { type UserCallOptions, withDeadline } from './core/calls.js';
 import { type ConfigOverride, type LoadedConfig, loadConfig } from './core/config/load-config.js';
 import type { Diagnosis } from './core/diagnosis.js';
 import { combineErrors, isHyperplugError } from './core/errors.js';
-import type { GuestImageProvider } from './core/guest-image.js';
+import type { GuestImage, GuestImageProvider } from './core/guest-image.js';
 import { initNetworks } from './core/network-init.js';
 import { HOST_TOKENS, PLUGIN_KINDS, type PluginLogger, type PluginPaths } from './core/plugin.js';
 import { PodManager } from './core/pod/pod-manager.js';
@@ -30,7 +30,8 @@ export interface CreateHyperplugOptions {
   /** Plugins besides the built-in ones and those that the configuration names. */
   readonly plugins?: readonly unknown[];
   readonly progress?: ProgressSink;
-  readonly logger?: PluginLogger;
+  /** For the plugins and for what happens on the way; made when the configuration is known, if it depends on that. */
+  readonly logger?: PluginLogger | ((loaded: LoadedConfig) => PluginLogger);
   readonly signal?: AbortSignal;
 }
 
@@ -89,6 +90,21 @@ const pluginPaths = ({ cacheDirectory, stateDirectory, runtimeDirectory }: Direc
   runtimeDir: runtimeDirectory,
 });
 
+/** Builds the guest image that the configuration asks for; `refresh` looks for newer packages. @throws IMAGE_BUILD_FAILED. */
+export async function buildImage(
+  options: CreateHyperplugOptions & { readonly refresh?: boolean } = {},
+): Promise<GuestImage> {
+  const loaded = await openConfig(options);
+  const directories = directoriesOf(loaded);
+  ensureDirectories(directories);
+  const tools = new DebianToolProvider({ cacheDir: directories.cacheDirectory });
+  const provider = await imageProvider(loaded, tools, options.refresh);
+  const progress = options.progress ?? silentProgress;
+  return withDeadline('guest image', IMAGE_TIMEOUT_MS, options.signal, (call) =>
+    provider.image({ signal: call.signal, progress }),
+  );
+}
+
 class Engine implements Hyperplug {
   readonly #loaded: LoadedConfig;
   readonly #progress: ProgressSink;
@@ -104,7 +120,7 @@ class Engine implements Hyperplug {
   constructor(loaded: LoadedConfig, options: CreateHyperplugOptions) {
     this.#loaded = loaded;
     this.#progress = options.progress ?? silentProgress;
-    this.#logger = options.logger;
+    this.#logger = typeof options.logger === 'function' ? options.logger(loaded) : options.logger;
     this.#directories = directoriesOf(loaded);
     this.#tools = new DebianToolProvider({ cacheDir: this.#directories.cacheDirectory });
     this.#host = new PluginHost(loaded.select(), {
@@ -115,9 +131,9 @@ class Engine implements Hyperplug {
           token: HOST_TOKENS.paths,
           value: pluginPaths(this.#directories),
         },
-        ...(options.logger ? [{ token: HOST_TOKENS.logger, value: options.logger }] : []),
+        ...(this.#logger ? [{ token: HOST_TOKENS.logger, value: this.#logger }] : []),
       ],
-      ...(options.logger ? { logger: options.logger } : {}),
+      ...(this.#logger ? { logger: this.#logger } : {}),
     });
   }
 
