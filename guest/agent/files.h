@@ -1,0 +1,13 @@
+#ifndef HP_FILES_H
+#define HP_FILES_H
+
+#include "agent.h"
+
+/* Replaces the file in one step, keeping the mode of one that exists; `mode` < 0: 0644 for a new one. */
+bool file_replace(const char *path, const void *data, size_t length, int mode, struct failure *f);
+/* Writes to a file that exists, of any kind: for /proc and /sys. */
+bool file_poke(const char *path, const char *text);
+/* The first bytes of a small file, NUL-terminated; false if it cannot be read. */
+bool file_peek(const char *path, char *text, size_t size);
+
+#endif

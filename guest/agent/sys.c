@@ -1,0 +1,128 @@
+#include "sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/reboot.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+/* The kernel answers a request while it is being sent; this only guards against a kernel that doesn't. */
+#define NETLINK_ANSWER_SECONDS 5
+
+pid_t sys_fork(void)
+{
+	return fork();
+}
+
+pid_t sys_fork_into(int namespaces)
+{
+	return (pid_t)syscall(SYS_clone, (unsigned long)namespaces | SIGCHLD, 0, 0, 0, 0);
+}
+
+int sys_setns(int fd, int kind)
+{
+	return setns(fd, kind);
+}
+
+int sys_kill(pid_t pid, int signal)
+{
+	return kill(pid, signal);
+}
+
+int sys_open(const char *path, int flags, mode_t mode)
+{
+	return open(path, flags | O_CLOEXEC, mode);
+}
+
+int sys_rename(const char *from, const char *to)
+{
+	return rename(from, to);
+}
+
+int sys_unlink(const char *path)
+{
+	return unlink(path);
+}
+
+int sys_fchmod(int fd, mode_t mode)
+{
+	return fchmod(fd, mode);
+}
+
+int sys_mkdir(const char *path, mode_t mode)
+{
+	return mkdir(path, mode);
+}
+
+int sys_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
+{
+	return mount(source, target, type, flags, data);
+}
+
+int sys_umount(const char *target)
+{
+	return umount2(target, MNT_DETACH);
+}
+
+int sys_sethostname(const char *name, size_t length)
+{
+	return sethostname(name, length);
+}
+
+void sys_sync(void)
+{
+	sync();
+}
+
+int sys_reboot(int how)
+{
+	return reboot(how);
+}
+
+int sys_netlink_open(int protocol, unsigned group)
+{
+	struct timeval patience = { .tv_sec = NETLINK_ANSWER_SECONDS };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | (group != 0 ? SOCK_NONBLOCK : 0), protocol);
+	int on = 1;
+
+	if (fd < 0)
+		return -1;
+	if (group != 0 && setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0) {
+		close(fd);
+		return -1;
+	}
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	/* The kernel's own words with an error; an old kernel sends none. */
+	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+	return fd;
+}
+
+ssize_t sys_netlink_send(int fd, const void *data, size_t length)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	return sendto(fd, data, length, 0, (struct sockaddr *)&kernel, sizeof(kernel));
+}
+
+ssize_t sys_netlink_recv(int fd, void *data, size_t size)
+{
+	struct sockaddr_nl from;
+	struct iovec iov = { data, size };
+	struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	do
+		n = recvmsg(fd, &message, MSG_TRUNC);
+	while ((n < 0 && errno == EINTR) || (n >= 0 && from.nl_pid != 0)); /* only the kernel is believed */
+	return n;
+}
