@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { loadConfig } from '../../src/core/config/load-config.js';
 import { SECTIONS } from '../../src/core/config/schema.js';
+import { ERROR_CODES } from '../../src/core/error-codes.js';
 import { PLUGIN_KINDS } from '../../src/core/plugin.js';
+import { checkPlugin } from '../../src/core/registry/check-plugin.js';
 import { PluginHost } from '../../src/core/registry/plugin-host.js';
 import { PluginRegistry } from '../../src/core/registry/registry.js';
 import { CAPABILITIES, fakePlugin, fakeService } from '../support/fake-plugins.js';
@@ -126,6 +128,26 @@ describe('third-party plugins, in files outside this package', () => {
     });
     await loading;
     expect(registry.get('agent', 'mine').plugin.description).to.match(/^hyperplug@\d/);
+  });
+
+  it("import { definePlugin } from 'hyperplug' works in a file outside the package, and gives the same errors and tokens", async () => {
+    const { registry, loading } = load({
+      'work/hyperplug.json': config(['./a.mjs'], 'mine'),
+      'work/a.mjs': `import { definePlugin, ERROR_CODES, TOKENS } from 'hyperplug';
+        const capabilities = ${JSON.stringify(CAPABILITIES.agent)};
+        export default definePlugin({
+          name: 'mine', kind: 'agent', apiVersion: 1, capabilities, description: String(Object.keys(ERROR_CODES).length),
+          register({ bind }) {
+            bind(TOKENS.agent).toDynamicValue(() => ({ name: 'mine', capabilities, connect: async () => {} })).inSingletonScope();
+          },
+        });`,
+    });
+    const host = new PluginHost((await loading).select());
+    expect((await host.start()).agent.name).to.equal('mine');
+    await host.stop();
+    const { plugin } = registry.get('agent', 'mine');
+    expect(plugin.description).to.equal(String(Object.keys(ERROR_CODES).length));
+    expect(checkPlugin(plugin, 'again'), 'the very module that checked it').to.equal(plugin);
   });
 
   const wrong: readonly [string, Record<string, string>, Parameters<typeof rejects>[1], ...string[]][] = [
