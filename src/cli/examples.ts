@@ -16,6 +16,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'hyperplug config show': ['hyperplug config show --origin'],
   'hyperplug config schema': ['hyperplug config schema > hyperplug.schema.json'],
   'hyperplug image build': ['hyperplug image build', 'hyperplug image build --refresh'],
+  'hyperplug version': ['hyperplug version --json'],
   'hyperplug completion': [
     'source <(hyperplug completion bash)',
     'hyperplug completion zsh > ~/.zsh/completions/_hyperplug  # a directory of $fpath',

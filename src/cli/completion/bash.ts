@@ -41,7 +41,7 @@ ${table('subs', (command) => command.subcommands.map((sub) => sub.path.at(-1) ??
     if [[ $word == -- ]]; then COMPREPLY=($(compgen -c -f -- "$cur")); return; fi
     if [[ $word == -* ]]; then
       [[ $valued == *" $word "* ]] && skip=1
-    elif [[ " \${subs[.$path]} " == *" $word "* ]]; then
+    elif [[ " \${subs[.$path]-} " == *" $word "* ]]; then
       path="\${path:+$path }$word"
     else
       ((operands++))
@@ -53,9 +53,9 @@ ${cases}  esac
   if [[ $path == run && $operands -gt 0 ]] || [[ $path == exec && $operands -gt 1 ]]; then
     COMPREPLY=($(compgen -f -- "$cur"))
   elif [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W "\${options[.$path]}" -- "$cur"))
+    COMPREPLY=($(compgen -W "\${options[.$path]-}" -- "$cur"))
   elif ((operands == 0)); then
-    COMPREPLY=($(compgen -W "\${subs[.$path]} \${choices[.$path]}" -- "$cur"))
+    COMPREPLY=($(compgen -W "\${subs[.$path]-} \${choices[.$path]-}" -- "$cur"))
   fi
 }
 complete -o default -F _hyperplug hyperplug
