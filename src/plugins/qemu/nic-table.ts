@@ -35,9 +35,9 @@ export class NicTable {
     this.#entries.set(slot, { id, mac, slot, state: 'attached' });
   }
 
+  /** Also while it is being attached, or when that could not be undone. */
   holds(slot: number, id: string): boolean {
-    const entry = this.#entries.get(slot);
-    return entry?.id === id && entry.state === 'attached';
+    return this.#entries.get(slot)?.id === id;
   }
 
   attached(slot: number): AttachedNic {

@@ -1,0 +1,164 @@
+import { expect } from 'chai';
+import { hasCode } from '../../../../src/core/errors.js';
+import type { VmNic } from '../../../../src/core/hypervisor.js';
+import { NicPlug } from '../../../../src/plugins/qemu/nic-plug.js';
+import { FakeQmp, type SentCommand } from '../../../support/fake-qmp.js';
+
+const call = () => ({ signal: AbortSignal.timeout(10_000) });
+const failure = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => expect.fail('it did not reject'),
+    (error: unknown) => error,
+  );
+const nic = (id: string, last = 1): VmNic => ({
+  id,
+  mac: `52:54:00:00:00:0${last}`,
+  mtu: 1500,
+  queues: 1,
+  endpoint: { kind: 'builtin', forwards: [], restricted: false },
+});
+const GENERIC = (desc: string) => ({ error: { class: 'GenericError', desc } });
+const NOT_FOUND = { error: { class: 'DeviceNotFound', desc: 'not found' } };
+
+describe('NICs over QMP', () => {
+  let qemu: FakeQmp;
+  let plug: NicPlug;
+  let detached: string[];
+  /** Command → its answer; else success. */
+  let answers: Record<string, (command: SentCommand) => object | undefined>;
+
+  beforeEach(async () => {
+    qemu = new FakeQmp();
+    answers = {};
+    detached = [];
+    const client = await qemu.connect();
+    qemu.answer = (command) => (answers[command.execute] ?? (() => ({ return: {} })))(command);
+    const options = { machine: 'q35' as const, slots: 2, commandTimeoutMs: 5_000, detachTimeoutMs: 600 };
+    plug = new NicPlug(client, options, (nicId) => detached.push(nicId));
+  });
+  afterEach(() => qemu.close());
+
+  const names = () => qemu.commands.slice(1).map(({ execute }) => execute);
+  const deleted = (device: string) => qemu.event('DEVICE_DELETED', { device, path: `/machine/peripheral/${device}` });
+
+  it('takes the backend away again when the device is refused, frees the slot, and a retry works', async () => {
+    answers = { device_add: () => GENERIC('no room'), device_del: () => NOT_FOUND };
+    for (let round = 0; round < 3; round++) {
+      expect(hasCode(await failure(plug.attach(nic('n0'), call())), 'QMP_ERROR')).to.equal(true);
+    }
+    expect(names().slice(0, 4)).to.deep.equal(['netdev_add', 'device_add', 'device_del', 'netdev_del']);
+    answers = {};
+    expect((await plug.attach(nic('n0'), call())).slot).to.equal(0);
+  });
+
+  it('keeps the slot of a device that was added in spite of an abort and cannot be taken away', async () => {
+    answers = { device_add: () => undefined };
+    const error = await failure(plug.attach(nic('n0'), { signal: AbortSignal.timeout(100) }));
+    expect(hasCode(error, 'VM_HYPERVISOR_FAILED')).to.equal(true);
+    answers = {};
+    expect((await plug.attach(nic('n1', 2), call())).slot).to.equal(1);
+    expect(hasCode(await failure(plug.attach(nic('n2', 3), call())), 'VM_NO_SLOT')).to.equal(true);
+    deleted('nic0.n0');
+    while (detached.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect((await plug.attach(nic('n2', 3), call())).slot).to.equal(0);
+  });
+
+  it('waits for DEVICE_DELETED before netdev_del: the answer to device_del is not the end', async () => {
+    await plug.attach(nic('n0'), call());
+    const done = plug.detach('n0', call());
+    while (!names().includes('device_del')) await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(names()).to.not.include('netdev_del');
+    // QEMU sends one without `device` first, for the NIC's own child.
+    qemu.event('DEVICE_DELETED', { path: '/machine/peripheral/nic0.n0/virtio-backend' });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(names()).to.not.include('netdev_del');
+    deleted('nic0.n0');
+    await done;
+    expect(names().at(-1)).to.equal('netdev_del');
+    expect(detached).to.deep.equal(['n0']);
+    expect(plug.table.list()).to.deep.equal([]);
+  });
+
+  it('asks a guest that did not hear once more', async () => {
+    await plug.attach(nic('n0'), call());
+    let asked = 0;
+    answers = {
+      device_del() {
+        if (++asked === 2) setTimeout(deleted, 10, 'nic0.n0');
+        return asked === 1 ? { return: {} } : GENERIC('Device nic0.n0 is already in the process of unplug');
+      },
+    };
+    await plug.detach('n0', call());
+    expect(asked).to.equal(2);
+  });
+
+  it('keeps a NIC that the guest keeps, and frees it when it comes late', async () => {
+    await plug.attach(nic('n0'), call());
+    expect(hasCode(await failure(plug.detach('n0', call())), 'TIMEOUT')).to.equal(true);
+    expect(plug.table.list().map(({ id }) => id)).to.deep.equal(['n0']);
+    expect(names()).to.not.include('netdev_del');
+    deleted('nic0.n0');
+    while (plug.table.list().length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(detached).to.deep.equal(['n0']);
+    expect(names().at(-1)).to.equal('netdev_del');
+  });
+
+  it('tells at once when the guest refuses', async () => {
+    await plug.attach(nic('n0'), call());
+    answers = {
+      device_del() {
+        qemu.event('DEVICE_UNPLUG_GUEST_ERROR', { device: 'nic0.n0', path: '/machine/peripheral/nic0.n0' });
+        return { return: {} };
+      },
+    };
+    expect(hasCode(await failure(plug.detach('n0', call())), 'QMP_ERROR')).to.equal(true);
+    expect(plug.table.list()).to.have.length(1);
+  });
+
+  it('two calls for one NIC take turns: the second finds it gone', async () => {
+    await plug.attach(nic('n0'), call());
+    answers = {
+      device_del() {
+        setTimeout(deleted, 20, 'nic0.n0');
+        return { return: {} };
+      },
+    };
+    const [first, second] = [plug.detach('n0', call()), failure(plug.detach('n0', call()))];
+    await first;
+    expect(hasCode(await second, 'VM_NIC_NOT_FOUND')).to.equal(true);
+  });
+
+  it("reads what is plugged from QEMU, and takes away a dead manager's half-made NIC", async () => {
+    answers = {
+      'qom-list': () => ({ return: [{ name: 'nic1.web' }, { name: 'serial' }, { name: 'slot0' }, { name: 'type' }] }),
+      'qom-get': () => ({ return: '52:54:00:AA:BB:CC' }),
+      netdev_del: () => NOT_FOUND,
+    };
+    await plug.recover(call());
+    expect(plug.table.list()).to.deep.equal([{ id: 'web', mac: '52:54:00:aa:bb:cc', slot: 1 }]);
+    expect(qemu.sent('netdev_del')).to.deep.equal([{ id: 'net0' }]);
+  });
+
+  it('takes any words of hostfwd_add for an error, and those of hostfwd_remove for what they say', async () => {
+    await plug.attach(nic('n0'), call());
+    const forward = {
+      protocol: 'tcp',
+      hostAddress: '127.0.0.1',
+      hostPort: 48_080,
+      guestAddress: '10.0.2.15',
+      guestPort: 80,
+    } as const;
+    answers = { 'human-monitor-command': () => ({ return: '' }) };
+    await plug.addForward('n0', forward, call());
+    answers = { 'human-monitor-command': () => ({ return: 'something went wrong\r\n' }) };
+    expect(hasCode(await failure(plug.addForward('n0', forward, call())), 'QMP_ERROR')).to.equal(true);
+    expect(hasCode(await failure(plug.removeForward('n0', forward, call())), 'QMP_ERROR')).to.equal(true);
+    const words = 'host forwarding rule for tcp:127.0.0.1:48080 removed\r\n';
+    answers = { 'human-monitor-command': () => ({ return: words }) };
+    await plug.removeForward('n0', forward, call());
+    expect(qemu.sent('human-monitor-command').at(-1)).to.deep.equal({
+      'command-line': 'hostfwd_remove net0 tcp:127.0.0.1:48080',
+    });
+  });
+});
