@@ -29,7 +29,8 @@ export function probePort(protocol: 'tcp' | 'udp', address: string, port: number
       });
       return;
     }
-    const socket = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', ipv6Only: true });
+    const ipv6 = address.includes(':');
+    const socket = createSocket({ type: ipv6 ? 'udp6' : 'udp4', ipv6Only: ipv6 });
     socket.once('error', (error) => {
       socket.close();
       failed(error as NodeJS.ErrnoException);

@@ -3,7 +3,8 @@ import { hypervisorContract } from '../../src/testing/index.js';
 import { hasQemu, processesNaming, QemuFixture } from '../support/qemu-fixture.js';
 import { requireOrSkip } from '../support/require.js';
 
-describe('plugin qemu', () => {
+describe('plugin qemu', function () {
+  this.timeout(120_000);
   const fixture = new QemuFixture();
   before(function () {
     requireOrSkip(this, hasQemu, 'qemu-system-x86_64 is not installed');

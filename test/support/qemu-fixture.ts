@@ -15,6 +15,8 @@ export const GUESTS = {
   halt: 'fa f4 eb fc',
   /** Writes 'Q' and a line feed to the serial port, then halts. */
   hello: 'ba f8 03 00 00 b0 51 ee b0 0a ee fa f4 eb fc',
+  /** Writes to the serial port for ever. */
+  chatter: 'ba f8 03 00 00 b0 51 ee eb fd',
   /** ACPI power-off of q35: 0x2000 | SLP_EN to PM1a_CNT (0x604). */
   powerOff: 'ba 04 06 00 00 66 b8 00 20 66 ef fa f4 eb fc',
   /**

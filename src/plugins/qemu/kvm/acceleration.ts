@@ -59,7 +59,8 @@ export class AccelerationChooser {
     }
     const obstacle = this.obstacle();
     if (obstacle) return { accelerator: 'tcg', cpuModel, reason: obstacle.reason, obstacle: obstacle.kind };
-    const verdict = await this.#verdict(target);
+    let verdict = await this.#verdict({ ...target, kernelPath: undefined }, cpuModel);
+    if (verdict.works && target.kernelPath !== undefined) verdict = await this.#verdict(target, verdict.cpuModel);
     if (verdict.works) return { accelerator: 'kvm', cpuModel: verdict.cpuModel, reason: verdict.reason };
     return {
       accelerator: 'tcg',
@@ -69,8 +70,8 @@ export class AccelerationChooser {
     };
   }
 
-  async #verdict(target: ProbeTarget): Promise<KvmVerdict> {
-    const { cpuModel, machine } = this.options;
+  async #verdict(target: ProbeTarget, cpuModel: string): Promise<KvmVerdict> {
+    const { machine } = this.options;
     const kernel = target.kernelPath === undefined ? '' : fileKey(target.kernelPath);
     const key = [fileKey(target.qemuPath), kernel, machine, cpuModel].join('|');
     const known = this.#known.get(key);
@@ -79,7 +80,7 @@ export class AccelerationChooser {
       const verdict = await known.catch(() => undefined);
       if (verdict) return verdict;
     }
-    const verdict = this.#remembered(key).then((found) => found ?? this.#probe(key, target));
+    const verdict = this.#remembered(key).then((found) => found ?? this.#probe(key, target, cpuModel));
     this.#known.set(key, verdict);
     verdict.catch(() => {
       if (this.#known.get(key) === verdict) this.#known.delete(key);
@@ -91,8 +92,8 @@ export class AccelerationChooser {
     return this.options.kvmVerdict === 'remember' ? this.#store.get(key) : undefined;
   }
 
-  async #probe(key: string, target: ProbeTarget): Promise<KvmVerdict> {
-    const { cpuModel, machine, kvmProbeTimeoutMs } = this.options;
+  async #probe(key: string, target: ProbeTarget, cpuModel: string): Promise<KvmVerdict> {
+    const { machine, kvmProbeTimeoutMs } = this.options;
     const attempt = (model: string) =>
       this.runProbe({ ...target, accelerator: 'kvm', machine, cpuModel: model, timeoutMs: kvmProbeTimeoutMs });
     let verdict = await attempt(cpuModel);

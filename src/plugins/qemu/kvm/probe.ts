@@ -16,7 +16,7 @@ export interface ProbeRequest {
   readonly accelerator: 'kvm' | 'tcg';
   readonly machine: 'q35' | 'pc';
   readonly cpuModel: string;
-  /** Also boot this kernel, which has to give up by itself; undefined: the test guest alone. */
+  /** Boot this kernel, which has to give up by itself; undefined: the test guest. */
   readonly kernelPath: string | undefined;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -28,30 +28,30 @@ const KILL_TIMEOUT_MS = 5_000;
 const MIB = 1024 * 1024;
 
 /**
- * Runs guests under the accelerator and tells what was seen: first one of a few hundred bytes that reports by QEMU's exit
- * code, then the real kernel without a root file system, which panics and resets when it has come through its whole boot.
+ * Runs one guest under the accelerator and tells what was seen. The test guest has a few hundred bytes and reports by QEMU's
+ * exit code. A real kernel, without a root file system, panics and resets when it has come through its whole boot.
  * @throws ABORTED, TIMEOUT by the signal.
  */
 export async function probe(request: ProbeRequest): Promise<KvmVerdict> {
   const { accelerator, cpuModel, timeoutMs, kernelPath } = request;
+  if (kernelPath !== undefined) {
+    const limit = timeoutMs * KERNEL_TIMEOUT_FACTOR;
+    const run = await runGuest(request, limit, [
+      ...['-kernel', kernelPath, '-append', 'panic=-1 quiet cryptomgr.notests', '-m', '128M'],
+    ]);
+    if (run.exitCode !== 0) return { works: false, cpuModel, reason: `the kernel ${describe(run, limit)}` };
+    return { works: true, cpuModel, reason: `a test guest ran and the kernel booted under ${accelerator}` };
+  }
   const directory = await mkdtemp(join(tmpdir(), 'hyperplug-probe-'));
   try {
     const guest = join(directory, 'guest.elf');
     await writeFile(guest, probeGuest(), { mode: 0o600 });
-    const small = await runGuest(request, timeoutMs, [
+    const run = await runGuest(request, timeoutMs, [
       ...['-kernel', guest, '-m', '64M'],
       ...['-device', keyval('isa-debug-exit', { iobase: PROBE_EXIT_PORT, iosize: 4 })],
     ]);
-    if (small.exitCode !== PROBE_EXIT_CODE) {
-      return { works: false, cpuModel, reason: `a test guest ${describe(small, timeoutMs)}` };
-    }
-    if (kernelPath === undefined) return { works: true, cpuModel, reason: 'a test guest ran' };
-    const limit = timeoutMs * KERNEL_TIMEOUT_FACTOR;
-    const kernel = await runGuest(request, limit, [
-      ...['-kernel', kernelPath, '-append', 'panic=-1 quiet cryptomgr.notests', '-m', '128M'],
-    ]);
-    if (kernel.exitCode !== 0) return { works: false, cpuModel, reason: `the kernel ${describe(kernel, limit)}` };
-    return { works: true, cpuModel, reason: `a test guest ran and the kernel booted under ${accelerator}` };
+    const works = run.exitCode === PROBE_EXIT_CODE;
+    return { works, cpuModel, reason: works ? 'a test guest ran' : `a test guest ${describe(run, timeoutMs)}` };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

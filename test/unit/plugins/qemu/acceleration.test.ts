@@ -72,15 +72,33 @@ describe('choice of the accelerator', () => {
   });
 
   it('remembers, across processes, for this QEMU and this kernel', async () => {
+    verdict = async ({ cpuModel }) => ({ works: true, cpuModel, reason: 'ran' });
     await chooser().choose(target);
     await chooser().choose(target);
-    expect(probes).to.have.length(1);
+    expect(probes.map(({ kernelPath }) => kernelPath)).to.deep.equal([undefined, target.kernelPath]);
     writeFileSync(target.kernelPath as string, 'a new kernel');
     await chooser().choose(target);
-    expect(probes).to.have.length(2);
+    expect(probes).to.have.length(3);
     writeFileSync(target.qemuPath, 'a new QEMU');
     await chooser().choose(target);
-    expect(probes).to.have.length(3);
+    expect(probes).to.have.length(5);
+  });
+
+  it('takes a KVM that runs the test guest and not the kernel for broken', async () => {
+    verdict = async ({ cpuModel, kernelPath }) => ({
+      works: kernelPath === undefined,
+      cpuModel,
+      reason: 'the kernel hung',
+    });
+    expect(await chooser().choose(target)).to.deep.include({ accelerator: 'tcg', obstacle: 'broken' });
+    expect((await chooser().choose({ ...target, kernelPath: undefined })).accelerator).to.equal('kvm');
+  });
+
+  it('tries no kernel where the test guest fails, nor that one again for a new kernel', async () => {
+    await chooser().choose(target);
+    writeFileSync(target.kernelPath as string, 'a new kernel');
+    await chooser().choose(target);
+    expect(probes.map(({ kernelPath }) => kernelPath)).to.deep.equal([undefined]);
   });
 
   it('probes anew on request, and once for calls at the same time', async () => {
