@@ -1,0 +1,272 @@
+import type { CallOptions } from '../../core/calls.js';
+import type { InterfaceAddress } from '../../core/network.js';
+import { type Attributes, familyOf } from './codec/attributes.js';
+import { encodeBody, type Message, NLM_F, RTM } from './codec/messages.js';
+import { refusedWith } from './errno.js';
+import { NetlinkSocket } from './socket.js';
+
+const IFF_UP = 1;
+const AF_UNSPEC = 0;
+const AF_BRIDGE = 7;
+const CREATE = NLM_F.REQUEST | NLM_F.ACK | NLM_F.CREATE | NLM_F.EXCL;
+const CHANGE = NLM_F.REQUEST | NLM_F.ACK;
+/** linux/if_addr.h: a duplicate-address check would keep the address unusable for a second. */
+const IFA_F_NODAD = 0x02;
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  readonly mac: string | undefined;
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly master: number | undefined;
+  /** Index of the device it stands on (macvtap, vlan). */
+  readonly parent: number | undefined;
+  readonly alias: string | undefined;
+  readonly group: number;
+  /** `bridge`, `tun`, `veth`, …; undefined: hardware and loopback. */
+  readonly kind: string | undefined;
+}
+
+export interface Route {
+  readonly family: 2 | 10;
+  /** undefined: default. */
+  readonly destination: string | undefined;
+  readonly prefixLength: number;
+  readonly gateway: string | undefined;
+  readonly linkIndex: number | undefined;
+  readonly metric: number;
+  readonly table: number;
+}
+
+/** What can be set on a link in one message. */
+export interface LinkChange {
+  readonly name?: string;
+  readonly mac?: string;
+  readonly mtu?: number;
+  readonly up?: boolean;
+  /** 0: none. */
+  readonly master?: number;
+  readonly alias?: string;
+  readonly group?: number;
+}
+
+/** The rtnetlink requests that networks are made of; each returns when the kernel has acknowledged it. */
+export class Rtnl {
+  readonly #socket: NetlinkSocket;
+
+  /** @param netnsPath the network namespace it works in; undefined: this process's. */
+  constructor(readonly netnsPath?: string) {
+    this.#socket = new NetlinkSocket(netnsPath);
+  }
+
+  async links(options: CallOptions): Promise<Link[]> {
+    const messages = await this.#socket.dump(
+      'list links',
+      { type: RTM.GETLINK, header: { family: AF_UNSPEC } },
+      options,
+    );
+    return messages.flatMap((message) => linkOf(message) ?? []);
+  }
+
+  async link(name: string, options: CallOptions): Promise<Link | undefined> {
+    try {
+      const request = { type: RTM.GETLINK, flags: CHANGE, attributes: { ifname: name } };
+      const [message] = await this.#socket.request(`link ${name}`, request, options);
+      return message ? linkOf(message) : undefined;
+    } catch (error) {
+      if (refusedWith(error, 'ENODEV')) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * The alias needs a second message, for the kernel ignores one at creation; if it is refused the link is deleted.
+   * @throws NET_KERNEL_REFUSED with EEXIST for a name in use.
+   */
+  async createLink(
+    kind: string,
+    name: string,
+    change: LinkChange,
+    data: Attributes | undefined,
+    options: CallOptions,
+    parent?: number,
+  ): Promise<void> {
+    const { alias, ...rest } = change;
+    const attributes = { ...attributesOf({ ...rest, name }), link: parent, linkinfo: { kind, data } };
+    const request = { type: RTM.NEWLINK, flags: CREATE, header: flagsOf(change), attributes };
+    await this.#socket.request(`create ${kind} ${name}`, request, options);
+    if (alias === undefined) return;
+    try {
+      const message = { type: RTM.NEWLINK, flags: CHANGE, attributes: { ifname: name, ifalias: alias } };
+      await this.#socket.request(`alias of ${name}`, message, options);
+    } catch (error) {
+      await this.#unlessGone(
+        `delete ${name}`,
+        { type: RTM.DELLINK, flags: CHANGE, attributes: { ifname: name } },
+        { signal: new AbortController().signal },
+        'ENODEV',
+      );
+      throw error;
+    }
+  }
+
+  /** Two ends of a cable. `peerNetnsFd` puts the second into another network namespace. */
+  async createVeth(name: string, peer: string, options: CallOptions, peerNetnsFd?: number): Promise<void> {
+    const body = encodeBody(RTM.NEWLINK, {}, { ifname: peer, netnsFd: peerNetnsFd });
+    const attributes = { ifname: name, linkinfo: { kind: 'veth', data: { peer: body } } };
+    await this.#socket.request(`create veth ${name}`, { type: RTM.NEWLINK, flags: CREATE, attributes }, options);
+  }
+
+  /** All changes in one message. Only the flags that are meant are touched. */
+  async changeLink(index: number, change: LinkChange, options: CallOptions): Promise<void> {
+    const request = {
+      type: RTM.NEWLINK,
+      flags: CHANGE,
+      header: { index, ...flagsOf(change) },
+      attributes: attributesOf(change),
+    };
+    await this.#socket.request(`change link ${change.name ?? index}`, request, options);
+  }
+
+  /** Bridge port flags: an isolated port reaches only ports that are not. */
+  async isolatePort(index: number, isolated: boolean, options: CallOptions): Promise<void> {
+    const attributes = { linkinfo: { slaveKind: 'bridge', slaveData: { isolated: isolated ? 1 : 0 } } };
+    await this.#socket.request(
+      `isolate port ${index}`,
+      { type: RTM.NEWLINK, flags: CHANGE, header: { index }, attributes },
+      options,
+    );
+  }
+
+  /** False: it was not there. */
+  async deleteLink(index: number, options: CallOptions): Promise<boolean> {
+    return this.#unlessGone(
+      `delete link ${index}`,
+      { type: RTM.DELLINK, flags: CHANGE, header: { index } },
+      options,
+      'ENODEV',
+    );
+  }
+
+  /** Every link of an IFLA_GROUP at once: the kernel waits for its readers only once. */
+  async deleteGroup(group: number, options: CallOptions): Promise<boolean> {
+    return this.#unlessGone(
+      `delete group ${group}`,
+      { type: RTM.DELLINK, flags: CHANGE, attributes: { group } },
+      options,
+      'ENODEV',
+    );
+  }
+
+  async addresses(index: number, options: CallOptions): Promise<InterfaceAddress[]> {
+    const messages = await this.#socket.dump('list addresses', { type: RTM.GETADDR, header: { index } }, options);
+    return messages
+      .filter((message) => message.header.index === index)
+      .map(({ header, attributes }) => ({
+        // A point-to-point address has the peer in IFA_ADDRESS.
+        address: String(attributes.local ?? attributes.address),
+        prefixLength: header.prefixLength ?? 0,
+      }));
+  }
+
+  /** @throws NET_KERNEL_REFUSED with EEXIST when the link has it. */
+  async addAddress(index: number, { address, prefixLength }: InterfaceAddress, options: CallOptions): Promise<void> {
+    const family = familyOf(address);
+    const attributes = { local: address, address, flags: family === 10 ? IFA_F_NODAD : undefined };
+    const request = { type: RTM.NEWADDR, flags: CREATE, header: { family, prefixLength, index }, attributes };
+    await this.#socket.request(`add address ${address}/${prefixLength}`, request, options);
+  }
+
+  async deleteAddress(
+    index: number,
+    { address, prefixLength }: InterfaceAddress,
+    options: CallOptions,
+  ): Promise<boolean> {
+    const request = {
+      type: RTM.DELADDR,
+      flags: CHANGE,
+      header: { family: familyOf(address), prefixLength, index },
+      attributes: { local: address, address },
+    };
+    return this.#unlessGone(`delete address ${address}/${prefixLength}`, request, options, 'EADDRNOTAVAIL');
+  }
+
+  async routes(family: 2 | 10, options: CallOptions): Promise<Route[]> {
+    const messages = await this.#socket.dump('list routes', { type: RTM.GETROUTE, header: { family } }, options);
+    return messages.map(({ header, attributes }) => ({
+      family,
+      destination: attributes.destination as string | undefined,
+      prefixLength: header.destinationLength ?? 0,
+      gateway: attributes.gateway as string | undefined,
+      linkIndex: attributes.outgoing as number | undefined,
+      metric: (attributes.priority as number | undefined) ?? 0,
+      table: (attributes.table as number | undefined) ?? header.table ?? 0,
+    }));
+  }
+
+  /** Static forwarding entries and learned ones of a bridge. */
+  async forwardingTable(bridge: number, options: CallOptions): Promise<{ mac: string; port: number }[]> {
+    const messages = await this.#socket.dump(
+      'list forwarding table',
+      { type: RTM.GETNEIGH, header: { family: AF_BRIDGE } },
+      options,
+    );
+    return messages.flatMap(({ header, attributes }) =>
+      attributes.master === bridge && typeof attributes.lladdr === 'string'
+        ? [{ mac: attributes.lladdr, port: header.index ?? 0 }]
+        : [],
+    );
+  }
+
+  close(): Promise<void> {
+    return this.#socket.close();
+  }
+
+  async #unlessGone(
+    what: string,
+    request: Parameters<NetlinkSocket['request']>[1],
+    options: CallOptions,
+    gone: string,
+  ): Promise<boolean> {
+    try {
+      await this.#socket.request(what, request, options);
+      return true;
+    } catch (error) {
+      if (refusedWith(error, gone)) return false;
+      throw error;
+    }
+  }
+}
+
+function attributesOf(change: LinkChange): Attributes {
+  return {
+    ifname: change.name,
+    address: change.mac,
+    mtu: change.mtu,
+    master: change.master,
+    ifalias: change.alias,
+    group: change.group,
+  };
+}
+
+function flagsOf(change: LinkChange): Record<string, number> {
+  return change.up === undefined ? {} : { flags: change.up ? IFF_UP : 0, change: IFF_UP };
+}
+
+function linkOf({ type, header, attributes }: Message): Link | undefined {
+  if (type !== RTM.NEWLINK || typeof attributes.ifname !== 'string') return undefined;
+  const info = attributes.linkinfo as Attributes | undefined;
+  return {
+    index: header.index ?? 0,
+    name: attributes.ifname,
+    mac: attributes.address as string | undefined,
+    mtu: (attributes.mtu as number | undefined) ?? 0,
+    up: ((header.flags ?? 0) & IFF_UP) !== 0,
+    master: attributes.master as number | undefined,
+    parent: attributes.link as number | undefined,
+    alias: attributes.ifalias as string | undefined,
+    group: (attributes.group as number | undefined) ?? 0,
+    kind: info?.kind as string | undefined,
+  };
+}
