@@ -1,0 +1,52 @@
+import { isIPv4 } from 'node:net';
+import { IPv4CidrRange, IPv6CidrRange } from 'ip-num';
+import type { InterfaceAddress } from '../../core/network.js';
+import { canonicalIpv6, decodeIp, encodeIp } from './codec/address.js';
+
+/** A network in CIDR notation and the address its bridge has. */
+export interface Subnet {
+  readonly family: 4 | 6;
+  /** Canonical: `192.168.123.0/24`. */
+  readonly cidr: string;
+  readonly prefixLength: number;
+  readonly range: IPv4CidrRange | IPv6CidrRange;
+  /** The first usable one: of /31 and /127 the first of both. */
+  readonly gateway: string;
+}
+
+export function parseSubnet(cidr: string): Subnet {
+  const [address = '', prefix = ''] = cidr.split('/');
+  const prefixLength = Number(prefix);
+  const family = isIPv4(address) ? 4 : 6;
+  const bits = family === 4 ? 32 : 128;
+  const range = family === 4 ? IPv4CidrRange.fromCidr(cidr) : IPv6CidrRange.fromCidr(`${expanded(address)}/${prefix}`);
+  const first = range.getFirst().getValue();
+  const gateway = prefixLength >= bits - 1 ? first : first + 1n;
+  return {
+    family,
+    cidr: `${text(first, family)}/${prefixLength}`,
+    prefixLength,
+    range,
+    gateway: text(gateway, family),
+  };
+}
+
+export const bridgeAddress = (subnet: Subnet): InterfaceAddress => ({
+  address: subnet.gateway,
+  prefixLength: subnet.prefixLength,
+});
+
+export function sameAddress(a: InterfaceAddress, b: InterfaceAddress): boolean {
+  return a.prefixLength === b.prefixLength && decodeIp(encodeIp(a.address)) === decodeIp(encodeIp(b.address));
+}
+
+/** ip-num takes no `::` at every place that RFC 4291 allows. */
+const expanded = (address: string): string => {
+  const bytes = encodeIp(address);
+  return Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(i * 2).toString(16)).join(':');
+};
+
+function text(value: bigint, family: 4 | 6): string {
+  const bytes = Buffer.from(value.toString(16).padStart(family === 4 ? 8 : 32, '0'), 'hex');
+  return family === 4 ? decodeIp(bytes) : canonicalIpv6(decodeIp(bytes));
+}

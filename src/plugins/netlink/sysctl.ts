@@ -1,0 +1,37 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { HyperplugError } from '../../core/errors.js';
+import { inNetworkNamespace } from '../../host/netns.js';
+
+/**
+ * /proc/sys/net of a network namespace. procfs answers for the namespace of the thread that opens the file, hence
+ * synchronous; it never blocks.
+ */
+export function readNetSysctl(netnsPath: string | undefined, key: string): string {
+  return inNetworkNamespace(netnsPath, () => readFileSync(sysctlPath(key), 'utf8').trim());
+}
+
+/** Writes only what differs, so that a value somebody set is not touched for nothing. True: it was changed. */
+export function ensureNetSysctl(netnsPath: string | undefined, key: string, value: string): boolean {
+  return inNetworkNamespace(netnsPath, () => {
+    try {
+      if (readFileSync(sysctlPath(key), 'utf8').trim() === value) return false;
+      writeFileSync(sysctlPath(key), value);
+    } catch (cause) {
+      throw new HyperplugError(
+        'HOST_PERMISSION',
+        `sysctl net.${key}: expected ${value}, and it cannot be set: ${(cause as Error).message}`,
+        {
+          cause,
+          details: { key, expected: value },
+        },
+      );
+    }
+    const now = readFileSync(sysctlPath(key), 'utf8').trim();
+    if (now === value) return true;
+    throw new HyperplugError('NET_INIT_FAILED', `sysctl net.${key}: expected ${value}, got ${now} after writing it`);
+  });
+}
+
+function sysctlPath(key: string): string {
+  return `/proc/sys/net/${key.replaceAll('.', '/')}`;
+}
