@@ -1,5 +1,5 @@
 import { isIPv4 } from 'node:net';
-import { IPv4CidrRange, IPv6CidrRange } from 'ip-num';
+import { IPv4, IPv4CidrRange, IPv6, IPv6CidrRange } from 'ip-num';
 import type { InterfaceAddress } from '../../core/network.js';
 import { canonicalIpv6, decodeIp, encodeIp } from './codec/address.js';
 
@@ -12,6 +12,7 @@ export interface Subnet {
   readonly range: IPv4CidrRange | IPv6CidrRange;
   /** The first usable one: of /31 and /127 the first of both. */
   readonly gateway: string;
+  readonly gatewayAddress: IPv4 | IPv6;
 }
 
 export function parseSubnet(cidr: string): Subnet {
@@ -28,6 +29,7 @@ export function parseSubnet(cidr: string): Subnet {
     prefixLength,
     range,
     gateway: text(gateway, family),
+    gatewayAddress: family === 4 ? new IPv4(gateway) : new IPv6(gateway),
   };
 }
 

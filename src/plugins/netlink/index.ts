@@ -1,0 +1,25 @@
+import { definePlugin } from '../../core/define-plugin.js';
+import { HOST_TOKENS, TOKENS } from '../../core/plugin.js';
+import { NetlinkBackend, netlinkCapabilities } from './backend.js';
+import { netlinkOptions } from './options.js';
+
+export default definePlugin({
+  name: 'netlink',
+  kind: 'network',
+  apiVersion: 1,
+  description: 'Linux bridges with taps on them, made over rtnetlink',
+  capabilities: netlinkCapabilities,
+  options: netlinkOptions,
+  register({ bind }, options) {
+    bind(TOKENS.network)
+      .toDynamicValue(async (context) => {
+        const [firewall, pool] = await Promise.all([
+          context.getAsync(TOKENS.firewall),
+          context.getAsync(TOKENS['address-pool']),
+        ]);
+        const { runtimeDir } = context.get(HOST_TOKENS.paths);
+        return new NetlinkBackend(options, { firewall, pool, runtimeDir });
+      })
+      .inSingletonScope();
+  },
+});
