@@ -12,5 +12,9 @@ export const TOOL_SOURCES: Readonly<Record<string, ToolSource>> = {
   lz4: { packages: ['lz4'], program: 'usr/bin/lz4' },
   xz: { packages: ['xz-utils'], program: 'usr/bin/xz' },
   zstd: { packages: ['zstd'], program: 'usr/bin/zstd' },
+  'iptables-save': { packages: ['iptables'], program: 'usr/sbin/iptables-save' },
+  'iptables-restore': { packages: ['iptables'], program: 'usr/sbin/iptables-restore' },
+  'ip6tables-save': { packages: ['iptables'], program: 'usr/sbin/ip6tables-save' },
+  'ip6tables-restore': { packages: ['iptables'], program: 'usr/sbin/ip6tables-restore' },
   busybox: { packages: ['busybox-static'], program: 'bin/busybox' },
 };

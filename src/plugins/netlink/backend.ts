@@ -88,6 +88,11 @@ export class NetlinkBackend implements NetworkBackend {
       const key = family === 4 ? 'ipv4.ip_forward' : 'ipv6.conf.all.forwarding';
       ensureNetSysctl(this.options.netns, key, '1');
     }
+    // Published ports answer on the host's loopback too: its packets may then leave by the bridge. The firewall drops what
+    // would come the other way.
+    if (this.deps.firewall.capabilities.localhost && subnets.some(({ family }) => family === 4)) {
+      ensureNetSysctl(this.options.netns, `ipv4.conf.${bridge.name}.route_localnet`, '1');
+    }
     await this.deps.firewall.ensureNetwork(
       { name: spec.name, bridge: bridge.name, subnets: subnets.map(({ cidr }) => cidr), isolated: spec.isolated },
       call,

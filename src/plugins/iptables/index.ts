@@ -1,0 +1,18 @@
+import { definePlugin } from '../../core/define-plugin.js';
+import { HOST_TOKENS, TOKENS } from '../../core/plugin.js';
+import { IptablesFirewall, iptablesCapabilities } from './firewall.js';
+import { iptablesOptions } from './options.js';
+
+export default definePlugin({
+  name: 'iptables',
+  kind: 'firewall',
+  apiVersion: 1,
+  description: 'NAT, forwarding and published ports in HYPER chains, by iptables and ip6tables',
+  capabilities: iptablesCapabilities,
+  options: iptablesOptions,
+  register({ bind }, options) {
+    bind(TOKENS.firewall)
+      .toDynamicValue(({ get }) => new IptablesFirewall(options, get(HOST_TOKENS.tools)))
+      .inSingletonScope();
+  },
+});

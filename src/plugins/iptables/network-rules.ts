@@ -1,0 +1,116 @@
+import type { FirewallNetwork } from '../../core/firewall.js';
+import type { Words } from './rule-text.js';
+
+/**
+ * The way of a packet, and where our rules stand (the original's, and what they lacked):
+ *
+ *   from outside  → nat PREROUTING → [to a local address] HYPER: DNAT to the pod
+ *   from the host → nat OUTPUT     → [to a local address, 127/8 too] HYPER: DNAT to the pod
+ *   forwarded     → filter FORWARD: isolation, then RELATED,ESTABLISHED to the bridge, all from the bridge,
+ *                   and for what goes to the bridge HYPER: ACCEPT of published ports
+ *   to the host   → filter INPUT: what claims to come from a pod to 127/8 is dropped (route_localnet opens that way)
+ *   leaving       → nat POSTROUTING: MASQUERADE of what leaves the subnet, of what comes from 127/8 to the bridge,
+ *                   and of what a pod sends to a published port of its own subnet (hairpin)
+ */
+export interface PlannedRule {
+  readonly table: 'filter' | 'nat';
+  readonly chain: string;
+  readonly words: Words;
+}
+
+export const HYPER_CHAIN = 'HYPER';
+const PREFIX = 'hyperplug';
+
+export const comment = (text: string): Words => ['-m', 'comment', '--comment', text];
+
+/** `hyperplug NETWORK ROLE`: whose a rule is and what for. */
+export const networkMark = (network: string, role: string): string => `${PREFIX} ${network} ${role}`;
+export const pairMark = (a: string, b: string): string => `${PREFIX} ${[a, b].sort().join('+')} apart`;
+
+export const isOurs = (mark: string | undefined): boolean => mark?.startsWith(`${PREFIX} `) === true;
+
+/** Whether this mark belongs to that network: its own rules, its ports', and those that hold it apart from others. */
+export function isOfNetwork(mark: string | undefined, network: string): boolean {
+  if (mark === undefined || !isOurs(mark)) return false;
+  return (mark.split(' ')[1] ?? '').split('+').includes(network);
+}
+
+/** A mark of no network: rules that all share. */
+const SHARED = '-';
+
+const jump = (chain: string, family: 4 | 6, role: string, ...words: string[]): PlannedRule => ({
+  table: 'nat',
+  chain,
+  words: [
+    ...words,
+    '-m',
+    'addrtype',
+    '--dst-type',
+    'LOCAL',
+    ...comment(networkMark(SHARED, `${role}-${family}`)),
+    '-j',
+    HYPER_CHAIN,
+  ],
+});
+
+/** There as long as any network is. */
+export function sharedRules(family: 4 | 6): PlannedRule[] {
+  const outside = jump('PREROUTING', family, 'from-outside');
+  if (family === 6) return [outside, jump('OUTPUT', family, 'from-host')];
+  return [
+    outside,
+    jump('OUTPUT', family, 'from-host', '!', '-d', '127.0.0.0/8'),
+    jump('OUTPUT', family, 'from-localhost', '-d', '127.0.0.0/8'),
+  ];
+}
+
+export const isShared = (mark: string | undefined): boolean => mark?.startsWith(`${PREFIX} ${SHARED} `) === true;
+
+/** What keeps an isolated network from another one; whichever of both is made later brings it. */
+export function pairRules(network: FirewallNetwork, others: readonly FirewallNetwork[]): PlannedRule[] {
+  return others.flatMap((other): PlannedRule[] => {
+    if (other.name === network.name || (!network.isolated && !other.isolated)) return [];
+    const words = [...comment(pairMark(network.name, other.name)), '-j', 'DROP'];
+    return [
+      { table: 'filter', chain: 'FORWARD', words: ['-i', network.bridge, '-o', other.bridge, ...words] },
+      { table: 'filter', chain: 'FORWARD', words: ['-i', other.bridge, '-o', network.bridge, ...words] },
+    ];
+  });
+}
+
+/** A network's own rules for one family, those of a chain in the order in which they have to stand. */
+export function networkRules(network: FirewallNetwork, family: 4 | 6): PlannedRule[] {
+  const subnet = network.subnets.find((cidr) => cidr.includes(':') === (family === 6));
+  if (!subnet) return [];
+  const { name, bridge } = network;
+  const mark = (role: string) => comment(networkMark(name, role));
+  const filter = (chain: string, ...words: string[]): PlannedRule => ({ table: 'filter', chain, words });
+  const nat = (chain: string, ...words: string[]): PlannedRule => ({ table: 'nat', chain, words });
+  const rules = network.isolated
+    ? [filter('FORWARD', '-i', bridge, '-o', bridge, ...mark('isolated'), '-j', 'DROP')]
+    : [];
+  rules.push(
+    filter(
+      'FORWARD',
+      '-o',
+      bridge,
+      '-m',
+      'conntrack',
+      '--ctstate',
+      'RELATED,ESTABLISHED',
+      ...mark('established'),
+      '-j',
+      'ACCEPT',
+    ),
+    filter('FORWARD', '-i', bridge, ...mark('outgoing'), '-j', 'ACCEPT'),
+    filter('FORWARD', '-o', bridge, ...mark('published'), '-j', HYPER_CHAIN),
+    nat('POSTROUTING', '-s', subnet, '!', '-o', bridge, ...mark('masquerade'), '-j', 'MASQUERADE'),
+  );
+  if (family === 6) return rules;
+  const fresh = ['-m', 'conntrack', '!', '--ctstate', 'RELATED,ESTABLISHED,DNAT'];
+  rules.push(
+    nat('POSTROUTING', '-s', '127.0.0.0/8', '-o', bridge, ...mark('localhost'), '-j', 'MASQUERADE'),
+    filter('INPUT', '-d', '127.0.0.0/8', '-i', bridge, ...fresh, ...mark('no-localhost'), '-j', 'DROP'),
+  );
+  return rules;
+}

@@ -1,0 +1,167 @@
+import type { FirewallDrift, FirewallNetwork, PublishedPort } from '../../core/firewall.js';
+import {
+  HYPER_CHAIN,
+  isOfNetwork,
+  isOurs,
+  isShared,
+  networkRules,
+  type PlannedRule,
+  pairRules,
+  sharedRules,
+} from './network-rules.js';
+import { portMark, portOfMark, portRules } from './port-rules.js';
+import { ruleText, type SavedRule, sameWords } from './rule-text.js';
+import type { Change, RuleSet } from './tables.js';
+
+/** What has to be in one family's tables. */
+export interface Wanted {
+  readonly family: 4 | 6;
+  readonly networks: readonly FirewallNetwork[];
+  readonly ports: readonly PublishedPort[];
+}
+
+const familyOf = (cidr: string): 4 | 6 => (cidr.includes(':') ? 6 : 4);
+export const portFamily = (port: PublishedPort): 4 | 6 => familyOf(port.guestAddress);
+const hasFamily = (network: FirewallNetwork, family: 4 | 6) =>
+  network.subnets.some((cidr) => familyOf(cidr) === family);
+
+interface ChainPlan {
+  readonly table: 'filter' | 'nat';
+  readonly chain: string;
+  readonly rules: readonly PlannedRule[];
+}
+
+/** The rules that stand at the top of built-in chains, one group after the other, the later ones above. */
+function groups(wanted: Wanted): PlannedRule[][] {
+  const networks = wanted.networks.filter((network) => hasFamily(network, wanted.family));
+  if (networks.length === 0) return [];
+  return [
+    sharedRules(wanted.family),
+    ...networks.flatMap((network, index) => [
+      networkRules(network, wanted.family),
+      pairRules(network, networks.slice(0, index)),
+    ]),
+  ];
+}
+
+function portPlan(wanted: Wanted): PlannedRule[] {
+  return wanted.ports
+    .filter((port) => portFamily(port) === wanted.family)
+    .flatMap((port) => {
+      const network = wanted.networks.find(({ name }) => name === port.network);
+      const subnet = network?.subnets.find((cidr) => familyOf(cidr) === wanted.family);
+      return network && subnet ? portRules(port, network.bridge, subnet) : [];
+    });
+}
+
+/**
+ * The changes that make a rule set what is wanted. A group whose rules all stand once and in their order is left alone;
+ * another is taken out and inserted anew, so that what is above what stays right. Rules of others are not touched.
+ */
+export function changesFor(current: RuleSet, wanted: Wanted): Change[] {
+  const changes: Change[] = [];
+  for (const table of ['nat', 'filter'] as const) {
+    const any = wanted.networks.some((network) => hasFamily(network, wanted.family));
+    if (any && !current.hasChain(table, HYPER_CHAIN)) changes.push({ kind: 'chain', table, chain: HYPER_CHAIN });
+  }
+  for (const group of groups(wanted)) {
+    for (const plan of byChain(group)) {
+      const standing = current
+        .rules(plan.table, plan.chain)
+        .filter((rule) => plan.rules.some((one) => markOf(one) === rule.comment));
+      if (
+        standing.length === plan.rules.length &&
+        standing.every((rule, i) => sameWords(rule.words, plan.rules[i]?.words ?? []))
+      )
+        continue;
+      changes.push(...standing.map(deletion));
+      changes.push(...plan.rules.map((rule, i): Change => ({ kind: 'insert', rule, position: i + 1 })));
+    }
+  }
+  for (const rule of portPlan(wanted)) {
+    const standing = current.rules(rule.table, rule.chain).filter(({ comment }) => comment === markOf(rule));
+    if (standing.length === 1 && sameWords(standing[0]?.words ?? [], rule.words)) continue;
+    changes.push(...standing.map(deletion), { kind: 'append', rule });
+  }
+  return changes;
+}
+
+/** Takes out the rules whose mark `gone` accepts; and, when no network of the family is left, what all shared. */
+export function removalsFor(current: RuleSet, gone: (rule: SavedRule) => boolean): Change[] {
+  const ours = current.rules().filter((rule) => isOurs(rule.comment));
+  const doomed = ours.filter(gone);
+  const left = ours.filter((rule) => !gone(rule) && !isShared(rule.comment));
+  const changes = doomed.map(deletion);
+  if (left.length > 0) return changes;
+  changes.push(...ours.filter((rule) => isShared(rule.comment) && !doomed.includes(rule)).map(deletion));
+  for (const table of ['nat', 'filter']) {
+    const foreign = current
+      .rules(table)
+      .some((rule) => !isOurs(rule.comment) && (rule.chain === HYPER_CHAIN || rule.words.includes(HYPER_CHAIN)));
+    if (current.hasChain(table, HYPER_CHAIN) && !foreign)
+      changes.push({ kind: 'remove-chain', table, chain: HYPER_CHAIN });
+  }
+  return changes;
+}
+
+/** What differs. Marks of networks that nobody knows are foreign. */
+export function driftOf(current: RuleSet, wanted: Wanted): FirewallDrift[] {
+  const drift: FirewallDrift[] = [];
+  const planned = [...groups(wanted).flat(), ...portPlan(wanted)];
+  const networkOf = (mark: string | undefined) =>
+    wanted.networks.find(({ name }) => isOfNetwork(mark, name))?.name ?? '';
+  for (const rule of planned) {
+    const standing = current.rules(rule.table, rule.chain).filter(({ words }) => sameWords(words, rule.words));
+    const text = `-t ${rule.table} ${ruleText(rule.chain, rule.words)}`;
+    if (standing.length === 0) drift.push({ network: networkOf(markOf(rule)), kind: 'missing', rule: text });
+    if (standing.length > 1) drift.push({ network: networkOf(markOf(rule)), kind: 'duplicate', rule: text });
+  }
+  for (const rule of current.rules()) {
+    if (
+      !isOurs(rule.comment) ||
+      planned.some((one) => one.table === rule.table && one.chain === rule.chain && sameWords(one.words, rule.words))
+    )
+      continue;
+    drift.push({
+      network: networkOf(rule.comment),
+      kind: 'foreign',
+      rule: `-t ${rule.table} ${ruleText(rule.chain, rule.words)}`,
+    });
+  }
+  return drift;
+}
+
+/** Rules of ours that nothing wanted asks for. */
+export function strayRules(current: RuleSet, wanted: Wanted): SavedRule[] {
+  const planned = [...groups(wanted).flat(), ...portPlan(wanted)];
+  return current
+    .rules()
+    .filter(
+      (rule) =>
+        isOurs(rule.comment) &&
+        !planned.some(
+          (one) => one.table === rule.table && one.chain === rule.chain && sameWords(one.words, rule.words),
+        ),
+    );
+}
+
+export const isOfPort = (rule: SavedRule, ids: ReadonlySet<string>): boolean =>
+  ids.has(portOfMark(rule.comment)?.id ?? '');
+export const samePort = (a: PublishedPort, b: PublishedPort): boolean => portMark(a) === portMark(b);
+
+const deletion = ({ table, chain, words }: SavedRule): Change => ({ kind: 'delete', table, chain, words });
+
+function markOf(rule: PlannedRule): string | undefined {
+  return rule.words[rule.words.indexOf('--comment') + 1];
+}
+
+function byChain(rules: readonly PlannedRule[]): ChainPlan[] {
+  const chains = new Map<string, { table: 'filter' | 'nat'; chain: string; rules: PlannedRule[] }>();
+  for (const rule of rules) {
+    const key = `${rule.table} ${rule.chain}`;
+    const plan = chains.get(key) ?? { table: rule.table, chain: rule.chain, rules: [] };
+    plan.rules.push(rule);
+    chains.set(key, plan);
+  }
+  return [...chains.values()];
+}
