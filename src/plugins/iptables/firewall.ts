@@ -8,6 +8,7 @@ import type {
   FirewallNetwork,
   PublishedPort,
 } from '../../core/firewall.js';
+import { deepFreeze } from '../../core/json.js';
 import type { ToolProvider } from '../../host/tools.js';
 import { isOfNetwork } from './network-rules.js';
 import type { IptablesOptions } from './options.js';
@@ -16,7 +17,7 @@ import { conflictWith } from './port-conflict.js';
 import { publishedIn } from './port-rules.js';
 import { type RuleSet, Tables } from './tables.js';
 
-export const iptablesCapabilities: FirewallCapabilities = {
+export const iptablesCapabilities: FirewallCapabilities = deepFreeze({
   families: [4, 6],
   protocols: ['tcp', 'udp', 'sctp'],
   enforces: true,
@@ -24,7 +25,7 @@ export const iptablesCapabilities: FirewallCapabilities = {
   localhost: true,
   hairpin: true,
   needsRoot: true,
-};
+});
 
 const FAMILIES = [4, 6] as const;
 

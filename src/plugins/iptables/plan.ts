@@ -31,17 +31,23 @@ interface ChainPlan {
   readonly rules: readonly PlannedRule[];
 }
 
-/** The rules that stand at the top of built-in chains, one group after the other, the later ones above. */
-function groups(wanted: Wanted): PlannedRule[][] {
+/** The rules that stand at the top of built-in chains, from the top: what keeps networks apart is above what lets them out. */
+function topRules(wanted: Wanted): PlannedRule[] {
   const networks = wanted.networks.filter((network) => hasFamily(network, wanted.family));
   if (networks.length === 0) return [];
   return [
-    sharedRules(wanted.family),
-    ...networks.flatMap((network, index) => [
-      networkRules(network, wanted.family),
-      pairRules(network, networks.slice(0, index)),
-    ]),
+    ...networks.flatMap((network, index) => pairRules(network, networks.slice(0, index))),
+    ...networks.toReversed().flatMap((network) => networkRules(network, wanted.family)),
+    ...sharedRules(wanted.family),
   ];
+}
+
+/** Marked for networks that are all known here; what keeps one apart from a network of another process is that one's too. */
+function isTopRuleOf(mark: string | undefined, networks: readonly FirewallNetwork[]): boolean {
+  if (!isOurs(mark) || portOfMark(mark)) return false;
+  if (isShared(mark)) return true;
+  const names = (mark?.split(' ')[1] ?? '').split('+');
+  return names.every((name) => networks.some((network) => network.name === name));
 }
 
 function portPlan(wanted: Wanted): PlannedRule[] {
@@ -55,8 +61,8 @@ function portPlan(wanted: Wanted): PlannedRule[] {
 }
 
 /**
- * The changes that make a rule set what is wanted. A group whose rules all stand once and in their order is left alone;
- * another is taken out and inserted anew, so that what is above what stays right. Rules of others are not touched.
+ * The changes that make a rule set what is wanted. A chain where our rules all stand once and in their order is left alone;
+ * in another they are taken out and inserted anew at the top. Rules of others are not touched.
  */
 export function changesFor(current: RuleSet, wanted: Wanted): Change[] {
   const changes: Change[] = [];
@@ -64,19 +70,14 @@ export function changesFor(current: RuleSet, wanted: Wanted): Change[] {
     const any = wanted.networks.some((network) => hasFamily(network, wanted.family));
     if (any && !current.hasChain(table, HYPER_CHAIN)) changes.push({ kind: 'chain', table, chain: HYPER_CHAIN });
   }
-  for (const group of groups(wanted)) {
-    for (const plan of byChain(group)) {
-      const standing = current
-        .rules(plan.table, plan.chain)
-        .filter((rule) => plan.rules.some((one) => markOf(one) === rule.comment));
-      if (
-        standing.length === plan.rules.length &&
-        standing.every((rule, i) => sameWords(rule.words, plan.rules[i]?.words ?? []))
-      )
-        continue;
-      changes.push(...standing.map(deletion));
-      changes.push(...plan.rules.map((rule, i): Change => ({ kind: 'insert', rule, position: i + 1 })));
-    }
+  for (const plan of byChain(topRules(wanted))) {
+    const standing = current.rules(plan.table, plan.chain).filter((rule) => isTopRuleOf(rule.comment, wanted.networks));
+    const right =
+      standing.length === plan.rules.length &&
+      standing.every((rule, i) => sameWords(rule.words, plan.rules[i]?.words ?? []));
+    if (right) continue;
+    changes.push(...standing.map(deletion));
+    changes.push(...plan.rules.map((rule, i): Change => ({ kind: 'insert', rule, position: i + 1 })));
   }
   for (const rule of portPlan(wanted)) {
     const standing = current.rules(rule.table, rule.chain).filter(({ comment }) => comment === markOf(rule));
@@ -107,9 +108,9 @@ export function removalsFor(current: RuleSet, gone: (rule: SavedRule) => boolean
 /** What differs. Marks of networks that nobody knows are foreign. */
 export function driftOf(current: RuleSet, wanted: Wanted): FirewallDrift[] {
   const drift: FirewallDrift[] = [];
-  const planned = [...groups(wanted).flat(), ...portPlan(wanted)];
+  const planned = [...topRules(wanted), ...portPlan(wanted)];
   const networkOf = (mark: string | undefined) =>
-    wanted.networks.find(({ name }) => isOfNetwork(mark, name))?.name ?? '';
+    wanted.networks.find(({ name }) => isOfNetwork(mark, name))?.name ?? mark?.split(' ')[1] ?? '';
   for (const rule of planned) {
     const standing = current.rules(rule.table, rule.chain).filter(({ words }) => sameWords(words, rule.words));
     const text = `-t ${rule.table} ${ruleText(rule.chain, rule.words)}`;
@@ -133,7 +134,7 @@ export function driftOf(current: RuleSet, wanted: Wanted): FirewallDrift[] {
 
 /** Rules of ours that nothing wanted asks for. */
 export function strayRules(current: RuleSet, wanted: Wanted): SavedRule[] {
-  const planned = [...groups(wanted).flat(), ...portPlan(wanted)];
+  const planned = [...topRules(wanted), ...portPlan(wanted)];
   return current
     .rules()
     .filter(

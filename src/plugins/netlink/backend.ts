@@ -4,6 +4,7 @@ import type { CallOptions } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { combineErrors, fieldError, HyperplugError } from '../../core/errors.js';
 import type { Firewall, PublishedPort } from '../../core/firewall.js';
+import { deepFreeze } from '../../core/json.js';
 import type {
   AddressLease,
   AddressRequest,
@@ -27,7 +28,7 @@ import { publishedPorts } from './published.js';
 import { Rtnl } from './rtnl.js';
 import { ensureNetSysctl, readNetSysctl } from './sysctl.js';
 
-export const netlinkCapabilities: NetworkCapabilities = {
+export const netlinkCapabilities: NetworkCapabilities = deepFreeze({
   endpoints: ['tap-fd'],
   hypervisorNetwork: false,
   needsRoot: true,
@@ -39,7 +40,7 @@ export const netlinkCapabilities: NetworkCapabilities = {
   publish: ['tcp', 'udp', 'sctp'],
   livePublish: true,
   mtu: { min: 68, max: 65_521 },
-};
+});
 
 export interface NetlinkDeps {
   readonly firewall: Firewall;
