@@ -9,7 +9,7 @@ import { UndoStack } from '../undo.js';
 import { Vm } from '../vm/vm.js';
 import { HeldPod } from './held-pod.js';
 import { lockPod } from './lock.js';
-import { type PreparedNic, plannedNic, prepareNics } from './nics.js';
+import { type PreparedNic, plannedNic, podNic, prepareNics } from './nics.js';
 import type { PodRecord } from './record.js';
 import { type PodServices, podDirectories } from './services.js';
 import type { PodSpec } from './spec.js';
@@ -50,6 +50,7 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
       dataDir: dirs.data,
       consoleLogPath: dirs.consoleLog,
       nics: planned.map((nic) => nic.planned),
+      routes: [],
       vm: null,
     };
     const nics = await withDeadline(`network of pod ${spec.id}`, NETWORK_TIMEOUT_MS, signal, async (call) => {
@@ -79,7 +80,7 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
       return new HeldPod({
         id: spec.id,
         vm,
-        nics: nics.map(({ record: nic }, index) => ({ ...nic, guest: guestNics[index] })),
+        nics: nics.map(({ record: nic }, index) => podNic(nic, guestNics[index])),
         consoleLogPath: dirs.consoleLog,
         keep: spec.keep,
         remove: async () => {

@@ -21,8 +21,8 @@ export async function destroyPod(services: PodServices, record: PodRecord, optio
     undo.push(directory, () => rm(directory, { recursive: true, force: true }));
   }
   for (const nic of record.nics) {
-    undo.push(`address of ${nic.id}`, (call) => backend.releaseAddress(nic.lease, call));
-    const { host } = nic;
+    const { host, lease } = nic;
+    if (lease) undo.push(`address of ${nic.id}`, (call) => backend.releaseAddress(lease, call));
     if (host) undo.push(`host side of ${nic.id}`, (call) => backend.detach(host, call));
   }
   const { vm, runDir } = record;

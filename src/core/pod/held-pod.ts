@@ -90,6 +90,37 @@ export class HeldPod implements Pod {
     return this.#call('readFile', options, (call) => this.parts.vm.session.readFile(path, call));
   }
 
+  addNics(): Promise<never> {
+    return this.#notYet();
+  }
+  addNic(): Promise<never> {
+    return this.#notYet();
+  }
+  removeNic(): Promise<never> {
+    return this.#notYet();
+  }
+  updateNic(): Promise<never> {
+    return this.#notYet();
+  }
+  routes(): Promise<never> {
+    return this.#notYet();
+  }
+  addRoutes(): Promise<never> {
+    return this.#notYet();
+  }
+  removeRoutes(): Promise<never> {
+    return this.#notYet();
+  }
+  publish(): Promise<never> {
+    return this.#notYet();
+  }
+  unpublish(): Promise<never> {
+    return this.#notYet();
+  }
+  #notYet(): Promise<never> {
+    return Promise.reject(new HyperplugError('NOT_SUPPORTED', 'the network of a running pod cannot be changed yet'));
+  }
+
   remove(options: UserCallOptions = {}): Promise<void> {
     this.#removed ??= withDeadline(
       `remove pod ${this.id}`,

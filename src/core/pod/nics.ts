@@ -1,26 +1,40 @@
+import type { GuestNic } from '../agent.js';
 import { type CallOptions, throwIfAborted } from '../calls.js';
 import { concurrently } from '../concurrently.js';
 import { fieldError } from '../errors.js';
 import type { NicEndpointKind, VmNic } from '../hypervisor.js';
 import { randomMac } from '../mac.js';
-import type { HostNic, NetworkBackend } from '../network.js';
+import type { AddressLease, HostNic, NetworkBackend } from '../network.js';
 import type { UndoStack } from '../undo.js';
 import type { NicRecord } from './record.js';
 import type { InterfaceSpec } from './spec.js';
+import type { PodNic } from './types.js';
 
 /** A NIC whose host side is there. */
 export interface PreparedNic {
-  readonly record: NicRecord;
+  readonly record: NicRecord & { readonly lease: AddressLease };
   readonly host: HostNic;
   readonly vmNic: VmNic;
   readonly name: string | undefined;
+}
+
+/** A NIC as users see it. */
+export function podNic(record: NicRecord, guest?: GuestNic): PodNic {
+  const { id, kind, mac, name, mtu, lease, otherAddresses, ports } = record;
+  const addresses = [...(lease?.addresses ?? []), ...otherAddresses];
+  return { id, kind, mac, name, mtu, addresses, lease, ports, ...(guest && { guest }) };
 }
 
 /** What a NIC record says before anything has been made for it. */
 export function plannedNic(spec: InterfaceSpec, podId: string): NicRecord {
   return {
     id: spec.id,
+    kind: 'network',
+    state: 'adding',
     mac: spec.mac ?? randomMac(),
+    name: spec.name ?? null,
+    mtu: 0,
+    otherAddresses: [],
     // An undo of this lease gives back whatever this NIC turns out to hold.
     lease: { network: spec.network, podId, nicId: spec.id, addresses: [], gateways: [], dns: [], mtu: 0 },
     ports: spec.ports,
@@ -38,9 +52,9 @@ export function prepareNics(
 ): Promise<PreparedNic[]> {
   return concurrently(
     nics.map(({ spec, planned }) => async (call) => {
-      let lease = planned.lease;
+      const { network, podId, nicId } = planned.lease as AddressLease;
+      let lease = planned.lease as AddressLease;
       undo.push(`address of ${spec.id}`, (undoCall) => backend.releaseAddress(lease, undoCall));
-      const { network, podId, nicId } = lease;
       lease = await backend.allocateAddress({ network, podId, nicId, addresses: spec.addresses }, call);
       const mtu = spec.mtu ?? lease.mtu;
       const { min, max } = backend.capabilities.mtu;
@@ -61,7 +75,12 @@ export function prepareNics(
       const host = await backend.attach(plan, call);
       undo.push(`host side of ${spec.id}`, (undoCall) => backend.detach(host.record, undoCall));
       const vmNic: VmNic = { id: spec.id, mac: planned.mac, mtu, queues: 1, endpoint: host.endpoint };
-      return { record: { ...planned, lease: plan.lease, host: host.record }, host, vmNic, name: spec.name };
+      return {
+        record: { ...planned, state: 'ready', mtu, lease: plan.lease, host: host.record },
+        host,
+        vmNic,
+        name: spec.name,
+      };
     }),
     options,
   );

@@ -5,6 +5,7 @@ import { createPod } from './create.js';
 import { destroyPod } from './destroy.js';
 import { HeldPod } from './held-pod.js';
 import { lockPod } from './lock.js';
+import { podNic } from './nics.js';
 import type { PodRecord } from './record.js';
 import { type PodServices, podDirectories } from './services.js';
 import { checkPodId, parsePodSpec } from './spec.js';
@@ -52,7 +53,7 @@ export class PodManager {
           new HeldPod({
             id,
             vm,
-            nics: record.nics,
+            nics: record.nics.map((nic) => podNic(nic)),
             consoleLogPath: record.consoleLogPath,
             keep: true,
             remove: async (removal) => {
@@ -144,7 +145,8 @@ export class PodManager {
 }
 
 function status(record: PodRecord, state: PodState): PodStatus {
-  const { id, createdAt, hypervisor, network, cpus, memoryMib, keep, labels, consoleLogPath, nics } = record;
+  const { id, createdAt, hypervisor, network, cpus, memoryMib, keep, labels, consoleLogPath } = record;
+  const nics = record.nics.map((nic) => podNic(nic));
   return {
     id,
     state,
@@ -157,9 +159,11 @@ function status(record: PodRecord, state: PodState): PodStatus {
     labels,
     consoleLogPath,
     pid: state === 'running' && record.vm ? record.vm.process.pid : null,
-    addresses: nics.flatMap((nic) =>
-      nic.lease.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`),
-    ),
+    addresses: nics
+      .filter(({ kind }) => kind === 'network')
+      .flatMap((nic) => nic.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`)),
     ports: nics.flatMap((nic) => nic.ports),
+    nics,
+    routes: record.routes.map((route) => ({ ...route, origin: 'pod' })),
   };
 }

@@ -1,17 +1,35 @@
 import { z } from 'zod';
 import type { ProcessIdentity, VmRecord } from '../hypervisor.js';
 import type { JsonValue } from '../json.js';
-import type { AddressLease, HostNicRecord, PortMapping } from '../network.js';
+import type { AddressLease, HostNicRecord, InterfaceAddress, PortMapping } from '../network.js';
 import type { StateKey } from '../state-store.js';
 
 /** A NIC as the state store knows it: all that undo needs, written before the thing is made. */
 export interface NicRecord {
   readonly id: string;
+  readonly kind: 'network' | 'loopback';
+  /** Other than `ready`: a manager is at it, or died at it. A NIC half made or half removed is to be removed. */
+  readonly state: 'adding' | 'ready' | 'changing' | 'removing';
   readonly mac: string;
-  readonly lease: AddressLease;
+  /** null: the kernel's choice. */
+  readonly name: string | null;
+  /** 0 until it is known. */
+  readonly mtu: number;
+  /** null for the loopback. Without addresses: whatever this NIC holds. */
+  readonly lease: AddressLease | null;
+  /** Beside those of the lease: from no network of ours. */
+  readonly otherAddresses: readonly InterfaceAddress[];
   readonly ports: readonly PortMapping[];
-  /** null until the host side has been made. */
+  /** null for the loopback. With `data: null` until the host side has been made. */
   readonly host: HostNicRecord | null;
+}
+
+/** A route that we set, by the NIC's id. */
+export interface RouteRecord {
+  readonly destination: string;
+  readonly gateway?: string;
+  readonly nic?: string;
+  readonly metric?: number;
 }
 
 export interface PodRecord {
@@ -31,6 +49,7 @@ export interface PodRecord {
   readonly dataDir: string;
   readonly consoleLogPath: string;
   readonly nics: readonly NicRecord[];
+  readonly routes: readonly RouteRecord[];
   /** null until the VM runs. */
   readonly vm: VmRecord | null;
 }
@@ -57,7 +76,16 @@ const schema = z.object({
   runDir: z.string().startsWith('/'),
   dataDir: z.string().startsWith('/'),
   consoleLogPath: z.string().startsWith('/'),
-  nics: z.array(z.looseObject({ id: z.string(), mac: z.string() })),
+  nics: z.array(
+    z.looseObject({
+      id: z.string(),
+      mac: z.string(),
+      kind: z.string(),
+      state: z.string(),
+      ports: z.array(z.unknown()),
+    }),
+  ),
+  routes: z.array(z.looseObject({ destination: z.string() })),
   vm: z.looseObject({ version: z.literal(1), process: identity }).nullable(),
 });
 

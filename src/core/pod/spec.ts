@@ -38,6 +38,10 @@ const interfaceSchema = z.strictObject({
     .string()
     .regex(/^[^\s/:]{1,15}$/, 'an interface name of at most 15 characters')
     .optional(),
+  gateway: z
+    .union([z.string(), z.literal(false)])
+    .optional()
+    .describe("of the default route; false: none by this interface; default: the network's, for the first interface"),
 });
 
 const portSchema = z.strictObject({
@@ -69,6 +73,13 @@ const podSchema = z.strictObject({
 
 /** What users write: hyperd's UserPod names. */
 export type PodSpecInput = z.input<typeof podSchema>;
+
+/** An interface as it stands in a pod's specification; `ifname: lo` is the guest's loopback. */
+export type InterfaceInput = z.input<typeof interfaceSchema>;
+/** A port mapping as it stands there. */
+export type PortInput = z.input<typeof portSchema>;
+/** An interface for a running pod, with its own port mappings. */
+export type NicInput = InterfaceInput & { readonly portmappings?: readonly Omit<PortInput, 'interface'>[] };
 
 export interface InterfaceSpec {
   readonly id: string;

@@ -2,7 +2,8 @@ import type { ExecExit, GuestNic, GuestProcess, TerminalSize } from '../agent.js
 import type { UserCallOptions } from '../calls.js';
 import type { Diagnosis } from '../diagnosis.js';
 import type { VmExit } from '../hypervisor.js';
-import type { AddressLease, PortMapping } from '../network.js';
+import type { AddressLease, InterfaceAddress, PortMapping, TransportProtocol } from '../network.js';
+import type { NicInput, PortInput } from './spec.js';
 
 /** `creating` and `removing` are seen only from other processes, or after one died in the middle. */
 export type PodState = 'creating' | 'running' | 'exited' | 'removing';
@@ -20,16 +21,64 @@ export interface PodStatus {
   readonly labels: Readonly<Record<string, string>>;
   readonly addresses: readonly string[];
   readonly ports: readonly PortMapping[];
+  readonly nics: readonly PodNic[];
+  /** Those that we set, from the record. */
+  readonly routes: readonly PodRoute[];
   readonly consoleLogPath: string;
 }
 
+/** A NIC of a pod: known by id and MAC, whatever the guest calls it. */
 export interface PodNic {
   readonly id: string;
+  /** `loopback`: the guest's own `lo`, which has addresses and nothing on the host. */
+  readonly kind: 'network' | 'loopback';
   readonly mac: string;
-  readonly lease: AddressLease;
+  /** null: the kernel's choice (`guest.name` tells it). */
+  readonly name: string | null;
+  readonly mtu: number;
+  /** All that it was given: those of the lease, and those added from elsewhere. */
+  readonly addresses: readonly InterfaceAddress[];
+  /** null for the loopback. */
+  readonly lease: AddressLease | null;
   readonly ports: readonly PortMapping[];
-  /** What the guest said it has; undefined where the agent cannot read back. */
+  /** What the guest said it has, when it was last set up; undefined: not by this process, or the agent cannot read back. */
   readonly guest?: GuestNic;
+}
+
+/** What updateNic() changes; the rest stays. */
+export interface NicChange {
+  /** `192.168.123.9` (of the NIC's network, taken from its pool) or `10.1.2.3/24`. */
+  readonly addAddresses?: readonly string[];
+  /** With or without prefix length. One that it does not have is no error. */
+  readonly removeAddresses?: readonly string[];
+  readonly name?: string;
+  readonly mtu?: number;
+}
+
+export interface RouteInput {
+  /** CIDR, one address, or `default` (of the gateway's family, else IPv4). */
+  readonly destination: string;
+  readonly gateway?: string;
+  /** Id of the NIC it leaves by; without it the guest's kernel finds it by the gateway. */
+  readonly nic?: string;
+  readonly metric?: number;
+}
+
+export interface PodRoute extends RouteInput {
+  /** The guest's name of the device, where the guest told. */
+  readonly device?: string;
+  /** `pod`: by us, and recorded; `guest`: its kernel's own (subnets of addresses) or set in the guest. */
+  readonly origin: 'pod' | 'guest';
+}
+
+/** Published ports by their host side. */
+export interface PortSelector {
+  /** `8080` or `"8080-8090"`: a whole mapping, as it was published. */
+  readonly hostPort: number | string;
+  /** Default `tcp`. */
+  readonly protocol?: TransportProtocol;
+  /** Default: on whatever address. */
+  readonly hostAddress?: string;
 }
 
 export interface ExecRequest {
@@ -44,6 +93,7 @@ export interface ExecRequest {
 /** A running pod that this process holds. */
 export interface Pod {
   readonly id: string;
+  /** In the order in which they were added. */
   readonly nics: readonly PodNic[];
   readonly consoleLogPath: string;
   /** Resolves once, when its VM has exited. */
@@ -56,6 +106,33 @@ export interface Pod {
   ): Promise<ExecExit & { readonly stdout: Buffer; readonly stderr: Buffer }>;
   writeFile(path: string, content: Uint8Array, options?: UserCallOptions): Promise<void>;
   readFile(path: string, options?: UserCallOptions): Promise<Buffer>;
+  /**
+   * Adds NICs to the running pod, at once, all or none: each has an address, a device and what was asked, as the guest
+   * read it back. Any number of calls at a time.
+   * @throws POD_SPEC_INVALID, VM_NIC_EXISTS, VM_NO_SLOT, NOT_SUPPORTED and the plugins' codes. Nothing remains then.
+   */
+  addNics(specs: readonly NicInput[], options?: UserCallOptions): Promise<readonly PodNic[]>;
+  addNic(spec: NicInput, options?: UserCallOptions): Promise<PodNic>;
+  /**
+   * Takes a NIC away, with its ports, routes and addresses; resolves when the device is known to be gone.
+   * @throws VM_NIC_NOT_FOUND. On rejection the NIC keeps slot, addresses and record, and a retry goes on.
+   */
+  removeNic(id: string, options?: UserCallOptions): Promise<void>;
+  /** All or nothing. @throws VM_NIC_NOT_FOUND, POD_SPEC_INVALID, IPAM_*, AGENT_REFUSED. */
+  updateNic(id: string, change: NicChange, options?: UserCallOptions): Promise<PodNic>;
+  /** The guest's routes; where the agent cannot read back, those that we set. */
+  routes(options?: UserCallOptions): Promise<readonly PodRoute[]>;
+  /** All or none. @throws POD_SPEC_INVALID, VM_NIC_NOT_FOUND, AGENT_REFUSED with the guest kernel's reason. */
+  addRoutes(routes: readonly RouteInput[], options?: UserCallOptions): Promise<void>;
+  /** One that is gone is no error. */
+  removeRoutes(routes: readonly RouteInput[], options?: UserCallOptions): Promise<void>;
+  /**
+   * Publishes ports of a NIC (`interface`, default: the first). All or none.
+   * @throws POD_SPEC_INVALID, VM_NIC_NOT_FOUND, NET_PORT_IN_USE, NOT_SUPPORTED, FIREWALL_FAILED.
+   */
+  publish(ports: readonly PortInput[], options?: UserCallOptions): Promise<readonly PortMapping[]>;
+  /** Returns what was withdrawn: a selector that matches nothing is no error. */
+  unpublish(ports: readonly PortSelector[], options?: UserCallOptions): Promise<readonly PortMapping[]>;
   /** Ends the VM and undoes all that was made for it. Idempotent. */
   remove(options?: UserCallOptions): Promise<void>;
   /** Lets go of a kept pod: it runs on. @throws NOT_SUPPORTED for one that was not created with `keep`. */

@@ -81,6 +81,33 @@ export class FakePod implements Pod {
   readFile(): never {
     throw new Error('the command line does not use readFile()');
   }
+  addNics(): never {
+    throw new Error('not in this fake');
+  }
+  addNic(): never {
+    throw new Error('not in this fake');
+  }
+  removeNic(): never {
+    throw new Error('not in this fake');
+  }
+  updateNic(): never {
+    throw new Error('not in this fake');
+  }
+  routes(): never {
+    throw new Error('not in this fake');
+  }
+  addRoutes(): never {
+    throw new Error('not in this fake');
+  }
+  removeRoutes(): never {
+    throw new Error('not in this fake');
+  }
+  publish(): never {
+    throw new Error('not in this fake');
+  }
+  unpublish(): never {
+    throw new Error('not in this fake');
+  }
   async remove(): Promise<void> {
     this.removed = true;
   }
@@ -171,6 +198,8 @@ export function status(id: string, changes: Partial<PodStatus> = {}): PodStatus 
     labels: {},
     addresses: ['192.168.123.2/24'],
     ports: [],
+    nics: [],
+    routes: [],
     consoleLogPath: '/nonexistent/console.log',
     ...changes,
   };
