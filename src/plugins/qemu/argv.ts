@@ -1,5 +1,5 @@
 import type { VmNic } from '../../core/hypervisor.js';
-import { type DeviceProperties, nicDevice, userNetdev } from './devices.js';
+import { type DeviceProperties, nicDevice, tapNetdev, userNetdev } from './devices.js';
 import { keyval } from './keyval.js';
 
 /** Everything QEMU's command line is made from. Paths are as QEMU shall open them. */
@@ -23,7 +23,7 @@ export interface MachinePlan {
   readonly channels: readonly { readonly name: string; readonly socketPath: string }[];
   /** `connect`: QEMU connects to a socket that someone listens on, and ends when nobody does. `listen`: the other way. */
   readonly monitors: readonly { readonly path: string; readonly mode: 'connect' | 'listen' }[];
-  /** Slot 0 to n - 1, in this order. */
+  /** Slot 0 to n - 1, in this order. The descriptors of a tap are those that QEMU inherits. */
   readonly nics: readonly VmNic[];
   /** NIC slots in all. */
   readonly slots: number;
@@ -103,11 +103,16 @@ function rootPorts(count: number): string[] {
 }
 
 function nicArgs(machine: 'q35' | 'pc', nic: VmNic, slot: number): string[] {
-  if (nic.endpoint.kind !== 'builtin') throw new TypeError(`endpoint ${nic.endpoint.kind} was not refused before`);
-  const { properties, forwards } = userNetdev(nic.endpoint, slot);
+  return [...['-netdev', netdev(nic, slot)], ...device(nicDevice(nic, slot, slotBus(machine, slot)))];
+}
+
+function netdev({ endpoint }: VmNic, slot: number): string {
+  if (endpoint.kind === 'tap-fd') {
+    const { type, ...rest } = tapNetdev(slot, endpoint.fds.map(String));
+    return keyval(String(type), rest);
+  }
+  if (endpoint.kind !== 'builtin') throw new TypeError(`endpoint ${endpoint.kind} was not refused before`);
+  const { properties, forwards } = userNetdev(endpoint, slot);
   const { type, ...rest } = properties;
-  return [
-    ...['-netdev', keyval(String(type), { ...rest, hostfwd: forwards })],
-    ...device(nicDevice(nic, slot, slotBus(machine, slot))),
-  ];
+  return keyval(String(type), { ...rest, hostfwd: forwards });
 }

@@ -1,7 +1,6 @@
 import { fieldError, HyperplugError } from '../../core/errors.js';
 import type { HypervisorCapabilities, VmSpec } from '../../core/hypervisor.js';
-import { userNetdev } from './devices.js';
-import { unsupportedEndpoint } from './nic-plug.js';
+import { checkEndpoint } from './devices.js';
 
 /** @throws VM_SPEC_INVALID, NOT_SUPPORTED: what QEMU cannot run, before anything is made. */
 export function checkSpec(spec: VmSpec, limits: HypervisorCapabilities): void {
@@ -36,7 +35,6 @@ export function checkSpec(spec: VmSpec, limits: HypervisorCapabilities): void {
       if (seen.has(key)) throw fieldError('VM_SPEC_INVALID', field, 'an id and a MAC of its own', key);
       seen.add(key);
     }
-    if (nic.endpoint.kind !== 'builtin') throw unsupportedEndpoint(nic);
-    userNetdev(nic.endpoint, 0);
+    checkEndpoint(nic);
   }
 }

@@ -1,5 +1,5 @@
-import { HyperplugError } from '../../core/errors.js';
-import type { BuiltinEndpoint, PortForward, VmNic } from '../../core/hypervisor.js';
+import { fieldError, HyperplugError } from '../../core/errors.js';
+import type { BuiltinEndpoint, NicEndpoint, PortForward, VmNic } from '../../core/hypervisor.js';
 
 /** A netdev or device as QMP takes it; the command line's notation is made from the same object. */
 export type DeviceProperties = Readonly<Record<string, string | number | boolean>>;
@@ -67,6 +67,46 @@ export function userNetdev(endpoint: BuiltinEndpoint, slot: number): UserNetdev 
   };
 }
 
+export type TapEndpoint = Extract<NicEndpoint, { kind: 'tap-fd' }>;
+
+/**
+ * qapi/net.json, NetdevTapOptions. QEMU asks the tap itself whether it has a vnet header. `fds` are numbers of inherited descriptors, or the names that getfd gave. Without vhost:
+ * QEMU would have to open /dev/vhost-net, which its user may not.
+ */
+export function tapNetdev(slot: number, fds: readonly string[]): DeviceProperties {
+  const [first] = fds;
+  return {
+    type: 'tap',
+    id: netdevId(slot),
+    ...(fds.length === 1 ? { fd: first as string } : { fds: fds.join(':') }),
+    vhost: false,
+  };
+}
+
+/** What getfd calls a queue's descriptor. Of a monitor's own: another manager's are not in the way. */
+export const tapFdName = (slot: number, queue: number) => `tap${slot}-${queue}`;
+
+/** @throws NOT_SUPPORTED for kinds that QEMU does not take here, VM_SPEC_INVALID a tap without a descriptor for each queue. */
+export function checkEndpoint({ id, endpoint, queues }: VmNic): BuiltinEndpoint | TapEndpoint {
+  if (endpoint.kind === 'builtin') {
+    userNetdev(endpoint, 0);
+    return endpoint;
+  }
+  if (endpoint.kind !== 'tap-fd') {
+    const { kind } = endpoint;
+    throw new HyperplugError('NOT_SUPPORTED', `NIC ${id}: endpoint: expected builtin or tap-fd, got ${kind}`, {
+      details: { field: 'endpoint', expected: ['builtin', 'tap-fd'], received: kind },
+    });
+  }
+  if (endpoint.fds.length === queues) return endpoint;
+  throw fieldError(
+    'VM_SPEC_INVALID',
+    `nics.${id}.endpoint.fds`,
+    `one descriptor for each of ${queues} queues`,
+    endpoint.fds,
+  );
+}
+
 // With its control queue the guest's driver takes twice as long to come up.
 const LIGHT: DeviceProperties = {
   ctrl_vq: false,
@@ -88,7 +128,7 @@ export function nicDevice(nic: VmNic, slot: number, bus: DeviceProperties): Devi
     // No network boot: else the option ROM is read and run.
     romfile: '',
     // Several queues are set up over the control queue.
-    ...(nic.queues === 1 ? LIGHT : {}),
+    ...(nic.queues === 1 ? LIGHT : { mq: true, vectors: 2 * nic.queues + 2 }),
     ...bus,
   };
 }

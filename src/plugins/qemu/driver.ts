@@ -22,7 +22,7 @@ import { DRIVER_NAME, readRecord } from './vm-record.js';
 
 export const qemuCapabilities: HypervisorCapabilities = deepFreeze({
   builtinNetwork: true,
-  nicEndpoints: ['builtin'],
+  nicEndpoints: ['builtin', 'tap-fd'],
   coldplugNic: true,
   hotplugNic: true,
   liveForwards: true,

@@ -3,7 +3,7 @@ import { chmod, chown } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
 import { HyperplugError, hasCode, isHyperplugError } from '../../core/errors.js';
-import type { VmSpec } from '../../core/hypervisor.js';
+import type { VmNic, VmSpec } from '../../core/hypervisor.js';
 import type { PluginLogger } from '../../core/plugin.js';
 import { UndoStack } from '../../core/undo.js';
 import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
@@ -36,7 +36,7 @@ export interface LaunchRequest {
 }
 
 /** Descriptors that QEMU inherits: 3, 4, … in this order. */
-const FD = { sockets: 3, console: 4, kernel: 5, initramfs: 6 } as const;
+const FD = { sockets: 3, console: 4, kernel: 5, initramfs: 6, taps: 7 } as const;
 const inherited = (fd: number) => `/proc/self/fd/${fd}`;
 
 /** All or nothing: on rejection no process, socket or file of ours remains. */
@@ -103,7 +103,8 @@ async function start(request: LaunchRequest, runDir: RunDir, user: RunAsUser | u
     const sockets = keep(runDir.sockets, O_RDONLY | O_DIRECTORY);
     const console = keep(spec.consoleLogPath, append, 0o600);
     const consoleStart = fstatSync(console).size;
-    const fds = [sockets, console, keep(spec.kernelPath, O_RDONLY), keep(spec.initramfsPath, O_RDONLY)];
+    const taps = spec.nics.flatMap(({ endpoint }) => (endpoint.kind === 'tap-fd' ? endpoint.fds : []));
+    const fds = [sockets, console, keep(spec.kernelPath, O_RDONLY), keep(spec.initramfsPath, O_RDONLY), ...taps];
     const stderrFd = spec.detached ? keep(runDir.stderrFile, append | O_TRUNC, 0o600) : undefined;
     const argv = confinedArgv(tools, [tools.qemu.path, ...qemuArgs(machinePlan(request, runDir))], {
       dieWithParent: !spec.detached,
@@ -152,10 +153,19 @@ function machinePlan({ spec, options, acceleration, tools }: LaunchRequest, runD
       { path: socketPath(runDir.launchSocket), mode: 'connect' },
       ...(spec.detached ? [{ path: socketPath(runDir.qmpSocket), mode: 'listen' as const }] : []),
     ],
-    nics: spec.nics,
+    nics: withInheritedTaps(spec.nics),
     slots: spec.nics.length + spec.hotplugNicSlots,
     entropyDevice: options.entropyDevice,
   };
+}
+
+/** Taps by the descriptors as QEMU shall have them. */
+function withInheritedTaps(nics: readonly VmNic[]): readonly VmNic[] {
+  let next: number = FD.taps;
+  return nics.map((nic) => {
+    if (nic.endpoint.kind !== 'tap-fd') return nic;
+    return { ...nic, endpoint: { ...nic.endpoint, fds: nic.endpoint.fds.map(() => next++) } };
+  });
 }
 
 function hasPrivilegedPort(spec: VmSpec): boolean {

@@ -1,10 +1,11 @@
 import { type CallOptions, withDeadline } from '../../core/calls.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
-import type { AttachedNic, PortForward, VmNic } from '../../core/hypervisor.js';
+import type { AttachedNic, BuiltinEndpoint, PortForward, VmNic } from '../../core/hypervisor.js';
 import type { JsonValue } from '../../core/json.js';
 import { UndoStack } from '../../core/undo.js';
 import { slotBus } from './argv.js';
 import {
+  checkEndpoint,
   checkForward,
   deviceId,
   forwardRule,
@@ -12,6 +13,9 @@ import {
   netdevId,
   nicDevice,
   parseDeviceId,
+  type TapEndpoint,
+  tapFdName,
+  tapNetdev,
   userNetdev,
 } from './devices.js';
 import { explainForward, forwardsNamed, tellsOfForward } from './forwards.js';
@@ -72,15 +76,13 @@ export class NicPlug {
   }
 
   async attach(nic: VmNic, call: CallOptions): Promise<AttachedNic> {
-    const { endpoint } = nic;
-    if (endpoint.kind !== 'builtin') throw unsupportedEndpoint(nic);
+    const endpoint = checkEndpoint(nic);
     const slot = this.table.reserve(nic.id, nic.mac);
     const undo = new UndoStack(this.options.detachTimeoutMs);
     undo.pushWhenClean(`slot ${slot}`, async () => this.table.free(slot));
     try {
-      const { properties, forwards } = userNetdev(endpoint, slot);
-      undo.pushWhenClean(`backend of NIC ${nic.id}`, (undoCall) => this.#deleteNetdev(slot, undoCall));
-      await this.#addNetdev({ ...properties, hostfwd: forwards.map((str) => ({ str })) }, endpoint.forwards, call);
+      if (endpoint.kind === 'tap-fd') await this.#addTap(endpoint, slot, undo, call);
+      else await this.#addUserNetwork(endpoint, slot, undo, call);
       undo.push(`device of NIC ${nic.id}`, (undoCall) => this.#removeDevice(deviceId(slot, nic.id), undoCall));
       await this.#execute('device_add', nicDevice(nic, slot, slotBus(this.options.machine, slot)), call);
       return this.table.attached(slot);
@@ -136,14 +138,43 @@ export class NicPlug {
   }
 
   #execute(command: string, args: QmpObject, call: CallOptions): Promise<JsonValue> {
-    return withDeadline(`QMP ${command}`, this.options.commandTimeoutMs, call.signal, (limited) =>
-      this.qmp.execute(command, args, limited),
-    );
+    return this.#limited(command, call, (limited) => this.qmp.execute(command, args, limited));
+  }
+
+  #limited<T>(command: string, call: CallOptions, body: (limited: CallOptions) => Promise<T>): Promise<T> {
+    return withDeadline(`QMP ${command}`, this.options.commandTimeoutMs, call.signal, body);
   }
 
   async #humanCommand(line: string, call: CallOptions): Promise<string> {
     const answer = await this.#execute('human-monitor-command', { 'command-line': line }, call);
     return typeof answer === 'string' ? answer.trim() : '';
+  }
+
+  async #addUserNetwork(endpoint: BuiltinEndpoint, slot: number, undo: UndoStack, call: CallOptions): Promise<void> {
+    const { properties, forwards } = userNetdev(endpoint, slot);
+    undo.pushWhenClean(`backend in slot ${slot}`, (undoCall) => this.#deleteNetdev(slot, undoCall));
+    await this.#addNetdev({ ...properties, hostfwd: forwards.map((str) => ({ str })) }, endpoint.forwards, call);
+  }
+
+  /** netdev_add takes the named descriptors over; as long as it has not, they are QEMU's to close on our word. */
+  async #addTap(endpoint: TapEndpoint, slot: number, undo: UndoStack, call: CallOptions): Promise<void> {
+    const names = endpoint.fds.map((_, queue) => tapFdName(slot, queue));
+    for (const [queue, fd] of endpoint.fds.entries()) {
+      const fdname = names[queue] as string;
+      undo.push(`descriptor ${fdname}`, (undoCall) => this.#closeFd(fdname, undoCall));
+      await this.#limited('getfd', call, (limited) => this.qmp.executeWithFds('getfd', { fdname }, [fd], limited));
+    }
+    undo.pushWhenClean(`backend in slot ${slot}`, (undoCall) => this.#deleteNetdev(slot, undoCall));
+    await this.#execute('netdev_add', tapNetdev(slot, names), call);
+  }
+
+  async #closeFd(fdname: string, call: CallOptions): Promise<void> {
+    try {
+      await this.#execute('closefd', { fdname }, call);
+    } catch (error) {
+      // monitor/misc.c: "File descriptor named '%s' not found".
+      if (!hasCode(error, 'QMP_ERROR') || !/not found/i.test(String(error.details.desc))) throw error;
+    }
   }
 
   async #addNetdev(args: QmpObject, forwards: readonly PortForward[], call: CallOptions): Promise<void> {
@@ -210,13 +241,6 @@ export class NicPlug {
       this.onDetached(id.nicId);
     }).catch(() => {});
   }
-}
-
-export function unsupportedEndpoint(nic: VmNic): HyperplugError {
-  const { kind } = nic.endpoint;
-  return new HyperplugError('NOT_SUPPORTED', `NIC ${nic.id}: endpoint: expected builtin, got ${kind}`, {
-    details: { field: 'endpoint', expected: 'builtin', received: kind },
-  });
 }
 
 function isNotFound(error: unknown): boolean {

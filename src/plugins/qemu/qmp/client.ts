@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import { abortError, type CallOptions, throwIfAborted } from '../../../core/calls.js';
-import { HyperplugError, isHyperplugError } from '../../../core/errors.js';
+import { HyperplugError, hasCode, isHyperplugError } from '../../../core/errors.js';
 import type { JsonValue } from '../../../core/json.js';
+import { sendWithFds } from '../../../host/send-fds.js';
 import { encodeQmp, protocolError, QmpDecoder, type QmpObject } from './codec.js';
 import { decodeEvent, type QmpEvent } from './events.js';
 import { classify, type QmpMessage } from './messages.js';
@@ -77,7 +78,24 @@ export class QmpClient {
    * Sends a command and waits for its answer. An aborted one has been sent all the same, and may take effect.
    * @throws QMP_ERROR with QEMU's `class` and `desc`; QMP_CLOSED, QMP_PROTOCOL, TIMEOUT, ABORTED.
    */
-  execute(command: string, args: QmpObject | undefined, { signal }: CallOptions): Promise<JsonValue> {
+  execute(command: string, args: QmpObject | undefined, options: CallOptions): Promise<JsonValue> {
+    return this.#send(command, args, options, (bytes) => this.#socket.write(bytes));
+  }
+
+  /** execute() with descriptors beside the command (SCM_RIGHTS): QEMU has its own copies when it answers. */
+  executeWithFds(command: string, args: QmpObject, fds: readonly number[], options: CallOptions): Promise<JsonValue> {
+    return this.#send(command, args, options, (bytes, failed) => {
+      // White space between commands is nothing to QEMU's parser.
+      sendWithFds(this.#socket, Buffer.from(bytes), fds, '\n', options).catch(failed);
+    });
+  }
+
+  #send(
+    command: string,
+    args: QmpObject | undefined,
+    { signal }: CallOptions,
+    write: (bytes: string, failed: (error: unknown) => void) => void,
+  ): Promise<JsonValue> {
     return new Promise((resolve, reject) => {
       throwIfAborted(signal, `QMP ${command}`);
       if (this.#lost) throw this.#lost;
@@ -94,7 +112,16 @@ export class QmpClient {
       };
       signal.addEventListener('abort', onAbort, { once: true });
       this.#waiters.set(id, waiter);
-      if (!this.#losing) this.#socket.write(encodeQmp({ execute: command, ...(args && { arguments: args }), id }));
+      if (this.#losing) return;
+      write(encodeQmp({ execute: command, ...(args && { arguments: args }), id }), (error) => {
+        if (this.#lost || this.#losing) return;
+        if (hasCode(error, 'HOST_COMMAND_FAILED') && ['EPIPE', 'ECONNRESET'].includes(String(error.details.name))) {
+          this.#lose(`connection failed: ${error.message}`, error);
+          return;
+        }
+        this.#waiters.delete(id);
+        waiter.settle?.(error);
+      });
     });
   }
 

@@ -104,6 +104,19 @@ describe('QEMU arguments', () => {
     expect(device).to.match(/,bus=slot0$/);
   });
 
+  it('gives taps by the descriptors they are inherited as, several queues with what they need', () => {
+    const tap = (fds: readonly number[]) => ({
+      ...nic,
+      queues: fds.length,
+      endpoint: { kind: 'tap-fd' as const, fds, vnetHdr: true },
+    });
+    const args = qemuArgs({ ...plan, slots: 2, nics: [tap([7]), tap([8, 9])] });
+    expect(all(args, '-netdev')).to.deep.equal(['tap,id=net0,fd=7,vhost=off', 'tap,id=net1,fds=8:9,vhost=off']);
+    const devices = all(args, '-device').filter((each) => each.startsWith('virtio-net-pci'));
+    expect(devices[0]).to.include('ctrl_vq=off').and.not.include('mq=');
+    expect(devices[1]).to.include('mq=on,vectors=6').and.not.include('ctrl_vq=off');
+  });
+
   it('escapes whatever stands in a value', () => {
     expect(keyval('a', { b: ',,', c: undefined, d: false, e: ['1', '2'], f: 3 })).to.equal(
       'a,b=,,,,,d=off,e=1,e=2,f=3',

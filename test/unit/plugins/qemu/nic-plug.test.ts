@@ -51,6 +51,60 @@ describe('NICs over QMP', () => {
     expect((await plug.attach(nic('n0'), call())).slot).to.equal(0);
   });
 
+  const tap = (id: string, last: number, fds: readonly number[]): VmNic => ({
+    ...nic(id, last),
+    queues: fds.length,
+    endpoint: { kind: 'tap-fd', fds, vnetHdr: true },
+  });
+
+  it('hands a tap over queue by queue before its backend is made', async () => {
+    await plug.attach(tap('n0', 1, [0]), call());
+    expect(names()).to.deep.equal(['getfd', 'netdev_add', 'device_add']);
+    expect(qemu.sent('netdev_add')).to.deep.equal([{ type: 'tap', id: 'net0', fd: 'tap0-0', vhost: false }]);
+    await plug.attach(tap('n1', 2, [0, 1]), call());
+    expect(qemu.sent('getfd')).to.deep.equal([{ fdname: 'tap0-0' }, { fdname: 'tap1-0' }, { fdname: 'tap1-1' }]);
+    expect(qemu.sent('netdev_add')[1]).to.deep.equal({ type: 'tap', id: 'net1', fds: 'tap1-0:tap1-1', vhost: false });
+    expect(qemu.sent('device_add')[1]).to.deep.include({ mq: true, vectors: 6 });
+  });
+
+  for (const step of ['getfd', 'netdev_add', 'device_add'] as const) {
+    it(`undoes all of a tap when ${step} is refused, and a retry works`, async () => {
+      const held = new Set<unknown>();
+      answers = {
+        getfd: ({ arguments: args }) => {
+          held.add(args?.fdname);
+          return { return: {} };
+        },
+        // netdev_add takes them over when it succeeds.
+        netdev_add: () => {
+          held.clear();
+          return { return: {} };
+        },
+        closefd: ({ arguments: args }) =>
+          held.delete(args?.fdname) ? { return: {} } : GENERIC(`File descriptor named '${args?.fdname}' not found`),
+        device_del: () => NOT_FOUND,
+        [step]: () => GENERIC('no'),
+      };
+      for (let round = 0; round < 3; round++) {
+        expect(hasCode(await failure(plug.attach(tap('n0', 1, [0, 1]), call())), 'QMP_ERROR')).to.equal(true);
+        expect([...held]).to.deep.equal([]);
+        expect(plug.table.list()).to.deep.equal([]);
+      }
+      if (step !== 'getfd') expect(names()).to.include('netdev_del');
+      expect(qemu.sent('closefd')).to.deep.include({ fdname: 'tap0-0' });
+      answers = {};
+      expect((await plug.attach(tap('n0', 1, [0, 1]), call())).slot).to.equal(0);
+    });
+  }
+
+  it('refuses a tap without a descriptor for each queue, and kinds of endpoint it does not know', async () => {
+    const error = await failure(plug.attach({ ...tap('n0', 1, [0]), queues: 2 }, call()));
+    expect(hasCode(error, 'VM_SPEC_INVALID')).to.equal(true);
+    const named = { ...nic('n0'), endpoint: { kind: 'tap-name', name: 'tap0' } as const };
+    expect(hasCode(await failure(plug.attach(named, call())), 'NOT_SUPPORTED')).to.equal(true);
+    expect(names()).to.deep.equal([]);
+  });
+
   it('keeps the slot of a device that was added in spite of an abort and cannot be taken away', async () => {
     answers = { device_add: () => undefined };
     const error = await failure(plug.attach(nic('n0'), { signal: AbortSignal.timeout(100) }));
