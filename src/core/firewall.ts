@@ -1,6 +1,6 @@
 import type { CallOptions } from './calls.js';
 import type { Diagnosis } from './diagnosis.js';
-import type { PortMapping, TransportProtocol } from './network.js';
+import type { AllowList, PortMapping, TransportProtocol } from './network.js';
 
 export interface FirewallCapabilities {
   readonly families: readonly (4 | 6)[];
@@ -20,6 +20,7 @@ export interface FirewallNetwork {
   readonly bridge: string;
   readonly subnets: readonly string[];
   readonly isolated: boolean;
+  readonly allow?: AllowList;
 }
 
 /** A published port of one NIC; `id` tells whose rules these are. */
@@ -46,6 +47,8 @@ export interface Firewall {
   readonly capabilities: FirewallCapabilities;
   start?(options: CallOptions): Promise<void>;
   stop?(options: CallOptions): Promise<void>;
+  /** Tells the firewall all networks and makes nothing: check() and repair() know them then. ensureNetwork() adds to them. */
+  configure?(networks: readonly FirewallNetwork[]): void;
   /** All of a network's rules, each exactly once, in order, in one transaction. @throws FIREWALL_FAILED: nothing changed. */
   ensureNetwork(network: FirewallNetwork, options: CallOptions): Promise<void>;
   /** Removes all rules of the network and of its ports. */

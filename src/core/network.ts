@@ -18,6 +18,19 @@ export interface NetworkSpec {
   readonly isolated: boolean;
   /** Name servers for the guests; empty: the backend's own choice. */
   readonly dns: readonly string[];
+  /** Who may reach the pods from elsewhere; undefined: whoever the host's routes let. */
+  readonly allow?: AllowList;
+}
+
+/**
+ * The original's portmappingWhiteLists. Where either list has an entry, what comes to the pods from outside their network is
+ * dropped, but for answers, ICMP, and what is listed. The host itself always may.
+ */
+export interface AllowList {
+  /** CIDRs from which everything may come. */
+  readonly internal: readonly string[];
+  /** CIDRs from which published ports may be reached, and nothing else. */
+  readonly external: readonly string[];
 }
 
 export interface NetworkCapabilities {
@@ -84,6 +97,8 @@ export interface NicPlan {
   readonly queues: number;
   readonly lease: AddressLease;
   readonly ports: readonly PortMapping[];
+  /** A tap of the user's, by name, that is used as it is: made, enslaved and removed by its owner. */
+  readonly tap?: string;
   /** The kind core chose from both sides' declarations. */
   readonly endpoint: NicEndpointKind;
 }
@@ -123,13 +138,18 @@ export interface NetworkBackend {
   start?(options: CallOptions): Promise<void>;
   stop?(options: CallOptions): Promise<void>;
   /**
+   * Tells the backend its networks and makes nothing: status(), repair() and teardown() work then. init() does it too.
+   * @throws NET_SPEC_INVALID.
+   */
+  configure?(networks: readonly NetworkSpec[], options: CallOptions): Promise<void>;
+  /**
    * Makes every configured network ready. With `hypervisorNetwork` it only checks the specifications.
    * @throws NET_SPEC_INVALID, NET_INIT_FAILED, FIREWALL_FAILED.
    */
   init(networks: readonly NetworkSpec[], options: CallOptions): Promise<void>;
   /** @throws NET_NOT_FOUND, IPAM_*. On rejection nothing is allocated. */
   allocateAddress(request: AddressRequest, options: CallOptions): Promise<AddressLease>;
-  /** Idempotent. A lease without addresses stands for whatever its NIC holds. */
+  /** Gives back the addresses of the lease; one without addresses stands for whatever its NIC holds. Idempotent. */
   releaseAddress(lease: AddressLease, options: CallOptions): Promise<void>;
   /**
    * Makes the host side of a NIC and publishes its ports.
@@ -138,7 +158,16 @@ export interface NetworkBackend {
   attach(plan: NicPlan, options: CallOptions): Promise<HostNic>;
   /** Removes what attach() made. Idempotent; goes on past failures and reports all. */
   detach(record: HostNicRecord, options: CallOptions): Promise<void>;
+  /**
+   * With livePublish: publishes ports of an attached NIC beside those it has. All or none; one that it has already is no error.
+   * @throws NET_PORT_IN_USE, NOT_SUPPORTED, FIREWALL_FAILED.
+   */
+  publish?(nic: HostNicRecord, lease: AddressLease, ports: readonly PortMapping[], options: CallOptions): Promise<void>;
+  /** With livePublish: one that is not published is no error. */
+  unpublish?(nic: HostNicRecord, ports: readonly PortMapping[], options: CallOptions): Promise<void>;
   status(options: CallOptions): Promise<readonly NetworkStatus[]>;
+  /** Puts right what status() finds, of one network or of all; removes what bears our mark and belongs to nothing. */
+  repair?(network: string | undefined, options: CallOptions): Promise<void>;
   /** Removes what init() made for this network. Idempotent. @throws NET_NOT_FOUND. */
   teardown(network: string, options: CallOptions): Promise<void>;
   diagnose?(options: CallOptions): Promise<readonly Diagnosis[]>;

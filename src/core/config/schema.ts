@@ -56,6 +56,13 @@ const network = z.strictObject({
     .array(z.string().refine((text) => isIP(text) !== 0, { error: 'an IPv4 or IPv6 address' }))
     .default([])
     .describe("name servers of the guests; none: the backend's own choice"),
+  allow: z
+    .strictObject({
+      internal: z.array(subnet).default([]).describe('from these everything may come'),
+      external: z.array(subnet).default([]).describe('from these published ports may be reached, and nothing else'),
+    })
+    .optional()
+    .describe('who may reach the pods from outside their network; without it or without entries: no restriction'),
 });
 
 const networks = z

@@ -101,6 +101,17 @@ function* networkProblems(selected: SelectedPlugins, spec: NetworkSpec): Iterabl
   if (spec.mtu !== null && (spec.mtu < network.mtu.min || spec.mtu > network.mtu.max)) {
     yield ['network', 'capabilities.mtu', `a range with ${spec.mtu}, as ${field}.mtu asks`, network.mtu];
   }
+  const { internal = [], external = [] } = spec.allow ?? {};
+  if (internal.length + external.length > 0 && (network.hypervisorNetwork || !firewall.enforces)) {
+    const kind = network.hypervisorNetwork ? 'network' : 'firewall';
+    const capability = network.hypervisorNetwork ? 'capabilities.hypervisorNetwork' : 'capabilities.enforces';
+    yield [
+      kind,
+      capability,
+      `${!network.hypervisorNetwork}, as ${field}.allow restricts who comes in`,
+      network.hypervisorNetwork,
+    ];
+  }
   if (!spec.isolated) return;
   const why = `true, as ${field}.isolated is true`;
   if (!network.isolation) yield ['network', 'capabilities.isolation', why, false];

@@ -4,7 +4,6 @@ import type { CallOptions } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { combineErrors, fieldError, HyperplugError } from '../../core/errors.js';
 import type { Firewall, PublishedPort } from '../../core/firewall.js';
-import { deepFreeze } from '../../core/json.js';
 import type {
   AddressLease,
   AddressRequest,
@@ -12,7 +11,6 @@ import type {
   HostNicRecord,
   InterfaceAddress,
   NetworkBackend,
-  NetworkCapabilities,
   NetworkSpec,
   NetworkStatus,
   NicPlan,
@@ -20,6 +18,7 @@ import type {
 import { UndoStack } from '../../core/undo.js';
 import { acquireLock } from '../../host/lock.js';
 import { bridgeAlias, bridgeDrift, ensureBridge } from './bridge.js';
+import { netlinkCapabilities } from './capabilities.js';
 import { attachTap, closeAll, hostNicOf, type TapRecord } from './host-nic.js';
 import { hostNameServers } from './name-servers.js';
 import { type PlannedNetwork, planNetworks } from './network.js';
@@ -27,20 +26,6 @@ import type { NetlinkOptions } from './options.js';
 import { publishedPorts } from './published.js';
 import { Rtnl } from './rtnl.js';
 import { ensureNetSysctl, readNetSysctl } from './sysctl.js';
-
-export const netlinkCapabilities: NetworkCapabilities = deepFreeze({
-  endpoints: ['tap-fd'],
-  hypervisorNetwork: false,
-  needsRoot: true,
-  multipleNetworks: true,
-  families: [4, 6],
-  staticAddress: true,
-  podToPod: true,
-  isolation: true,
-  publish: ['tcp', 'udp', 'sctp'],
-  livePublish: true,
-  mtu: { min: 68, max: 65_521 },
-});
 
 export interface NetlinkDeps {
   readonly firewall: Firewall;

@@ -1,6 +1,6 @@
 import { definePlugin } from '../../core/define-plugin.js';
 import { HOST_TOKENS, TOKENS } from '../../core/plugin.js';
-import { NetlinkBackend, netlinkCapabilities } from './backend.js';
+import { netlinkCapabilities } from './capabilities.js';
 import { netlinkOptions } from './options.js';
 
 export default definePlugin({
@@ -17,6 +17,8 @@ export default definePlugin({
           context.getAsync(TOKENS.firewall),
           context.getAsync(TOKENS['address-pool']),
         ]);
+        // Native calls are loaded only where they are needed.
+        const { NetlinkBackend } = await import('./backend.js');
         const { runtimeDir } = context.get(HOST_TOKENS.paths);
         return new NetlinkBackend(options, { firewall, pool, runtimeDir });
       })
