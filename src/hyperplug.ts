@@ -5,10 +5,11 @@ import type { Diagnosis } from './core/diagnosis.js';
 import { combineErrors, isHyperplugError } from './core/errors.js';
 import type { GuestImage, GuestImageProvider } from './core/guest-image.js';
 import { initNetworks } from './core/network-init.js';
+import { ConfiguredNetworks } from './core/networks.js';
 import { HOST_TOKENS, PLUGIN_KINDS, type PluginLogger, type PluginPaths } from './core/plugin.js';
 import { PodManager } from './core/pod/pod-manager.js';
 import { PodStore } from './core/pod/pod-store.js';
-import type { Hyperplug, Pod, PodStatus } from './core/pod/types.js';
+import type { Hyperplug, Networks, Pod, PodStatus } from './core/pod/types.js';
 import { type ProgressSink, silentProgress } from './core/progress.js';
 import { checkKeep } from './core/registry/check-selection.js';
 import { PluginHost } from './core/registry/plugin-host.js';
@@ -112,6 +113,7 @@ class Engine implements Hyperplug {
   readonly #tools: DebianToolProvider;
   readonly #host: PluginHost;
   readonly #logger: PluginLogger | undefined;
+  readonly networks: Networks;
   #pods: Promise<PodManager> | undefined;
   #networks: Promise<void> | undefined;
   #swept: Promise<void> | undefined;
@@ -134,6 +136,18 @@ class Engine implements Hyperplug {
         ...(this.#logger ? [{ token: HOST_TOKENS.logger, value: this.#logger }] : []),
       ],
       ...(this.#logger ? { logger: this.#logger } : {}),
+    });
+    this.networks = new ConfiguredNetworks({
+      specs: loaded.networks,
+      backend: async (call) => {
+        await this.#started(call);
+        return this.#host.services.network;
+      },
+      init: (specs, call) => initNetworks(this.#host.services.hypervisor, this.#host.services.network, specs, call),
+      nics: async (call) => (await this.#started(call)).nicsInUse(call),
+      forget: () => {
+        this.#networks = undefined;
+      },
     });
   }
 

@@ -124,6 +124,10 @@ export interface HostNicRecord {
 
 export interface NetworkStatus {
   readonly name: string;
+  /** False: nothing stands of what init() makes; undefined: there is nothing to make. */
+  readonly present?: boolean;
+  /** The device that its NICs meet on, where there is one. */
+  readonly bridge?: string;
   readonly subnets: readonly string[];
   readonly gateways: readonly string[];
   readonly mtu: number;

@@ -4,6 +4,7 @@ import { type CallOptions, type UserCallOptions, withDeadline } from '../calls.j
 import { HyperplugError } from '../errors.js';
 import type { VmExit } from '../hypervisor.js';
 import type { Vm } from '../vm/vm.js';
+import { readNics } from './read-nics.js';
 import type { ExecRequest, Pod, PodNic } from './types.js';
 
 const DEFAULT_CALL_TIMEOUT_MS = 60_000;
@@ -101,6 +102,9 @@ export class HeldPod implements Pod {
   }
   updateNic(): Promise<never> {
     return this.#notYet();
+  }
+  readNics(options: UserCallOptions = {}): Promise<readonly PodNic[]> {
+    return this.#call('reading the NICs', options, (call) => readNics(this.parts.vm.session, this.nics, call));
   }
   routes(): Promise<never> {
     return this.#notYet();

@@ -1,5 +1,6 @@
 import { type CallOptions, type UserCallOptions, withDeadline } from '../calls.js';
 import { HyperplugError, hasCode } from '../errors.js';
+import type { NicInUse } from '../networks.js';
 import { Vm } from '../vm/vm.js';
 import { createPod } from './create.js';
 import { destroyPod } from './destroy.js';
@@ -75,6 +76,27 @@ export class PodManager {
     return withDeadline('list pods', options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
       const records = await this.services.store.list(call);
       return Promise.all(records.map(async (record) => status(record, await this.#state(record))));
+    });
+  }
+
+  /** Every NIC on a network, of every pod. */
+  async nicsInUse(options: UserCallOptions): Promise<NicInUse[]> {
+    return withDeadline('list NICs', options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
+      const { store, backend } = this.services;
+      const records = await store.list(call);
+      const states = await Promise.all(records.map((record) => this.#state(record)));
+      return records.flatMap((record, index) =>
+        record.nics.flatMap(({ lease, host, ports }): NicInUse[] => {
+          if (!lease) return [];
+          const { podId, network } = lease;
+          const idle =
+            states[index] !== 'running' || record.network !== backend.name || ports.length === 0 || !host?.data;
+          const republish = async (publishing: CallOptions) => {
+            if (!idle) await backend.publish?.(host, lease, ports, publishing);
+          };
+          return [{ podId, network, republish }];
+        }),
+      );
     });
   }
 

@@ -2,7 +2,7 @@ import type { ExecExit, GuestNic, GuestProcess, TerminalSize } from '../agent.js
 import type { UserCallOptions } from '../calls.js';
 import type { Diagnosis } from '../diagnosis.js';
 import type { VmExit } from '../hypervisor.js';
-import type { AddressLease, InterfaceAddress, PortMapping, TransportProtocol } from '../network.js';
+import type { AddressLease, InterfaceAddress, NetworkStatus, PortMapping, TransportProtocol } from '../network.js';
 import type { NicInput, PortInput } from './spec.js';
 
 /** `creating` and `removing` are seen only from other processes, or after one died in the middle. */
@@ -41,8 +41,11 @@ export interface PodNic {
   /** null for the loopback. */
   readonly lease: AddressLease | null;
   readonly ports: readonly PortMapping[];
-  /** What the guest said it has, when it was last set up; undefined: not by this process, or the agent cannot read back. */
-  readonly guest?: GuestNic;
+  /**
+   * What the guest said it has, when it was last set up or read; null: it has no such NIC; undefined: not by this process,
+   * or the agent cannot read back.
+   */
+  readonly guest?: GuestNic | null;
 }
 
 /** What updateNic() changes; the rest stays. */
@@ -120,6 +123,8 @@ export interface Pod {
   removeNic(id: string, options?: UserCallOptions): Promise<void>;
   /** All or nothing. @throws VM_NIC_NOT_FOUND, POD_SPEC_INVALID, IPAM_*, AGENT_REFUSED. */
   updateNic(id: string, change: NicChange, options?: UserCallOptions): Promise<PodNic>;
+  /** Asks the guest for all of them: `guest` is as of now. @throws NOT_SUPPORTED the agent cannot read back. */
+  readNics(options?: UserCallOptions): Promise<readonly PodNic[]>;
   /** The guest's routes; where the agent cannot read back, those that we set. */
   routes(options?: UserCallOptions): Promise<readonly PodRoute[]>;
   /** All or none. @throws POD_SPEC_INVALID, VM_NIC_NOT_FOUND, AGENT_REFUSED with the guest kernel's reason. */
@@ -140,8 +145,46 @@ export interface Pod {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** A configured network, as it was found. */
+export interface NetworkReport extends NetworkStatus {
+  /** `absent`: nothing has been made of it yet, or it was torn down; the next pod makes it. */
+  readonly state: 'ready' | 'drifted' | 'absent';
+  /** The plugin whose network it is. */
+  readonly backend: string;
+  /** Ids of the pods that have a NIC in it, whatever their state. */
+  readonly pods: readonly string[];
+}
+
+export interface NetworkRepair {
+  readonly name: string;
+  /** What differed before, in words; empty: nothing did. */
+  readonly mended: readonly string[];
+}
+
+/** The configured networks. Without names: all of them. @throws NET_NOT_FOUND before anything is done. */
+export interface Networks {
+  /** Makes them ready, as createPod() does by itself. @throws NET_INIT_FAILED, FIREWALL_FAILED. */
+  init(names?: readonly string[], options?: UserCallOptions): Promise<readonly NetworkReport[]>;
+  /** Looks, and changes nothing. */
+  status(names?: readonly string[], options?: UserCallOptions): Promise<readonly NetworkReport[]>;
+  /**
+   * Puts right what differs, and makes what is absent; published ports of running pods too.
+   * @throws NET_INIT_FAILED something of others is in the way; FIREWALL_FAILED.
+   */
+  repair(names?: readonly string[], options?: UserCallOptions): Promise<readonly NetworkRepair[]>;
+  /**
+   * Removes what init() made. Idempotent; goes on past failures and reports all.
+   * @throws NET_IN_USE before anything is removed: pods have NICs in it, unless `force`.
+   */
+  teardown(
+    names?: readonly string[],
+    options?: UserCallOptions & { readonly force?: boolean },
+  ): Promise<readonly string[]>;
+}
+
 /** What the command line and the SDK hold; made by createHyperplug(). */
 export interface Hyperplug {
+  readonly networks: Networks;
   /** Creates and starts a pod; on rejection nothing remains. @throws POD_SPEC_INVALID, POD_ALREADY_EXISTS and the plugins' codes. */
   createPod(spec: unknown, options?: UserCallOptions): Promise<Pod>;
   /** Takes hold of a kept pod. @throws POD_NOT_FOUND, POD_NOT_RUNNING, POD_BUSY. */

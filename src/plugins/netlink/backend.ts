@@ -186,6 +186,8 @@ export class NetlinkBackend implements NetworkBackend {
         const rules = firewall.filter((drift) => drift.network === spec.name);
         return {
           name: spec.name,
+          present: (await this.#kernel().link(bridge.name, call)) !== undefined,
+          bridge: bridge.name,
           subnets: subnets.map(({ cidr }) => cidr),
           gateways: subnets.map(({ gateway }) => gateway),
           mtu: bridge.mtu,

@@ -4,7 +4,9 @@ import type { UserCallOptions } from '../../../src/core/calls.js';
 import type { Diagnosis } from '../../../src/core/diagnosis.js';
 import { HyperplugError } from '../../../src/core/errors.js';
 import type { VmExit } from '../../../src/core/hypervisor.js';
-import type { ExecRequest, Hyperplug, Pod, PodStatus } from '../../../src/core/pod/types.js';
+import type { ExecRequest, Hyperplug, Pod, PodNic, PodStatus } from '../../../src/core/pod/types.js';
+import { FakeNetworks } from './fake-networks.js';
+import { FakePodNetwork } from './fake-pod-network.js';
 
 /** A process in memory: the test is its program. */
 export class FakeProcess implements GuestProcess {
@@ -47,8 +49,7 @@ export class FakeProcess implements GuestProcess {
 
 export type Program = (process: FakeProcess) => void | Promise<void>;
 
-export class FakePod implements Pod {
-  readonly nics = [];
+export class FakePod extends FakePodNetwork implements Pod {
   readonly exited: Promise<VmExit>;
   readonly started: GuestProcess[] = [];
   endVm!: (exit: VmExit) => void;
@@ -60,7 +61,9 @@ export class FakePod implements Pod {
     readonly keep: boolean,
     private readonly spawn: (request: ExecRequest) => Promise<GuestProcess>,
     readonly consoleLogPath = '/nonexistent/console.log',
+    nics: readonly PodNic[] = [],
   ) {
+    super(nics);
     this.exited = new Promise((resolve) => {
       this.endVm = resolve;
     });
@@ -81,33 +84,6 @@ export class FakePod implements Pod {
   readFile(): never {
     throw new Error('the command line does not use readFile()');
   }
-  addNics(): never {
-    throw new Error('not in this fake');
-  }
-  addNic(): never {
-    throw new Error('not in this fake');
-  }
-  removeNic(): never {
-    throw new Error('not in this fake');
-  }
-  updateNic(): never {
-    throw new Error('not in this fake');
-  }
-  routes(): never {
-    throw new Error('not in this fake');
-  }
-  addRoutes(): never {
-    throw new Error('not in this fake');
-  }
-  removeRoutes(): never {
-    throw new Error('not in this fake');
-  }
-  publish(): never {
-    throw new Error('not in this fake');
-  }
-  unpublish(): never {
-    throw new Error('not in this fake');
-  }
   async remove(): Promise<void> {
     this.removed = true;
   }
@@ -121,7 +97,10 @@ export class FakePod implements Pod {
 
 /** Processes run `program`; what was asked for is kept for the test to look at. */
 export class FakeHyperplug implements Hyperplug {
+  readonly networks = new FakeNetworks();
   readonly pods: FakePod[] = [];
+  /** Prepares a pod that is opened. */
+  onOpen: (pod: FakePod) => void = () => {};
   readonly specs: unknown[] = [];
   readonly removals: { id: string; force: boolean }[] = [];
   statuses: PodStatus[] = [];
@@ -148,8 +127,9 @@ export class FakeHyperplug implements Hyperplug {
     return this.#pod(id ?? 'pod-0123456789', keep === true);
   }
   async openPod(id: string): Promise<Pod> {
-    this.#status(id);
-    return this.#pod(id, true);
+    const pod = this.#pod(id, true, this.#status(id).nics);
+    this.onOpen(pod);
+    return pod;
   }
   async listPods(): Promise<readonly PodStatus[]> {
     return this.statuses;
@@ -172,8 +152,8 @@ export class FakeHyperplug implements Hyperplug {
     return this.close();
   }
 
-  #pod(id: string, keep: boolean): FakePod {
-    const pod = new FakePod(id, keep, this.spawn);
+  #pod(id: string, keep: boolean, nics: readonly PodNic[] = []): FakePod {
+    const pod = new FakePod(id, keep, this.spawn, undefined, nics);
     this.pods.push(pod);
     return pod;
   }

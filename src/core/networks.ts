@@ -1,0 +1,148 @@
+import { type CallOptions, type UserCallOptions, withDeadline } from './calls.js';
+import { combineErrors, HyperplugError } from './errors.js';
+import type { NetworkBackend, NetworkSpec, NetworkStatus } from './network.js';
+import type { NetworkRepair, NetworkReport, Networks } from './pod/types.js';
+
+const TIMEOUT_MS = 60_000;
+
+/** A NIC of a pod that is attached to a network, from its record. */
+export interface NicInUse {
+  readonly podId: string;
+  readonly network: string;
+  /** Publishes its ports where they are not published. */
+  republish(options: CallOptions): Promise<void>;
+}
+
+export interface NetworksDeps {
+  readonly specs: readonly NetworkSpec[];
+  /** The plugins, started. */
+  backend(options: UserCallOptions): Promise<NetworkBackend>;
+  /** core's initNetworks() for these. */
+  init(specs: readonly NetworkSpec[], options: UserCallOptions): Promise<void>;
+  nics(options: UserCallOptions): Promise<readonly NicInUse[]>;
+  /** Networks are not as they were when a pod last needed them. */
+  forget(): void;
+}
+
+/** The configured networks over their backend: of one process that may have made none of them. */
+export class ConfiguredNetworks implements Networks {
+  constructor(private readonly deps: NetworksDeps) {}
+
+  async init(names: readonly string[] = [], options: UserCallOptions = {}): Promise<readonly NetworkReport[]> {
+    const chosen = this.#chosen(names);
+    const backend = await this.#backend(options);
+    const all = await this.#withPresent(backend, chosen, options);
+    this.deps.forget();
+    await this.deps.init(all, options);
+    return this.status(names, options);
+  }
+
+  async status(names: readonly string[] = [], options: UserCallOptions = {}): Promise<readonly NetworkReport[]> {
+    const chosen = this.#chosen(names);
+    const backend = await this.#backend(options);
+    const [found, nics] = await Promise.all([this.#found(backend, options), this.deps.nics(options)]);
+    return chosen.flatMap(({ name }) => {
+      const status = found.find((one) => one.name === name);
+      if (!status) return [];
+      const pods = [...new Set(nics.filter((nic) => nic.network === name).map(({ podId }) => podId))].sort();
+      return [{ ...status, state: stateOf(status), backend: backend.name, pods }];
+    });
+  }
+
+  async repair(names: readonly string[] = [], options: UserCallOptions = {}): Promise<readonly NetworkRepair[]> {
+    const chosen = this.#chosen(names);
+    const before = await this.status(names, options);
+    const backend = await this.#backend(options);
+    const all = await this.#withPresent(backend, chosen, options);
+    this.deps.forget();
+    await this.deps.init(all, options);
+    const nics = await this.deps.nics(options);
+    await this.#call('repair networks', options, async (call) => {
+      for (const { name } of chosen) {
+        await backend.repair?.(name, call);
+        for (const nic of nics) if (nic.network === name) await nic.republish(call);
+      }
+    });
+    return before.map(({ name, drift }) => ({ name, mended: drift }));
+  }
+
+  async teardown(
+    names: readonly string[] = [],
+    { force = false, ...options }: UserCallOptions & { readonly force?: boolean } = {},
+  ): Promise<readonly string[]> {
+    const chosen = this.#chosen(names);
+    const backend = await this.#backend(options);
+    if (!force) await this.#refuseUsed(chosen, options);
+    const errors: unknown[] = [];
+    this.deps.forget();
+    await this.#call('tear down networks', options, async (call) => {
+      await backend.configure?.(this.deps.specs, call);
+      for (const { name } of chosen) {
+        await backend.teardown(name, call).catch((error: unknown) => errors.push(error));
+      }
+    });
+    if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', 'tearing down networks', errors);
+    return chosen.map(({ name }) => name);
+  }
+
+  /** @throws NET_NOT_FOUND */
+  #chosen(names: readonly string[]): readonly NetworkSpec[] {
+    const { specs } = this.deps;
+    const known = specs.map(({ name }) => name);
+    const strange = names.find((name) => !known.includes(name));
+    if (strange !== undefined) {
+      throw new HyperplugError(
+        'NET_NOT_FOUND',
+        `network: expected one of ${known.join(', ')}, got ${JSON.stringify(strange)}`,
+        { details: { field: 'network', expected: known, received: strange } },
+      );
+    }
+    return names.length === 0 ? specs : specs.filter(({ name }) => names.includes(name));
+  }
+
+  async #refuseUsed(chosen: readonly NetworkSpec[], options: UserCallOptions): Promise<void> {
+    const nics = await this.deps.nics(options);
+    for (const { name } of chosen) {
+      const pods = [...new Set(nics.filter(({ network }) => network === name).map(({ podId }) => podId))];
+      if (pods.length === 0) continue;
+      throw new HyperplugError('NET_IN_USE', `network ${name}: expected no pod in it, got ${pods.join(', ')}`, {
+        details: { network: name, pods, fix: 'remove these pods first, or tear it down with force' },
+      });
+    }
+  }
+
+  /**
+   * The chosen networks and those that are there already, in their order: rules that keep an isolated network apart from
+   * another are made for those that are made together.
+   */
+  async #withPresent(
+    backend: NetworkBackend,
+    chosen: readonly NetworkSpec[],
+    options: UserCallOptions,
+  ): Promise<readonly NetworkSpec[]> {
+    if (chosen.length === this.deps.specs.length) return chosen;
+    const found = await this.#found(backend, options);
+    const present = found.filter((status) => stateOf(status) !== 'absent').map(({ name }) => name);
+    return this.deps.specs.filter((spec) => chosen.includes(spec) || present.includes(spec.name));
+  }
+
+  #found(backend: NetworkBackend, options: UserCallOptions): Promise<readonly NetworkStatus[]> {
+    return this.#call('look at networks', options, async (call) => {
+      await backend.configure?.(this.deps.specs, call);
+      return backend.status(call);
+    });
+  }
+
+  #backend(options: UserCallOptions): Promise<NetworkBackend> {
+    return this.deps.backend(options);
+  }
+
+  #call<T>(what: string, options: UserCallOptions, body: (call: CallOptions) => Promise<T>): Promise<T> {
+    return withDeadline(what, options.timeoutMs ?? TIMEOUT_MS, options.signal, body);
+  }
+}
+
+function stateOf({ present, drift }: NetworkStatus): NetworkReport['state'] {
+  if (present === false) return 'absent';
+  return drift.length > 0 ? 'drifted' : 'ready';
+}
