@@ -2,6 +2,8 @@ import { Argument, Command, Option } from 'commander';
 import type { CommandContext, CommonOptions } from './context.js';
 import { type CliDeps, LOG_FORMATS, LOG_LEVELS } from './deps.js';
 import { examples } from './examples.js';
+import { addNetworkCommands } from './network-commands.js';
+import { type NicText, parseNic } from './parse/nic.js';
 import { type PublishedPort, parsePublish } from './parse/ports.js';
 import { parseCpus, parseDurationMs, parseMemoryMib } from './parse/quantities.js';
 
@@ -32,8 +34,7 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
     const made = addCommon(parent.command(usage).description(description));
     return made.addHelpText('after', () => examples(pathOf(made)));
   };
-  const run = (made: Command, body: (context: CommandContext) => Promise<number>) =>
-    invoke({ ...program.opts<CommonOptions>(), ...made.opts<CommonOptions>() }, body);
+  const run = (made: Command, body: (context: CommandContext) => Promise<number>) => invoke(givenTo(made), body);
 
   addCommon(program);
 
@@ -48,6 +49,11 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
         .default([], 'none'),
     )
     .option('--network <name>', 'the configured network it is attached to')
+    .addOption(
+      new Option('--nic <nic>', 'a NIC, net=NAME,ip=ADDRESS,mac=…,mtu=…,name=…; repeatable')
+        .argParser((text, all: NicText[]) => [...all, parseNic(text)])
+        .default([], 'none'),
+    )
     .option('--name <id>', "the pod's id; else one is made up")
     .addOption(list('--label <KEY=VALUE>', 'a label of the pod; repeatable'))
     .addOption(driver())
@@ -83,6 +89,8 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
     .action(async (pod: string, options, made) =>
       run(made, async (context) => (await import('./commands/logs.js')).execute(context, pod, options)),
     );
+
+  addNetworkCommands(program, { command, run });
 
   command(program, 'doctor', 'check what this machine can do, and say what to mend')
     .addOption(driver())
@@ -127,6 +135,11 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
 /** `hyperplug config show` */
 export function pathOf(command: Command): string {
   return command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
+}
+
+/** Options of a command and of those it stands below: before or after its name. */
+function givenTo(command: Command): CommonOptions {
+  return { ...(command.parent ? givenTo(command.parent) : {}), ...command.opts<CommonOptions>() };
 }
 
 /** After POD a `--` may stand before the command. */

@@ -1,10 +1,10 @@
 import { StringDecoder } from 'node:string_decoder';
-import { HyperplugError } from '../../core/errors.js';
-import type { Hyperplug, PodStatus } from '../../core/pod/types.js';
+import type { Hyperplug } from '../../core/pod/types.js';
 import type { CommandContext } from '../context.js';
 import { EXIT } from '../errors.js';
 import { readGrowing } from '../session/read-growing.js';
 import { visible } from '../text.js';
+import { podStatus } from '../with-pod.js';
 
 /** While following: how often we ask whether the pod still runs. New output comes by inotify, not by this. */
 const STATE_EVERY_MS = 2_000;
@@ -19,9 +19,7 @@ export function execute(
   options: { readonly follow?: boolean },
 ): Promise<number> {
   return context.withHyperplug(async (hyperplug) => {
-    const pod = await find(context, hyperplug, podId);
-    if (!pod)
-      throw new HyperplugError('POD_NOT_FOUND', `no pod of the id ${JSON.stringify(podId)}`, { details: { podId } });
+    const pod = await podStatus(context, hyperplug, podId);
     const { stdout } = context.io;
     const present = presenter(context);
     const ended = new AbortController();
@@ -40,15 +38,11 @@ export function execute(
   });
 }
 
-async function find(context: CommandContext, hyperplug: Hyperplug, podId: string): Promise<PodStatus | undefined> {
-  return (await hyperplug.listPods(context.call)).find((pod) => pod.id === podId);
-}
-
 /** Aborts `ended` when the pod does not run any more. */
 function watchState(context: CommandContext, hyperplug: Hyperplug, podId: string, ended: AbortController): () => void {
   let timer: NodeJS.Timeout | undefined;
   const look = async () => {
-    const pod = await find(context, hyperplug, podId).catch(() => undefined);
+    const pod = await podStatus(context, hyperplug, podId).catch(() => undefined);
     if (pod?.state === 'running' || pod?.state === 'creating') timer = setTimeout(look, STATE_EVERY_MS);
     else ended.abort();
   };

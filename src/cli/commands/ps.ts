@@ -1,7 +1,7 @@
-import type { PortMapping } from '../../core/network.js';
 import type { PodStatus } from '../../core/pod/types.js';
 import type { CommandContext } from '../context.js';
 import { EXIT } from '../errors.js';
+import { portText } from '../network-text.js';
 import { age, table } from '../text.js';
 
 const HEADER = ['POD', 'STATE', 'AGE', 'DRIVER', 'CPUS', 'MEMORY', 'ADDRESSES', 'PORTS'];
@@ -23,12 +23,6 @@ function row(pod: PodStatus): string[] {
     String(pod.cpus),
     `${pod.memoryMib} MiB`,
     pod.addresses.join(', ') || '-',
-    pod.ports.map(port).join(', ') || '-',
+    pod.ports.map(portText).join(', ') || '-',
   ];
-}
-
-function port({ protocol, hostAddress, hostPort, guestPort, count }: PortMapping): string {
-  const host = hostAddress.includes(':') ? `[${hostAddress}]` : hostAddress;
-  const range = (first: number) => (count > 1 ? `${first}-${first + count - 1}` : `${first}`);
-  return `${host}:${range(hostPort)}->${range(guestPort)}/${protocol}`;
 }

@@ -1,6 +1,7 @@
 import type { CommandContext } from '../context.js';
 import { usageError } from '../errors.js';
 import { parseLabels } from '../parse/env.js';
+import type { NicText } from '../parse/nic.js';
 import type { PublishedPort } from '../parse/ports.js';
 import { runSession } from '../session/session.js';
 import { execRequest, planStreams, type StreamOptions, type StreamPlan } from '../session/streams.js';
@@ -19,6 +20,7 @@ export interface RunOptions extends StreamOptions {
   readonly timeout?: number;
   readonly keep?: boolean;
   readonly network?: string;
+  readonly nic: readonly NicText[];
 }
 
 /** What runs when nothing is said, on a terminal. */
@@ -61,13 +63,16 @@ function shellStreams(context: CommandContext, options: RunOptions): StreamPlan 
 
 /** In the words of a pod specification. */
 function podSpec(options: RunOptions): Record<string, unknown> {
+  const network = options.network === undefined ? {} : { network: options.network };
+  const nics = options.nic.length === 0 && options.network !== undefined ? [{}] : options.nic;
+  const interfaces = nics.map((nic) => ({ ...network, ...nic }));
   return {
     ...(options.name === undefined ? {} : { id: options.name }),
     resource: {
       ...(options.cpus === undefined ? {} : { vcpu: options.cpus }),
       ...(options.memory === undefined ? {} : { memory: options.memory }),
     },
-    ...(options.network === undefined ? {} : { interfaces: [{ network: options.network }] }),
+    ...(interfaces.length === 0 ? {} : { interfaces }),
     portmappings: options.publish,
     labels: parseLabels(options.label),
     keep: options.keep === true,

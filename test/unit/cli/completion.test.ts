@@ -49,7 +49,8 @@ describe('completion', function () {
     });
 
     it('commands and subcommands', async () => {
-      expect(await complete('r')).to.deep.equal(['rm', 'run']);
+      expect(await complete('r')).to.deep.equal(['rm', 'route', 'run']);
+      expect(await complete('net', 't')).to.deep.equal(['teardown']);
       expect(await complete('')).to.include.members(['run', 'exec', 'config', 'completion']);
       expect(await complete('config', 's')).to.deep.equal(['schema', 'show']);
       expect(await complete('--json', 'config', '')).to.deep.equal(['schema', 'show']);
@@ -59,6 +60,7 @@ describe('completion', function () {
       expect(await complete('run', '--mem')).to.deep.equal(['--memory']);
       expect(await complete('run', '-i', '--env', 'A=1', '--ti')).to.deep.equal(['--timeout']);
       expect(await complete('ps', '--mem')).to.deep.equal(['']);
+      expect(await complete('nic', 'set', '--add')).to.deep.equal(['--add-ip']);
       expect(await complete('config', 'show', '--or')).to.deep.equal(['--origin']);
     });
     it('values that are known', async () => {

@@ -70,6 +70,28 @@ describe('hyperplug run', () => {
     expect(err).to.contain('web is kept');
   });
 
+  it('gives the pod the NICs that were described, in their order', async () => {
+    const hyperplug = FakeHyperplug.running(exits(0));
+    await cli(['run', '--nic', 'ip=10.7.0.5,mtu=1400', '--nic', 'net=dmz,name=wan0', 'id'], { hyperplug });
+    await cli(['run', '--network', 'lab', '--nic', 'ip=10.7.0.5', '--nic', 'net=dmz', 'id'], { hyperplug });
+    const interfaces = hyperplug.specs.map((spec) => (spec as { interfaces: unknown }).interfaces);
+    expect(interfaces).to.deep.equal([
+      [
+        { ip: ['10.7.0.5'], mtu: 1400 },
+        { network: 'dmz', ifname: 'wan0' },
+      ],
+      [{ network: 'lab', ip: ['10.7.0.5'] }, { network: 'dmz' }],
+    ]);
+  });
+
+  it('refuses a NIC that cannot be before anything starts', async () => {
+    const hyperplug = FakeHyperplug.running(exits(0));
+    const { exitCode, err } = await cli(['run', '--nic', 'nett=lab', 'id'], { hyperplug });
+    expect(exitCode).to.equal(2);
+    expect(err).to.contain('did you mean net?');
+    expect(hyperplug.specs).to.have.length(0);
+  });
+
   it('leaves what was not said to the configuration', async () => {
     const hyperplug = FakeHyperplug.running(exits(0));
     const { engine } = await cli(['run', 'id'], { hyperplug });

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { parsePublish } from '../../../../src/cli/parse/ports.js';
+import { parsePortSelector, parsePublish } from '../../../../src/cli/parse/ports.js';
 import { hasCode } from '../../../../src/core/errors.js';
 import { parsePortRange } from '../../../../src/core/pod/ports.js';
 
@@ -18,6 +18,7 @@ describe('--publish', () => {
   it('takes ports, ranges, addresses and protocols', () => {
     expect(parsePublish('8080:80')).to.deep.equal({ hostPort: '8080', containerPort: '80', protocol: 'tcp' });
     expect(parsePublish('53:53/udp')).to.include({ protocol: 'udp' });
+    expect(parsePublish('53:53/sctp')).to.include({ protocol: 'sctp' });
     expect(parsePublish('53:53/UDP')).to.include({ protocol: 'udp' });
     expect(parsePublish('8080-8090:80-90')).to.include({ hostPort: '8080-8090', containerPort: '80-90' });
     expect(parsePublish('127.0.0.1:8080:80')).to.include({ hostAddress: '127.0.0.1' });
@@ -90,5 +91,22 @@ describe('--publish', () => {
         });
       }),
     );
+  });
+});
+
+describe('a published port by its host side', () => {
+  it('is a port or a range, with address and protocol where they matter', () => {
+    expect(parsePortSelector('8080')).to.deep.equal({ hostPort: '8080', protocol: 'tcp' });
+    expect(parsePortSelector('127.0.0.1:80-90/UDP')).to.deep.equal({
+      hostAddress: '127.0.0.1',
+      hostPort: '80-90',
+      protocol: 'udp',
+    });
+    expect(parsePortSelector('[::]:1/sctp')).to.deep.equal({ hostAddress: '::', hostPort: '1', protocol: 'sctp' });
+  });
+  it('and nothing else', () => {
+    for (const given of ['', '0', '70000', '9-8', '80:80', 'localhost:80', '[x]:80', '80/icmp', '80/', ' 80', '-']) {
+      expect(() => parsePortSelector(given), given).to.throw(/PORTS: expected/);
+    }
   });
 });
