@@ -48,6 +48,10 @@ export class IptablesFirewall implements Firewall {
     this.#tables = { 4: tables(4), 6: tables(6) };
   }
 
+  configure(networks: readonly FirewallNetwork[]): void {
+    for (const network of networks) this.#networks.set(network.name, network);
+  }
+
   ensureNetwork(network: FirewallNetwork, call: CallOptions): Promise<void> {
     return this.#serially(async () => {
       const networks = new Map(this.#networks).set(network.name, network);

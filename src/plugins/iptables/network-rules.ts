@@ -78,6 +78,45 @@ export function pairRules(network: FirewallNetwork, others: readonly FirewallNet
   });
 }
 
+/**
+ * Who may come in from outside a network that has an allow-list (the original's portmappingWhiteLists): answers, ICMP,
+ * everything from internal networks, published ports; the rest is dropped. Above what lets other networks out.
+ */
+export function allowRules(network: FirewallNetwork, family: 4 | 6): PlannedRule[] {
+  if (!isRestricted(network)) return [];
+  const { name, bridge, allow } = network;
+  const inwards = ['!', '-i', bridge, '-o', bridge];
+  const rule = (role: string, target: string, match: Words, ...words: string[]): PlannedRule => ({
+    table: 'filter',
+    chain: 'FORWARD',
+    words: [...match, ...words, ...comment(networkMark(name, role)), '-j', target],
+  });
+  const state = ['-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED'];
+  return [
+    rule('allow-answers', 'ACCEPT', inwards, ...state),
+    rule('allow-icmp', 'ACCEPT', inwards, '-p', family === 4 ? 'icmp' : 'ipv6-icmp'),
+    ...ofFamily(allow?.internal ?? [], family).map((cidr) =>
+      rule(`allow-${cidr}`, 'ACCEPT', [...sourceWords(cidr), ...inwards]),
+    ),
+    rule('allow-published', HYPER_CHAIN, inwards),
+    rule('allow-nothing-else', 'DROP', inwards),
+  ];
+}
+
+const isRestricted = ({ allow }: FirewallNetwork): boolean =>
+  allow !== undefined && allow.internal.length + allow.external.length > 0;
+
+/** Sources from which published ports may be reached; undefined: from everywhere. */
+export function portSources(network: FirewallNetwork, family: 4 | 6): readonly string[] | undefined {
+  return isRestricted(network) ? ofFamily(network.allow?.external ?? [], family) : undefined;
+}
+
+const ofFamily = (cidrs: readonly string[], family: 4 | 6) =>
+  [...new Set(cidrs)].filter((cidr) => cidr.includes(':') === (family === 6));
+
+/** iptables-save leaves out what matches everything. */
+export const sourceWords = (cidr: string): Words => (cidr.endsWith('/0') ? [] : ['-s', cidr]);
+
 /** A network's own rules for one family, those of a chain in the order in which they have to stand. */
 export function networkRules(network: FirewallNetwork, family: 4 | 6): PlannedRule[] {
   const subnet = network.subnets.find((cidr) => cidr.includes(':') === (family === 6));

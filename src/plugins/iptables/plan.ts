@@ -1,5 +1,6 @@
 import type { FirewallDrift, FirewallNetwork, PublishedPort } from '../../core/firewall.js';
 import {
+  allowRules,
   HYPER_CHAIN,
   isOfNetwork,
   isOurs,
@@ -7,6 +8,7 @@ import {
   networkRules,
   type PlannedRule,
   pairRules,
+  portSources,
   sharedRules,
 } from './network-rules.js';
 import { portMark, portOfMark, portRules } from './port-rules.js';
@@ -37,6 +39,7 @@ function topRules(wanted: Wanted): PlannedRule[] {
   if (networks.length === 0) return [];
   return [
     ...networks.flatMap((network, index) => pairRules(network, networks.slice(0, index))),
+    ...networks.flatMap((network) => allowRules(network, wanted.family)),
     ...networks.toReversed().flatMap((network) => networkRules(network, wanted.family)),
     ...sharedRules(wanted.family),
   ];
@@ -56,7 +59,7 @@ function portPlan(wanted: Wanted): PlannedRule[] {
     .flatMap((port) => {
       const network = wanted.networks.find(({ name }) => name === port.network);
       const subnet = network?.subnets.find((cidr) => familyOf(cidr) === wanted.family);
-      return network && subnet ? portRules(port, network.bridge, subnet) : [];
+      return network && subnet ? portRules(port, network.bridge, subnet, portSources(network, wanted.family)) : [];
     });
 }
 
@@ -72,17 +75,15 @@ export function changesFor(current: RuleSet, wanted: Wanted): Change[] {
   }
   for (const plan of byChain(topRules(wanted))) {
     const standing = current.rules(plan.table, plan.chain).filter((rule) => isTopRuleOf(rule.comment, wanted.networks));
-    const right =
-      standing.length === plan.rules.length &&
-      standing.every((rule, i) => sameWords(rule.words, plan.rules[i]?.words ?? []));
-    if (right) continue;
+    if (sameRules(standing, plan.rules)) continue;
     changes.push(...standing.map(deletion));
     changes.push(...plan.rules.map((rule, i): Change => ({ kind: 'insert', rule, position: i + 1 })));
   }
-  for (const rule of portPlan(wanted)) {
-    const standing = current.rules(rule.table, rule.chain).filter(({ comment }) => comment === markOf(rule));
-    if (standing.length === 1 && sameWords(standing[0]?.words ?? [], rule.words)) continue;
-    changes.push(...standing.map(deletion), { kind: 'append', rule });
+  for (const plan of byChain(portPlan(wanted), markOf)) {
+    const mark = plan.rules[0] && markOf(plan.rules[0]);
+    const standing = current.rules(plan.table, plan.chain).filter(({ comment }) => comment === mark);
+    if (sameRules(standing, plan.rules)) continue;
+    changes.push(...standing.map(deletion), ...plan.rules.map((rule): Change => ({ kind: 'append', rule })));
   }
   return changes;
 }
@@ -156,10 +157,16 @@ function markOf(rule: PlannedRule): string | undefined {
   return rule.words[rule.words.indexOf('--comment') + 1];
 }
 
-function byChain(rules: readonly PlannedRule[]): ChainPlan[] {
+const sameRules = (standing: readonly SavedRule[], planned: readonly PlannedRule[]): boolean =>
+  standing.length === planned.length && standing.every((rule, i) => sameWords(rule.words, planned[i]?.words ?? []));
+
+function byChain(
+  rules: readonly PlannedRule[],
+  part: (rule: PlannedRule) => string | undefined = () => undefined,
+): ChainPlan[] {
   const chains = new Map<string, { table: 'filter' | 'nat'; chain: string; rules: PlannedRule[] }>();
   for (const rule of rules) {
-    const key = `${rule.table} ${rule.chain}`;
+    const key = `${rule.table} ${rule.chain} ${part(rule) ?? ''}`;
     const plan = chains.get(key) ?? { table: rule.table, chain: rule.chain, rules: [] };
     plan.rules.push(rule);
     chains.set(key, plan);

@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net';
 import type { PublishedPort } from '../../core/firewall.js';
-import { comment, HYPER_CHAIN, type PlannedRule } from './network-rules.js';
+import { comment, HYPER_CHAIN, type PlannedRule, sourceWords } from './network-rules.js';
 import type { SavedRule, Words } from './rule-text.js';
 
 /** Marks of published ports: all that reading them back needs. */
@@ -35,11 +35,16 @@ export function portOfMark(mark: string | undefined): PublishedPort | undefined 
 }
 
 /**
- * Three rules for each mapping, ranges too: DNAT to the pod, ACCEPT of what it became, MASQUERADE where a pod of the same
+ * Three rules for each mapping, ranges too: DNAT to the pod, ACCEPT of what it became (from `sources`, if given: one each), MASQUERADE where a pod of the same
  * network asked (its answer would else not come back the same way). A shifted range is DNAT's base-port form (kernel
  * 4.18, iptables 1.6.2), which maps p to p + d exactly.
  */
-export function portRules(port: PublishedPort, bridge: string, subnet: string): PlannedRule[] {
+export function portRules(
+  port: PublishedPort,
+  bridge: string,
+  subnet: string,
+  sources?: readonly string[],
+): PlannedRule[] {
   const { mapping, guestAddress } = port;
   const { protocol, hostAddress, hostPort, guestPort, count } = mapping;
   const six = isIPv6(guestAddress);
@@ -63,11 +68,13 @@ export function portRules(port: PublishedPort, bridge: string, subnet: string): 
         destination(guestAddress, guestPort, hostPort, count),
       ],
     },
-    {
-      table: 'filter',
-      chain: HYPER_CHAIN,
-      words: ['-d', guest, '-o', bridge, ...match(guestPort), ...mark, '-j', 'ACCEPT'],
-    },
+    ...(sources ?? ['0.0.0.0/0']).map(
+      (source): PlannedRule => ({
+        table: 'filter',
+        chain: HYPER_CHAIN,
+        words: [...sourceWords(source), '-d', guest, '-o', bridge, ...match(guestPort), ...mark, '-j', 'ACCEPT'],
+      }),
+    ),
     {
       table: 'nat',
       chain: 'POSTROUTING',

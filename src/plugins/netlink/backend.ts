@@ -2,133 +2,111 @@ import { mkdir } from 'node:fs/promises';
 import type { AddressPool } from '../../core/address-pool.js';
 import type { CallOptions } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
-import { combineErrors, fieldError, HyperplugError } from '../../core/errors.js';
-import type { Firewall, PublishedPort } from '../../core/firewall.js';
+import { combineErrors, HyperplugError } from '../../core/errors.js';
+import type { Firewall } from '../../core/firewall.js';
 import type {
   AddressLease,
   AddressRequest,
   HostNic,
   HostNicRecord,
-  InterfaceAddress,
   NetworkBackend,
   NetworkSpec,
   NetworkStatus,
   NicPlan,
+  PortMapping,
 } from '../../core/network.js';
 import { UndoStack } from '../../core/undo.js';
 import { acquireLock } from '../../host/lock.js';
-import { bridgeAlias, bridgeDrift, ensureBridge } from './bridge.js';
+import type { ToolProvider } from '../../host/tools.js';
 import { netlinkCapabilities } from './capabilities.js';
-import { attachTap, closeAll, hostNicOf, type TapRecord } from './host-nic.js';
-import { hostNameServers } from './name-servers.js';
+import { attachDevice, closeAll, type DeviceRecord, detachDevice, type Ground, hostNicOf } from './host-nic.js';
+import { HostPorts } from './host-ports.js';
+import { giveAddresses, takeAddresses } from './leases.js';
+import { LinkReaper } from './link-reaper.js';
 import { type PlannedNetwork, planNetworks } from './network.js';
+import { firewallNetwork, NetworkMaker } from './network-maker.js';
+import { OpenVswitch, ovsVsctl } from './openvswitch.js';
 import type { NetlinkOptions } from './options.js';
-import { publishedPorts } from './published.js';
+import { Publisher, portId, publishedPorts } from './published.js';
 import { Rtnl } from './rtnl.js';
-import { ensureNetSysctl, readNetSysctl } from './sysctl.js';
+import type { Tap } from './tap.js';
+import { Watcher } from './watcher.js';
 
 export interface NetlinkDeps {
   readonly firewall: Firewall;
   readonly pool: AddressPool;
   /** For locks; made when first needed. */
   readonly runtimeDir: string;
+  /** Where ovs-vsctl comes from; default: the PATH. */
+  readonly tools?: ToolProvider;
 }
+
+/** What is there between start() and stop(). */
+interface Running extends Ground {
+  readonly maker: NetworkMaker;
+  readonly reaper: LinkReaper;
+}
+
+const WATCH_REPAIR_MS = 60_000;
 
 /** Linux bridges with taps on them, made over rtnetlink: the original's network, under the contract's promises. */
 export class NetlinkBackend implements NetworkBackend {
   readonly name = 'netlink';
   readonly capabilities = netlinkCapabilities;
-  #rtnl: Rtnl | undefined;
+  #running: Running | undefined;
+  #watcher: Watcher | undefined;
   #networks = new Map<string, PlannedNetwork>();
-  /** Descriptors that no VM has taken over yet, by tap name. */
-  readonly #open = new Map<string, readonly number[]>();
+  /** Taps that no VM has taken over yet, by name. */
+  readonly #open = new Map<string, Tap>();
+  readonly #hostPorts: HostPorts;
+  readonly #publisher: Publisher;
 
   constructor(
     private readonly options: NetlinkOptions,
     private readonly deps: NetlinkDeps,
-  ) {}
+  ) {
+    this.#hostPorts = new HostPorts(options.netns);
+    this.#publisher = new Publisher(deps.firewall, this.#hostPorts, options.netns);
+  }
 
   async start(): Promise<void> {
-    this.#rtnl ??= new Rtnl(this.options.netns);
+    if (this.#running) return;
+    const ground = { rtnl: new Rtnl(this.options.netns), ovs: new OpenVswitch(ovsVsctl(this.deps.tools)) };
+    const maker = new NetworkMaker(ground, this.deps.firewall, this.deps.pool);
+    this.#running = { ...ground, maker, reaper: new LinkReaper(ground.rtnl) };
   }
 
   async stop(): Promise<void> {
-    const taps = [...this.#open.values()].flat();
-    this.#open.clear();
-    await closeAll(taps);
-    await this.#rtnl?.close();
-    this.#rtnl = undefined;
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    for (const tap of [...this.#open.values()]) await this.#close(tap);
+    this.#hostPorts.releaseAll();
+    await this.#running?.rtnl.close();
+    this.#running = undefined;
+  }
+
+  async configure(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
+    this.#networks = await planNetworks(specs, this.options, this.#ground().rtnl, call);
+    const routed = [...this.#networks.values()].filter(({ attachment }) => attachment.kind !== 'macvtap');
+    this.deps.firewall.configure?.(routed.map(firewallNetwork));
   }
 
   async init(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
-    const planned = await planNetworks(specs, this.options, this.#kernel(), call);
-    for (const network of planned.values())
-      await this.#locked(network.spec.name, call, () => this.#initOne(network, call));
-    this.#networks = planned;
-  }
-
-  async #initOne(network: PlannedNetwork, call: CallOptions): Promise<void> {
-    const { spec, bridge, subnets } = network;
-    await ensureBridge(this.#kernel(), bridge, call);
-    for (const { family } of subnets) {
-      const key = family === 4 ? 'ipv4.ip_forward' : 'ipv6.conf.all.forwarding';
-      ensureNetSysctl(this.options.netns, key, '1');
-    }
-    // Published ports answer on the host's loopback too: its packets may then leave by the bridge. The firewall drops what
-    // would come the other way.
-    if (this.deps.firewall.capabilities.localhost && subnets.some(({ family }) => family === 4)) {
-      ensureNetSysctl(this.options.netns, `ipv4.conf.${bridge.name}.route_localnet`, '1');
-    }
-    await this.deps.firewall.ensureNetwork(
-      { name: spec.name, bridge: bridge.name, subnets: subnets.map(({ cidr }) => cidr), isolated: spec.isolated },
-      call,
-    );
-    for (const subnet of subnets) {
-      const reserved = [subnet.gatewayAddress];
-      await this.deps.pool.register({ range: subnet.range, reserved }, call);
+    await this.configure(specs, call);
+    await this.#locked('init of the networks', call, async () => {
+      for (const network of this.#networks.values()) await this.#ground().maker.ensure(network, call);
+    });
+    if (this.options.repair === 'watch') {
+      this.#watcher ??= new Watcher(this.options.netns, () => this.#repairDrift());
     }
   }
 
   async allocateAddress(request: AddressRequest, call: CallOptions): Promise<AddressLease> {
-    const { spec, subnets, bridge } = this.#network(request.network);
-    const { podId, nicId } = request;
-    const undo = new UndoStack();
-    const addresses: InterfaceAddress[] = [];
-    try {
-      for (const { subnet, address } of this.#wanted(request, subnets)) {
-        const { pool } = this.deps;
-        const given = await pool.request(subnet.range, address, owner(podId, nicId), call);
-        undo.push(`address ${given.address}`, (undoCall) => pool.release(subnet.range, given.address, undoCall));
-        addresses.push({ address: given.address, prefixLength: given.prefixLength });
-      }
-    } catch (error) {
-      throw await undo.fail('IPAM_EXHAUSTED', `addresses of ${podId}/${nicId}`, error);
-    }
-    const families = new Set(addresses.map(({ address }) => address.includes(':')));
-    return {
-      network: request.network,
-      podId,
-      nicId,
-      addresses,
-      gateways: subnets.filter(({ family }) => families.has(family === 6)).map(({ gateway }) => gateway),
-      dns: spec.dns.length > 0 ? spec.dns : hostNameServers(),
-      mtu: bridge.mtu,
-    };
-  }
-
-  /** Which subnet each address comes from. @throws IPAM_ADDRESS_OUT_OF_RANGE for an address of no subnet. */
-  #wanted({ addresses, network }: AddressRequest, subnets: PlannedNetwork['subnets']) {
-    if (addresses.length === 0) return subnets.map((subnet) => ({ subnet, address: undefined }));
-    return addresses.map((address) => {
-      const subnet = subnets.find(({ family }) => (family === 6) === address.includes(':'));
-      if (subnet) return { subnet, address };
-      const expected = `an address of ${subnets.map(({ cidr }) => cidr).join(' or ')} (network ${network})`;
-      throw fieldError('IPAM_ADDRESS_OUT_OF_RANGE', 'ip', expected, address);
-    });
+    return takeAddresses(this.deps.pool, this.#network(request.network), request, call);
   }
 
   async releaseAddress(lease: AddressLease, call: CallOptions): Promise<void> {
-    await this.deps.pool.releaseOwner(owner(lease.podId, lease.nicId), call);
+    await giveAddresses(this.deps.pool, this.#networks.get(lease.network), lease, call);
   }
 
   async attach(plan: NicPlan, call: CallOptions): Promise<HostNic> {
@@ -136,54 +114,70 @@ export class NetlinkBackend implements NetworkBackend {
       throw new HyperplugError('NOT_SUPPORTED', `endpoint: expected tap-fd, got ${plan.endpoint}`);
     }
     const network = this.#network(plan.lease.network);
-    const ports = publishedPorts(plan);
+    const ports = publishedPorts(network, plan.lease, plan.ports, this.deps.firewall);
+    const ground = this.#ground();
     const undo = new UndoStack();
     try {
-      const { tap, record } = await attachTap(this.#kernel(), network, plan, this.options.netns, call);
-      this.#open.set(tap.name, tap.fds);
-      undo.push(`tap ${tap.name}`, () => this.#close(tap.name));
-      undo.push('published ports', (undoCall) => this.#unpublish(network, ports, undoCall));
+      const device = await attachDevice(ground, network, plan, call);
+      const { tap, record } = device;
+      this.#open.set(tap.name, tap);
+      undo.push(`device ${tap.name}`, async (undoCall) => {
+        await this.#close(tap);
+        await detachDevice(ground, record, (index) => ground.rtnl.deleteLink(index, undoCall), undoCall);
+      });
       if (ports.length > 0) {
-        await this.#locked(network.spec.name, call, () => this.deps.firewall.publish(ports, call));
+        await this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, call));
       }
-      return hostNicOf(this.name, plan, tap, record, () => this.#open.delete(tap.name));
+      return hostNicOf(this.name, plan, device, () => this.#close(tap));
     } catch (error) {
       throw await undo.fail('POD_CLEANUP_FAILED', `host side of ${plan.podId}/${plan.nicId}`, error);
     }
   }
 
-  async detach(record: HostNicRecord, call: CallOptions): Promise<void> {
-    const { tap, alias } = record.data as unknown as TapRecord;
+  async detach({ podId, nicId, data }: HostNicRecord, call: CallOptions): Promise<void> {
     const errors: unknown[] = [];
     const attempt = async (step: () => Promise<unknown>) => step().catch((error: unknown) => errors.push(error));
     await attempt(async () => {
-      const mine = `${record.podId}/${record.nicId}/`;
-      const published = await this.deps.firewall.published(call);
-      const ports = published.filter(({ id }) => id.startsWith(mine));
-      if (ports.length === 0) return;
-      await this.#locked(record.network, call, () =>
-        this.deps.firewall.unpublish(
-          ports.map(({ id }) => id),
-          call,
-        ),
-      );
+      if (!(await this.#publisher.any(podId, nicId, call))) return;
+      await this.#locked('withdrawal of ports', call, () => this.#publisher.unpublishAll(podId, nicId, call));
     });
-    await attempt(() => this.#close(tap));
-    await attempt(async () => {
-      const link = await this.#kernel().link(tap, call);
-      // A device of that name that is not ours is not ours to delete.
-      if (link?.alias === alias) await this.#kernel().deleteLink(link.index, call);
-    });
-    if (errors.length > 0)
-      throw combineErrors('POD_CLEANUP_FAILED', `host side of ${record.podId}/${record.nicId}`, errors);
+    // A record that was written before the device was made has none.
+    const record = data as unknown as DeviceRecord | null;
+    if (record) {
+      const tap = this.#open.get(record.device);
+      if (tap) await attempt(() => this.#close(tap));
+      const { reaper } = this.#ground();
+      await attempt(() => detachDevice(this.#ground(), record, (index) => reaper.delete(index, call), call));
+    }
+    if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `host side of ${podId}/${nicId}`, errors);
+  }
+
+  async publish(
+    _nic: HostNicRecord,
+    lease: AddressLease,
+    mappings: readonly PortMapping[],
+    call: CallOptions,
+  ): Promise<void> {
+    const ports = publishedPorts(this.#network(lease.network), lease, mappings, this.deps.firewall);
+    if (ports.length === 0) return;
+    await this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, call));
+  }
+
+  async unpublish({ podId, nicId }: HostNicRecord, mappings: readonly PortMapping[], call: CallOptions): Promise<void> {
+    const ports = mappings.map((mapping) => ({ id: portId(podId, nicId, mapping), mapping }));
+    if (ports.length === 0) return;
+    await this.#locked('withdrawal of ports', call, () => this.#publisher.unpublish(ports, call));
   }
 
   async status(call: CallOptions): Promise<readonly NetworkStatus[]> {
-    const firewall = await this.deps.firewall.check(call);
+    const rules = this.#networks.size > 0 ? await this.deps.firewall.check(call) : [];
     return Promise.all(
       [...this.#networks.values()].map(async (network) => {
         const { spec, bridge, subnets } = network;
-        const rules = firewall.filter((drift) => drift.network === spec.name);
+        // Rules that bear our mark and belong to no network are told with the first.
+        const known = (name: string) => this.#networks.has(name);
+        const first = this.#networks.values().next().value === network;
+        const mine = rules.filter((rule) => rule.network === spec.name || (first && !known(rule.network)));
         return {
           name: spec.name,
           present: (await this.#kernel().link(bridge.name, call)) !== undefined,
@@ -192,60 +186,44 @@ export class NetlinkBackend implements NetworkBackend {
           gateways: subnets.map(({ gateway }) => gateway),
           mtu: bridge.mtu,
           drift: [
-            ...(await this.#drift(network, call)),
-            ...rules.map(({ kind, rule }) => `firewall: ${kind}: ${rule}`),
+            ...(await this.#ground().maker.drift(network, call)),
+            ...mine.map(({ kind, rule }) => `firewall: ${kind}: ${rule}`),
           ],
         };
       }),
     );
   }
 
-  async #drift({ bridge, subnets }: PlannedNetwork, call: CallOptions): Promise<string[]> {
-    const link = await this.#kernel().link(bridge.name, call);
-    const differences = link
-      ? (await bridgeDrift(this.#kernel(), bridge, link, call)).map(
-          ({ expected, received }) => `expected ${expected}, got ${received}`,
-        )
-      : ['expected it to be there, it is not'];
-    const forwarding = subnets
-      .map(({ family }) => (family === 4 ? 'ipv4.ip_forward' : 'ipv6.conf.all.forwarding'))
-      .filter((key) => readNetSysctl(this.options.netns, key) !== '1')
-      .map((key) => `sysctl net.${key}: expected 1`);
-    return [...differences.map((text) => `bridge ${bridge.name}: ${text}`), ...forwarding];
-  }
-
-  async teardown(name: string, call: CallOptions): Promise<void> {
-    const { bridge, spec, subnets } = this.#network(name);
-    await this.#locked(name, call, async () => {
-      const errors: unknown[] = [];
-      const attempt = async (step: () => Promise<unknown>) => step().catch((error: unknown) => errors.push(error));
-      await attempt(() => this.deps.firewall.removeNetwork(name, call));
-      await attempt(async () => {
-        const link = await this.#kernel().link(bridge.name, call);
-        if (link?.alias === bridgeAlias(spec.name) && !bridge.foreign)
-          await this.#kernel().deleteLink(link.index, call);
-      });
-      for (const { range } of subnets) await attempt(() => this.deps.pool.unregister(range, call));
-      if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `teardown of network ${name}`, errors);
+  async repair(name: string | undefined, call: CallOptions): Promise<void> {
+    const networks = name === undefined ? [...this.#networks.values()] : [this.#network(name)];
+    await this.#locked('repair of the networks', call, async () => {
+      for (const network of networks) await this.#ground().maker.ensure(network, call);
+      await this.deps.firewall.repair(call);
     });
   }
 
+  async teardown(name: string, call: CallOptions): Promise<void> {
+    const network = this.#network(name);
+    await this.#locked(`teardown of network ${name}`, call, () => this.#ground().maker.remove(network, call));
+  }
+
   async diagnose(call: CallOptions): Promise<readonly Diagnosis[]> {
-    const mtu = await this.#kernel().links(call);
     const where = this.options.netns ?? "this process's network namespace";
-    return [{ id: 'netlink.rtnetlink', status: 'ok', summary: `rtnetlink answers: ${mtu.length} links in ${where}` }];
+    const links = await this.#ground().rtnl.links(call);
+    return [{ id: 'netlink.rtnetlink', status: 'ok', summary: `rtnetlink answers: ${links.length} links in ${where}` }];
   }
 
-  async #unpublish(network: PlannedNetwork, ports: readonly PublishedPort[], call: CallOptions): Promise<void> {
-    if (ports.length === 0) return;
-    const ids = ports.map(({ id }) => id);
-    await this.#locked(network.spec.name, call, () => this.deps.firewall.unpublish(ids, call));
+  async #repairDrift(): Promise<void> {
+    const call = { signal: AbortSignal.timeout(WATCH_REPAIR_MS) };
+    const drifted = (await this.status(call)).some(({ drift }) => drift.length > 0);
+    if (drifted) await this.repair(undefined, call);
   }
 
-  async #close(tap: string): Promise<void> {
-    const fds = this.#open.get(tap);
-    this.#open.delete(tap);
-    if (fds) await closeAll(fds);
+  async #close(tap: Tap): Promise<void> {
+    // One of that name may have been made anew since.
+    if (this.#open.get(tap.name) !== tap) return;
+    this.#open.delete(tap.name);
+    await closeAll(tap.fds);
   }
 
   #network(name: string): PlannedNetwork {
@@ -257,15 +235,16 @@ export class NetlinkBackend implements NetworkBackend {
     });
   }
 
-  #kernel(): Rtnl {
-    if (this.#rtnl) return this.#rtnl;
+  #ground(): Running {
+    if (this.#running) return this.#running;
     throw new TypeError('NetlinkBackend: start() has not run');
   }
 
-  async #locked<T>(network: string, call: CallOptions, body: () => Promise<T>): Promise<T> {
-    await mkdir(`${this.deps.runtimeDir}/locks`, { recursive: true, mode: 0o700 });
-    const path = `${this.deps.runtimeDir}/locks/network-${network}.lock`;
-    const lock = await acquireLock(path, { purpose: `network ${network}`, signal: call.signal, exclusive: true });
+  /** One lock for all networks: rules of one stand in the same chains as those of the next. */
+  async #locked<T>(purpose: string, call: CallOptions, body: () => Promise<T>): Promise<T> {
+    const directory = `${this.deps.runtimeDir}/locks`;
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const lock = await acquireLock(`${directory}/network.lock`, { purpose, signal: call.signal, exclusive: true });
     try {
       return await body();
     } finally {
@@ -273,5 +252,3 @@ export class NetlinkBackend implements NetworkBackend {
     }
   }
 }
-
-const owner = (podId: string, nicId: string): string => `${podId}/${nicId}`;

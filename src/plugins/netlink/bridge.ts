@@ -4,6 +4,9 @@ import { HyperplugError } from '../../core/errors.js';
 import { refusedWith } from './errno.js';
 import type { Link, Rtnl } from './rtnl.js';
 import { bridgeAddress, type Subnet, sameAddress } from './subnet.js';
+import { ensureNetSysctl } from './sysctl.js';
+
+const UNDO_MS = 30_000;
 
 /** What a bridge has to be. */
 export interface BridgeSpec {
@@ -20,29 +23,47 @@ export interface BridgeSpec {
 export const bridgeAlias = (network: string): string => `hyperplug network ${network}`;
 
 /**
- * The bridge of a network, made if it is not there; one that is there is accepted only if it fits. Concurrent calls, of
- * other processes too, end with one bridge: who loses the race to make it finds the winner's.
+ * The bridge of a network, made if it is not there; one that is there is accepted only if it fits. The caller holds the
+ * lock of the networks.
+ * @returns whether this call made it.
  * @throws NET_INIT_FAILED saying what differs; nothing of a bridge that does not fit was changed.
  */
-export async function ensureBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<Link> {
-  let link = await rtnl.link(spec.name, options);
-  if (!link && !spec.foreign) {
-    await createBridge(rtnl, spec, options);
-    link = await rtnl.link(spec.name, options);
+export async function ensureBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<boolean> {
+  const before = await rtnl.link(spec.name, options);
+  const make = !before && !spec.foreign;
+  if (make) await createBridge(rtnl, spec, options);
+  try {
+    await fitBridge(rtnl, spec, before ?? (await rtnl.link(spec.name, options)), options);
+    return make;
+  } catch (error) {
+    if (make) await removeBridge(rtnl, spec, { signal: AbortSignal.timeout(UNDO_MS) });
+    throw error;
   }
+}
+
+/** Removes a bridge that is ours. */
+export async function removeBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<void> {
+  const link = await rtnl.link(spec.name, options);
+  if (link && !spec.foreign && link.alias === bridgeAlias(spec.network)) await rtnl.deleteLink(link.index, options);
+}
+
+async function fitBridge(rtnl: Rtnl, spec: BridgeSpec, link: Link | undefined, options: CallOptions): Promise<void> {
   if (!link) throw mismatch(spec, 'a bridge', 'no link of that name');
   const drift = await bridgeDrift(rtnl, spec, link, options);
   // What a maker that died half-way had still to do is done; what somebody else decided is not undone.
-  const [fatal] = drift.filter(({ kind }) => kind === 'foreign');
+  const fatal = spec.foreign ? drift[0] : drift.find(({ kind }) => kind === 'foreign');
   if (fatal) throw mismatch(spec, fatal.expected, fatal.received);
-  if (spec.foreign) {
-    const [first] = drift;
-    if (first) throw mismatch(spec, first.expected, first.received);
-    return link;
+  if (drift.length > 0) await fitLink(rtnl, spec, link, options);
+}
+
+/** Gives the interface of a bridge what is missing. */
+export async function fitLink(rtnl: Rtnl, spec: BridgeSpec, link: Link, options: CallOptions): Promise<void> {
+  for (const { family } of spec.subnets) {
+    // Where new interfaces have no IPv6 (net.ipv6.conf.default), this one has.
+    if (family === 6) ensureNetSysctl(rtnl.netnsPath, `ipv6/conf/${spec.name}/disable_ipv6`, '0');
   }
   for (const subnet of spec.subnets) await ensureAddress(rtnl, link.index, subnet, options);
-  if (!link.up || link.mtu !== spec.mtu) await rtnl.changeLink(link.index, { mtu: spec.mtu, up: true }, options);
-  return (await rtnl.link(spec.name, options)) ?? link;
+  await rtnl.changeLink(link.index, { mtu: spec.mtu, up: true }, options);
 }
 
 export interface BridgeDrift {
@@ -71,6 +92,17 @@ export async function bridgeDrift(
       received,
     });
   }
+  return [...drift, ...(await addressDrift(rtnl, spec, link, options))];
+}
+
+/** Addresses, MTU, up. */
+export async function addressDrift(
+  rtnl: Rtnl,
+  spec: BridgeSpec,
+  link: Link,
+  options: CallOptions,
+): Promise<BridgeDrift[]> {
+  const drift: BridgeDrift[] = [];
   const has = (await rtnl.addresses(link.index, options)).filter(({ address }) => !address.startsWith('fe80:'));
   const wanted = spec.subnets.map(bridgeAddress);
   for (const address of wanted) {
@@ -87,22 +119,21 @@ export async function bridgeDrift(
   return drift;
 }
 
+/**
+ * Made with another MTU than it will have: only a change by request tells the kernel to keep it, where it would else follow
+ * the smallest of the ports (br_mtu_auto_adjust).
+ */
 async function createBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<void> {
   // A fixed address: without one the bridge takes the lowest of its ports', and changes it when that port goes.
   const mac = stableMac(spec.name, spec.network);
-  try {
-    await rtnl.createLink(
-      'bridge',
-      spec.name,
-      { alias: bridgeAlias(spec.network), mac, mtu: spec.mtu, up: true },
-      { forwardDelay: 0, stpState: 0 },
-      options,
-    );
-  } catch (error) {
-    if (!refusedWith(error, 'EEXIST')) throw error;
-    // Another process made it a moment ago, and is about to name it.
-    await settled(rtnl, spec, options);
-  }
+  const alias = bridgeAlias(spec.network);
+  await rtnl.createLink(
+    'bridge',
+    spec.name,
+    { alias, mac, mtu: spec.mtu - 1 },
+    { forwardDelay: 0, stpState: 0 },
+    options,
+  );
 }
 
 async function ensureAddress(rtnl: Rtnl, index: number, subnet: Subnet, options: CallOptions): Promise<void> {
@@ -110,17 +141,6 @@ async function ensureAddress(rtnl: Rtnl, index: number, subnet: Subnet, options:
     await rtnl.addAddress(index, bridgeAddress(subnet), options);
   } catch (error) {
     if (!refusedWith(error, 'EEXIST')) throw error;
-  }
-}
-
-const SETTLE_TRIES = 40;
-const SETTLE_INTERVAL_MS = 25;
-
-async function settled(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<void> {
-  for (let tries = 0; tries < SETTLE_TRIES; tries++) {
-    const link = await rtnl.link(spec.name, options);
-    if (!link || link.alias !== undefined) return;
-    await new Promise((resolve) => setTimeout(resolve, SETTLE_INTERVAL_MS));
   }
 }
 

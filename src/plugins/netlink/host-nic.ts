@@ -3,61 +3,171 @@ import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { HostNic, HostNicRecord, NicPlan } from '../../core/network.js';
 import { refusedWith } from './errno.js';
-import { tapAlias, tapName } from './names.js';
+import { TAP_ALIAS, tapAlias, tapGroup, tapName } from './names.js';
 import type { PlannedNetwork } from './network.js';
+import type { OpenVswitch } from './openvswitch.js';
 import type { Rtnl } from './rtnl.js';
-import { openTap, type Tap } from './tap.js';
+import { openMacvtap, openTap, type Tap } from './tap.js';
+
+/** linux/if_link.h: MACVLAN_MODE_*. */
+const MACVLAN_MODE = { private: 1, vepa: 2, bridge: 4 } as const;
+const UNDO_MS = 30_000;
 
 /** What the record of a NIC's host side holds beside the contract's fields. */
-export interface TapRecord {
-  readonly tap: string;
+export interface DeviceRecord {
+  readonly kind: 'bridge' | 'macvtap' | 'openvswitch' | 'yours';
+  readonly device: string;
   readonly alias: string;
   readonly bridge: string;
 }
 
+export interface Device {
+  readonly tap: Tap;
+  readonly record: DeviceRecord;
+}
+
+export interface Ground {
+  readonly rtnl: Rtnl;
+  readonly ovs: OpenVswitch;
+}
+
 /**
- * A tap on its network's bridge, named by alias, with the MTU of the network, up. Nothing is left of one that could not
- * be enslaved: closing it is deleting it.
- * @throws NET_FULL the bridge has no free port; NET_KERNEL_REFUSED.
+ * The device of a NIC in its network, named by alias, with the MTU of the NIC, up. Nothing is left of one that failed on
+ * its way.
+ * @throws NET_FULL the bridge has no free port; NET_INIT_FAILED it is gone; NET_KERNEL_REFUSED, HOST_PERMISSION.
  */
-export async function attachTap(
-  rtnl: Rtnl,
+export function attachDevice(
+  ground: Ground,
   network: PlannedNetwork,
   plan: NicPlan,
-  netns: string | undefined,
   call: CallOptions,
-): Promise<{ tap: Tap; record: TapRecord }> {
-  const bridge = await rtnl.link(network.bridge.name, call);
-  if (!bridge) {
-    throw new HyperplugError(
-      'NET_INIT_FAILED',
-      `bridge ${network.bridge.name} of network ${network.spec.name} is gone: net repair makes it again`,
-    );
-  }
-  const name = tapName(plan.podId, plan.nicId);
-  const alias = tapAlias(plan.podId, plan.nicId);
-  const tap = openTap(name, plan.queues, netns);
+): Promise<Device> {
+  if (plan.tap !== undefined) return attachYours(ground, network, plan.tap, plan, call);
+  return network.attachment.kind === 'macvtap'
+    ? attachMacvtap(ground, network, plan, call)
+    : attachPort(ground, network, plan, call);
+}
+
+async function attachPort(
+  { rtnl, ovs }: Ground,
+  network: PlannedNetwork,
+  plan: NicPlan,
+  call: CallOptions,
+): Promise<Device> {
+  const { attachment, bridge, spec } = network;
+  const master = await rtnl.link(bridge.name, call);
+  if (!master) throw gone(network, `bridge ${bridge.name}`);
+  const record = recordOf(plan, attachment.kind, bridge.name);
+  const tap = openTap(record.device, plan.queues, rtnl.netnsPath);
   try {
-    const link = await rtnl.link(name, call);
-    if (!link) throw new HyperplugError('NET_KERNEL_REFUSED', `tap ${name} is not there after it was made`);
-    await rtnl.changeLink(link.index, { master: bridge.index, mtu: plan.mtu, alias, up: true }, call);
-    if (network.spec.isolated) await rtnl.isolatePort(link.index, true, call);
-    return { tap, record: { tap: name, alias, bridge: network.bridge.name } };
+    const { index } = await mustBe(rtnl, tap.name, call);
+    const change = { mtu: plan.mtu, alias: record.alias, group: tapGroup(spec.name), up: true };
+    if (attachment.kind === 'openvswitch') {
+      await rtnl.changeLink(index, change, call);
+      await ovs.addPort(bridge.name, tap.name, attachment, call);
+    } else {
+      await rtnl.changeLink(index, { ...change, master: master.index }, call);
+      if (spec.isolated) await rtnl.isolatePort(index, true, call);
+    }
+    return { tap, record };
   } catch (error) {
     await closeAll(tap.fds);
     if (!refusedWith(error, 'EXFULL')) throw error;
-    throw new HyperplugError('NET_FULL', `bridge ${network.bridge.name}: all 1023 ports are taken`, {
-      cause: error,
-      details: { network: network.spec.name, bridge: network.bridge.name },
+    throw new HyperplugError(
+      'NET_FULL',
+      `bridge ${bridge.name} of network ${spec.name}: all its 1023 ports are taken`,
+      {
+        cause: error,
+        details: { network: spec.name, bridge: bridge.name },
+      },
+    );
+  }
+}
+
+async function attachMacvtap(
+  { rtnl }: Ground,
+  network: PlannedNetwork,
+  plan: NicPlan,
+  call: CallOptions,
+): Promise<Device> {
+  const { attachment, bridge: parent, spec } = network;
+  const mode = attachment.kind === 'macvtap' ? attachment.mode : 'bridge';
+  const under = await rtnl.link(parent.name, call);
+  if (!under) throw gone(network, `parent interface ${parent.name}`);
+  const record = recordOf(plan, 'macvtap', parent.name);
+  const { alias, device: name } = record;
+  const change = { alias, mac: plan.mac, mtu: plan.mtu, group: tapGroup(spec.name), up: true };
+  await rtnl.createLink('macvtap', name, change, { mode: MACVLAN_MODE[mode] }, call, under.index);
+  try {
+    const { index } = await mustBe(rtnl, name, call);
+    return { tap: openMacvtap(name, index, plan.queues), record };
+  } catch (error) {
+    const undo = { signal: AbortSignal.timeout(UNDO_MS) };
+    const made = await rtnl.link(name, undo);
+    if (made) await rtnl.deleteLink(made.index, undo);
+    throw error;
+  }
+}
+
+/** A tap that its owner made, enslaved and will remove. */
+async function attachYours(
+  { rtnl }: Ground,
+  network: PlannedNetwork,
+  name: string,
+  plan: NicPlan,
+  call: CallOptions,
+): Promise<Device> {
+  const link = await rtnl.link(name, call);
+  if (link?.kind !== 'tun') {
+    const received = link ? `a device of kind ${link.kind ?? 'none'}` : 'no such device';
+    throw new HyperplugError('NET_SPEC_INVALID', `tap: expected a tap that is there, got ${received}: ${name}`, {
+      details: { field: 'tap', received: name },
     });
   }
+  const tap = openTap(name, plan.queues, rtnl.netnsPath, { existing: true });
+  return { tap, record: { kind: 'yours', device: name, alias: '', bridge: network.bridge.name } };
+}
+
+/** Removes the device of a record, if it is still ours. */
+export async function detachDevice(
+  { rtnl, ovs }: Ground,
+  record: DeviceRecord,
+  remove: (index: number) => Promise<unknown>,
+  call: CallOptions,
+): Promise<void> {
+  if (record.kind === 'yours') return;
+  if (record.kind === 'openvswitch') await ovs.removePort(record.bridge, record.device, call);
+  const link = await rtnl.link(record.device, call);
+  // A device of that name that is not ours is not ours to delete.
+  if (link?.alias === record.alias) await remove(link.index);
+}
+
+function recordOf({ podId, nicId }: NicPlan, kind: DeviceRecord['kind'], bridge: string): DeviceRecord {
+  return { kind, device: tapName(podId, nicId), alias: tapAlias(podId, nicId), bridge };
+}
+
+export const isOurTap = (alias: string | undefined): boolean => alias?.startsWith(TAP_ALIAS) === true;
+
+async function mustBe(rtnl: Rtnl, name: string, call: CallOptions) {
+  const link = await rtnl.link(name, call);
+  if (link) return link;
+  throw new HyperplugError('NET_KERNEL_REFUSED', `${name} is not there after it was made`);
+}
+
+function gone({ spec }: PlannedNetwork, what: string): HyperplugError {
+  return new HyperplugError(
+    'NET_INIT_FAILED',
+    `network ${spec.name}: ${what} is not there: net repair makes what is ours again`,
+    {
+      details: { network: spec.name },
+    },
+  );
 }
 
 export function hostNicOf(
   backend: string,
   plan: NicPlan,
-  tap: Tap,
-  data: TapRecord,
+  { tap, record: data }: Device,
   onHandedOver: () => void,
 ): HostNic {
   let handedOver: Promise<void> | undefined;
@@ -73,8 +183,8 @@ export function hostNicOf(
     nicId: plan.nicId,
     endpoint: { kind: 'tap-fd', fds: tap.fds, vnetHdr: true },
     record,
-    handedOver: () => {
-      handedOver ??= closeAll(tap.fds).then(onHandedOver);
+    handedOver() {
+      handedOver ??= (async () => onHandedOver())();
       return handedOver;
     },
   };

@@ -20,7 +20,7 @@ export default definePlugin({
         // Native calls are loaded only where they are needed.
         const { NetlinkBackend } = await import('./backend.js');
         const { runtimeDir } = context.get(HOST_TOKENS.paths);
-        return new NetlinkBackend(options, { firewall, pool, runtimeDir });
+        return new NetlinkBackend(options, { firewall, pool, runtimeDir, tools: context.get(HOST_TOKENS.tools) });
       })
       .inSingletonScope();
   },

@@ -19,6 +19,16 @@ export const tapName = (podId: string, nicId: string): string => `hp${digest(`${
 
 export const tapAlias = (podId: string, nicId: string): string => `hyperplug pod ${podId} nic ${nicId}`;
 
+export const TAP_ALIAS = 'hyperplug pod ';
+
+/**
+ * IFLA_GROUP of a network's taps: by it a port finds back to its bridge when that was made anew. 31 bits, never 0 (the
+ * kernel's default).
+ */
+export function tapGroup(network: string): number {
+  return createHash('sha256').update(`group\0${network}`).digest().readUInt32LE() & 0x7fffffff || 1;
+}
+
 /** Base 32 without letters that look alike. */
 function digest(text: string, length: number): string {
   const bytes = createHash('sha256').update(text).digest();

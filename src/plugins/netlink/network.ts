@@ -1,47 +1,98 @@
+import { isIP } from 'node:net';
 import type { CallOptions } from '../../core/calls.js';
+import { parseSubnet as checkSubnet } from '../../core/config/subnet.js';
 import { fieldError } from '../../core/errors.js';
 import type { NetworkSpec } from '../../core/network.js';
 import type { BridgeSpec } from './bridge.js';
+import { netlinkCapabilities } from './capabilities.js';
 import { bridgeName } from './names.js';
-import type { NetlinkOptions } from './options.js';
+import type { Attachment, NetlinkOptions } from './options.js';
 import type { Rtnl } from './rtnl.js';
-import { parseSubnet, type Subnet } from './subnet.js';
+import { parseSubnet, type Subnet, withGateway } from './subnet.js';
 import { uplinkMtu } from './uplink.js';
 
 /** A configured network with all that follows from it. */
 export interface PlannedNetwork {
   readonly spec: NetworkSpec;
+  /** For macvtap, which has no bridge: the parent's name and MTU. */
   readonly bridge: BridgeSpec;
   readonly subnets: readonly Subnet[];
+  readonly attachment: Attachment;
 }
 
 /** IPv6 needs 1280 (RFC 8200 section 5). */
 const MIN_MTU_V6 = 1280;
+const BRIDGE: Attachment = { kind: 'bridge' };
 
-/** @throws NET_SPEC_INVALID naming the field. */
+/** @throws NET_SPEC_INVALID naming the field; NET_INIT_FAILED for an uplink that is not there. */
 export async function planNetworks(
   specs: readonly NetworkSpec[],
   options: NetlinkOptions,
   rtnl: Rtnl,
   call: CallOptions,
 ): Promise<Map<string, PlannedNetwork>> {
+  for (const spec of specs) checkSpec(spec);
   const planned = new Map<string, PlannedNetwork>();
   const bridges = new Map<string, string>();
-  const uplink = specs.some(({ mtu }) => mtu === null) ? await uplinkMtu(rtnl, options.uplink, call) : 0;
   for (const spec of specs) {
     const field = `network.networks.${spec.name}`;
-    const name = spec.bridge ?? bridgeName(spec.name);
+    const attachment = options.attach[spec.name] ?? BRIDGE;
+    const name = attachment.kind === 'macvtap' ? attachment.parent : (spec.bridge ?? bridgeName(spec.name));
     const other = bridges.get(name);
-    if (other)
+    if (other && attachment.kind !== 'macvtap')
       throw fieldError('NET_SPEC_INVALID', `${field}.bridge`, `a bridge of its own (network ${other} has it)`, name);
     bridges.set(name, spec.name);
-    const subnets = spec.subnets.map(parseSubnet);
-    const mtu = spec.mtu ?? uplink;
+    const foreign = options.adoptBridges.includes(name);
+    const link = foreign || attachment.kind === 'macvtap' ? await rtnl.link(name, call) : undefined;
+    const has = link && foreign ? await rtnl.addresses(link.index, call) : [];
+    // A bridge of the user's has the address that it has.
+    const subnets = spec.subnets
+      .map((text) => withGateway(parseSubnet(text), has))
+      .map((subnet) =>
+        attachment.kind === 'macvtap' ? withGateway(subnet, gatewaysOf(attachment.gateways, subnet)) : subnet,
+      );
+    const mtu = spec.mtu ?? link?.mtu ?? (await uplinkMtu(rtnl, options.uplink, call));
     if (mtu < MIN_MTU_V6 && subnets.some(({ family }) => family === 6)) {
       throw fieldError('NET_SPEC_INVALID', `${field}.mtu`, `at least ${MIN_MTU_V6}, as it has an IPv6 subnet`, mtu);
     }
-    const foreign = options.adoptBridges.includes(name);
-    planned.set(spec.name, { spec, subnets, bridge: { name, network: spec.name, subnets, mtu, foreign } });
+    const bridge = { name, network: spec.name, subnets, mtu, foreign };
+    planned.set(spec.name, { spec, subnets, bridge, attachment });
   }
   return planned;
+}
+
+const gatewaysOf = (gateways: readonly string[], { prefixLength }: Subnet) =>
+  gateways.map((address) => ({ address, prefixLength }));
+
+function checkSpec({ name, subnets, mtu, dns, allow }: NetworkSpec): void {
+  const field = (what: string) => `network.networks.${name}.${what}`;
+  for (const list of ['internal', 'external'] as const) {
+    for (const [at, text] of (allow?.[list] ?? []).entries()) cidr(field(`allow.${list}[${at}]`), text);
+  }
+  const known = subnets.map((text, at) => cidr(field(`subnets[${at}]`), text));
+  if (known.length === 0 || new Set(known.map(({ family }) => family)).size !== known.length) {
+    throw fieldError('NET_SPEC_INVALID', field('subnets'), 'one subnet, or one of each family', subnets);
+  }
+  for (const [at, { family, prefixLength, text }] of known.entries()) {
+    const longest = family === 4 ? 31 : 127;
+    if (prefixLength <= longest) continue;
+    throw fieldError(
+      'NET_SPEC_INVALID',
+      field(`subnets[${at}]`),
+      `a prefix of at most ${longest}: a gateway and a pod`,
+      text,
+    );
+  }
+  const { min, max } = netlinkCapabilities.mtu;
+  if (mtu !== null && !(Number.isInteger(mtu) && mtu >= min && mtu <= max)) {
+    throw fieldError('NET_SPEC_INVALID', field('mtu'), `${min} to ${max}`, mtu);
+  }
+  const bad = dns.find((server) => isIP(server) === 0);
+  if (bad !== undefined) throw fieldError('NET_SPEC_INVALID', field('dns'), 'IP addresses', bad);
+}
+
+function cidr(field: string, text: string) {
+  const parsed = checkSubnet(text);
+  if ('expected' in parsed) throw fieldError('NET_SPEC_INVALID', field, parsed.expected, text);
+  return parsed;
 }

@@ -1,33 +1,116 @@
 import { isIPv6 } from 'node:net';
-import { HyperplugError } from '../../core/errors.js';
-import type { PublishedPort } from '../../core/firewall.js';
-import type { NicPlan, PortMapping } from '../../core/network.js';
+import type { CallOptions } from '../../core/calls.js';
+import { fieldError, HyperplugError } from '../../core/errors.js';
+import type { Firewall, PublishedPort } from '../../core/firewall.js';
+import type { AddressLease, PortMapping } from '../../core/network.js';
+import { UndoStack } from '../../core/undo.js';
+import { forgetUdpFlows } from './conntrack.js';
+import type { HostPorts } from './host-ports.js';
+import type { PlannedNetwork } from './network.js';
 
 /**
  * A mapping leads to the NIC that it was declared on: to its address of the family that the host address has.
- * @throws NET_SPEC_INVALID the NIC has no address of that family.
+ * @throws NET_SPEC_INVALID the NIC has no address of that family, or a port is none; NOT_SUPPORTED.
  */
-export function publishedPorts(plan: NicPlan): PublishedPort[] {
-  return plan.ports.map((mapping) => {
-    const target = plan.lease.addresses.find(({ address }) => isIPv6(address) === isIPv6(mapping.hostAddress));
-    if (target) {
-      return {
-        id: portId(plan.podId, plan.nicId, mapping),
-        network: plan.lease.network,
-        mapping,
-        guestAddress: target.address,
-      };
+export function publishedPorts(
+  { spec, attachment }: PlannedNetwork,
+  lease: AddressLease,
+  mappings: readonly PortMapping[],
+  firewall: Firewall,
+): PublishedPort[] {
+  if (mappings.length === 0) return [];
+  if (attachment.kind === 'macvtap') {
+    throw notSupported(`ports: expected none in network ${spec.name}, whose packets do not pass this host (macvtap)`);
+  }
+  if (!firewall.capabilities.enforces) {
+    throw notSupported(
+      `ports: expected a firewall with rules, as ports are published by them; firewall.driver is ${firewall.name}`,
+    );
+  }
+  return mappings.map((mapping) => {
+    const { protocol, hostAddress, hostPort, guestPort, count } = mapping;
+    if (!firewall.capabilities.protocols.includes(protocol)) {
+      throw notSupported(`protocol: expected one of ${firewall.capabilities.protocols.join(', ')}, got ${protocol}`);
     }
-    const family = isIPv6(mapping.hostAddress) ? 'IPv6' : 'IPv4';
-    throw new HyperplugError(
+    for (const [field, first] of Object.entries({ hostPort, guestPort })) {
+      if (first >= 1 && count >= 1 && first + count <= 65_536) continue;
+      throw fieldError('NET_SPEC_INVALID', field, 'ports from 1 to 65535', `${first}, ${count} of them`);
+    }
+    const target = lease.addresses.find(({ address }) => isIPv6(address) === isIPv6(hostAddress));
+    if (target) {
+      const id = portId(lease.podId, lease.nicId, mapping);
+      return { id, network: lease.network, mapping, guestAddress: target.address };
+    }
+    const family = isIPv6(hostAddress) ? 'IPv6' : 'IPv4';
+    throw fieldError(
       'NET_SPEC_INVALID',
-      `hostAddress: expected one of a family the NIC has, got ${mapping.hostAddress} and no ${family} address`,
-      {
-        details: { field: 'hostAddress', received: mapping.hostAddress },
-      },
+      'hostAddress',
+      `one of a family the NIC has (it has no ${family} address)`,
+      hostAddress,
     );
   });
 }
 
 export const portId = (podId: string, nicId: string, { protocol, hostAddress, hostPort }: PortMapping): string =>
   `${podId}/${nicId}/${protocol}/${hostAddress}/${hostPort}`;
+
+/** The ways in from outside: rules, and sockets that keep others from the same ports. Callers hold the lock of the networks. */
+export class Publisher {
+  constructor(
+    private readonly firewall: Firewall,
+    private readonly hostPorts: HostPorts,
+    private readonly netns: string | undefined,
+  ) {}
+
+  /** All or none; those that are there already stay. @throws NET_PORT_IN_USE, FIREWALL_FAILED. */
+  async publish(ports: readonly PublishedPort[], call: CallOptions): Promise<void> {
+    const undo = new UndoStack();
+    try {
+      const before = await this.firewall.published(call);
+      const fresh = ports.filter(({ id }) => !before.some((port) => port.id === id));
+      const reserved = await this.hostPorts.reserve(ports, async () => before);
+      undo.push('host ports', async () => this.hostPorts.release(reserved));
+      undo.push('rules', (undoCall) =>
+        this.firewall.unpublish(
+          fresh.map(({ id }) => id),
+          undoCall,
+        ),
+      );
+      await this.firewall.publish(ports, call);
+      await forgetUdpFlows(
+        fresh.map(({ mapping }) => mapping),
+        this.netns,
+        call,
+      );
+    } catch (error) {
+      throw await undo.fail('POD_CLEANUP_FAILED', 'published ports', error);
+    }
+  }
+
+  async unpublish(ports: readonly Pick<PublishedPort, 'id' | 'mapping'>[], call: CallOptions): Promise<void> {
+    const ids = ports.map(({ id }) => id);
+    await this.firewall.unpublish(ids, call);
+    this.hostPorts.release(ids);
+    await forgetUdpFlows(
+      ports.map(({ mapping }) => mapping),
+      this.netns,
+      call,
+    );
+  }
+
+  /** All that rules or this process know of a NIC. */
+  async unpublishAll(podId: string, nicId: string, call: CallOptions): Promise<void> {
+    const mine = `${podId}/${nicId}/`;
+    const ports = (await this.firewall.published(call)).filter(({ id }) => id.startsWith(mine));
+    if (ports.length > 0) await this.unpublish(ports, call);
+    this.hostPorts.releaseOf(podId, nicId);
+  }
+
+  /** Whether there is anything to withdraw; asked without the lock. */
+  async any(podId: string, nicId: string, call: CallOptions): Promise<boolean> {
+    const mine = `${podId}/${nicId}/`;
+    return this.hostPorts.has(mine) || (await this.firewall.published(call)).some(({ id }) => id.startsWith(mine));
+  }
+}
+
+const notSupported = (message: string): HyperplugError => new HyperplugError('NOT_SUPPORTED', message);

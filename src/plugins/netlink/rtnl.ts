@@ -37,6 +37,8 @@ export interface Route {
   readonly linkIndex: number | undefined;
   readonly metric: number;
   readonly table: number;
+  /** RTPROT_*: who set it. */
+  readonly protocol: number;
 }
 
 /** What can be set on a link in one message. */
@@ -202,6 +204,7 @@ export class Rtnl {
       linkIndex: attributes.outgoing as number | undefined,
       metric: (attributes.priority as number | undefined) ?? 0,
       table: (attributes.table as number | undefined) ?? header.table ?? 0,
+      protocol: header.protocol ?? 0,
     }));
   }
 

@@ -12,6 +12,7 @@ import { kernelError } from './errno.js';
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC_NONBLOCK = 3 | 0o2000000 | 0o4000;
 const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
 const SOL_NETLINK = 270;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
@@ -29,11 +30,15 @@ const setsockopt = libc.func('int setsockopt(int fd, int level, int name, const 
 const bind = libc.func('int bind(int fd, const void *address, uint32_t length)');
 
 /** @throws HOST_PERMISSION. The descriptor is non-blocking and close-on-exec; groups are RTNLGRP_* numbers. */
-export function openNetlink(netnsPath: string | undefined, groups: readonly number[] = []): number {
+export function openNetlink(
+  netnsPath: string | undefined,
+  groups: readonly number[] = [],
+  protocol: number = NETLINK_ROUTE,
+): number {
   if (endianness() !== 'LE')
     throw new HyperplugError('NOT_SUPPORTED', 'netlink: this codec is for little-endian machines');
   const fd: number = inNetworkNamespace(netnsPath, () => {
-    const opened: number = socket(AF_NETLINK, SOCK_RAW_CLOEXEC_NONBLOCK, NETLINK_ROUTE);
+    const opened: number = socket(AF_NETLINK, SOCK_RAW_CLOEXEC_NONBLOCK, protocol);
     if (opened < 0) throw systemError('socket(AF_NETLINK)');
     return opened;
   });
@@ -62,8 +67,8 @@ export class NetlinkSocket {
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  constructor(netnsPath?: string) {
-    this.#fd = openNetlink(netnsPath);
+  constructor(netnsPath?: string, protocol?: number) {
+    this.#fd = openNetlink(netnsPath, [], protocol);
   }
 
   /**

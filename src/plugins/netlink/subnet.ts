@@ -33,6 +33,28 @@ export function parseSubnet(cidr: string): Subnet {
   };
 }
 
+/** With the first of these addresses that lies in it as its gateway. */
+export function withGateway(subnet: Subnet, addresses: readonly InterfaceAddress[]): Subnet {
+  const found = addresses.find((one) => one.prefixLength === subnet.prefixLength && contains(subnet, one.address));
+  if (!found) return subnet;
+  const value = BigInt(`0x${encodeIp(found.address).toString('hex')}`);
+  return {
+    ...subnet,
+    gateway: found.address,
+    gatewayAddress: subnet.family === 4 ? new IPv4(value) : new IPv6(value),
+  };
+}
+
+function contains({ family, range }: Subnet, address: string): boolean {
+  const bytes = encodeIp(address);
+  const value = BigInt(`0x${bytes.toString('hex')}`);
+  return (
+    bytes.length === (family === 4 ? 4 : 16) &&
+    value >= range.getFirst().getValue() &&
+    value <= range.getLast().getValue()
+  );
+}
+
 export const bridgeAddress = (subnet: Subnet): InterfaceAddress => ({
   address: subnet.gateway,
   prefixLength: subnet.prefixLength,

@@ -19,7 +19,7 @@ export function ensureNetSysctl(netnsPath: string | undefined, key: string, valu
     } catch (cause) {
       throw new HyperplugError(
         'HOST_PERMISSION',
-        `sysctl net.${key}: expected ${value}, and it cannot be set: ${(cause as Error).message}`,
+        `sysctl net/${key}: expected ${value}, and it cannot be set: ${(cause as Error).message}`,
         {
           cause,
           details: { key, expected: value },
@@ -28,10 +28,9 @@ export function ensureNetSysctl(netnsPath: string | undefined, key: string, valu
     }
     const now = readFileSync(sysctlPath(key), 'utf8').trim();
     if (now === value) return true;
-    throw new HyperplugError('NET_INIT_FAILED', `sysctl net.${key}: expected ${value}, got ${now} after writing it`);
+    throw new HyperplugError('NET_INIT_FAILED', `sysctl net/${key}: expected ${value}, got ${now} after writing it`);
   });
 }
 
-function sysctlPath(key: string): string {
-  return `/proc/sys/net/${key.replaceAll('.', '/')}`;
-}
+/** Keys have slashes, since names of interfaces may have dots (`ipv4/conf/eth0.5/forwarding`). */
+const sysctlPath = (key: string): string => `/proc/sys/net/${key}`;

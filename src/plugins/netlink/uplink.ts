@@ -1,11 +1,13 @@
 import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { Rtnl } from './rtnl.js';
+import { ensureNetSysctl, readNetSysctl } from './sysctl.js';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
 /** linux/rtnetlink.h. */
 const RT_TABLE_MAIN = 254;
+const RTPROT_RA = 9;
 const ETHERNET_MTU = 1500;
 
 /** The MTU of what leads out: of the named interface, or of the default route's of lowest metric; 1500 where there is none. */
@@ -29,4 +31,22 @@ export async function uplinkMtu(rtnl: Rtnl, name: string | undefined, options: C
     if (link) return link.mtu;
   }
   return ETHERNET_MTU;
+}
+
+/**
+ * An uplink that has its IPv6 address and routes from router advertisements would lose them once this host forwards
+ * (net.ipv6.conf.IF.accept_ra: 1 is "unless forwarding", 2 is "also then").
+ */
+export async function keepRouterAdvertisements(rtnl: Rtnl, options: CallOptions): Promise<void> {
+  const learned = (await rtnl.routes(AF_INET6, options)).filter(
+    ({ destination, prefixLength, protocol }) =>
+      destination === undefined && prefixLength === 0 && protocol === RTPROT_RA,
+  );
+  const links = await rtnl.links(options);
+  for (const { linkIndex } of learned) {
+    const link = links.find(({ index }) => index === linkIndex);
+    if (!link) continue;
+    const key = `ipv6/conf/${link.name}/accept_ra`;
+    if (readNetSysctl(rtnl.netnsPath, key) === '1') ensureNetSysctl(rtnl.netnsPath, key, '2');
+  }
 }

@@ -17,17 +17,22 @@ export async function holdPort(port = 0): Promise<HeldPort> {
   return { port: held, close: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
+/** How ports are held where the backend under test sees it. */
+export interface PortHost {
+  hold(port?: number): Promise<HeldPort>;
+}
+
 /** A TCP port of the loopback that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const held = await holdPort();
+export async function freePort(host: PortHost = { hold: holdPort }): Promise<number> {
+  const held = await host.hold();
   await held.close();
   return held.port;
 }
 
 /** Whether somebody listens there. */
-export async function portTaken(port: number): Promise<boolean> {
+export async function portTaken(port: number, host: PortHost = { hold: holdPort }): Promise<boolean> {
   try {
-    await (await holdPort(port)).close();
+    await (await host.hold(port)).close();
     return false;
   } catch {
     return true;

@@ -1,5 +1,5 @@
 import { type Attributes, type AttributeTable, decodeAttributes, encodeAttributes, padding } from './attributes.js';
-import { ADDRESS, LINK, NEIGHBOUR, ROUTE } from './tables.js';
+import { ADDRESS, FLOW, LINK, NEIGHBOUR, ROUTE } from './tables.js';
 
 /** linux/rtnetlink.h. */
 export const RTM = {
@@ -16,6 +16,9 @@ export const RTM = {
   DELNEIGH: 29,
   GETNEIGH: 30,
 } as const;
+
+/** linux/netfilter/nfnetlink_conntrack.h: NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_*. */
+export const CTNETLINK = { NEW: 0x100, GET: 0x101, DELETE: 0x102 } as const;
 
 /** linux/netlink.h. */
 export const NLM_F = {
@@ -99,6 +102,17 @@ const NEIGHBOUR_MESSAGE: Family = {
   attributes: NEIGHBOUR,
 };
 
+/** struct nfgenmsg. */
+const FLOW_MESSAGE: Family = {
+  size: 4,
+  fields: [
+    ['family', 'u8', 0],
+    ['version', 'u8', 1],
+    ['resource', 'u16', 2],
+  ],
+  attributes: FLOW,
+};
+
 const FAMILIES: Readonly<Record<number, Family>> = {
   16: LINK_MESSAGE,
   17: LINK_MESSAGE,
@@ -112,6 +126,9 @@ const FAMILIES: Readonly<Record<number, Family>> = {
   28: NEIGHBOUR_MESSAGE,
   29: NEIGHBOUR_MESSAGE,
   30: NEIGHBOUR_MESSAGE,
+  256: FLOW_MESSAGE,
+  257: FLOW_MESSAGE,
+  258: FLOW_MESSAGE,
 };
 
 export type Header = Readonly<Record<string, number>>;

@@ -108,5 +108,41 @@ export const ROUTE = table({
 /** linux/neighbour.h: NDA_*. */
 export const NEIGHBOUR = table({ 1: ['destination', 'ip'], 2: ['lladdr', 'mac'], 9: ['master', 'u32'] });
 
+/** linux/netfilter/nfnetlink_conntrack.h: CTA_TUPLE_*. */
+const FLOW_TUPLE = table({
+  1: [
+    'ip',
+    {
+      nested: table({
+        1: ['source4', 'ip'],
+        2: ['destination4', 'ip'],
+        3: ['source6', 'ip'],
+        4: ['destination6', 'ip'],
+      }),
+    },
+  ],
+  2: [
+    'protocol',
+    {
+      nested: table({
+        1: ['number', 'u8'],
+        2: ['sourcePort', 'u16be'],
+        3: ['destinationPort', 'u16be'],
+        4: ['icmpId', 'u16be'],
+        5: ['icmpType', 'u8'],
+        6: ['icmpCode', 'u8'],
+      }),
+    },
+  ],
+});
+
+/** CTA_*. */
+export const FLOW = table({
+  1: ['original', { nested: FLOW_TUPLE }],
+  2: ['reply', { nested: FLOW_TUPLE }],
+  12: ['id', 'binary'],
+  18: ['zone', 'u16be'],
+});
+
 /** linux/netlink.h: NLMSGERR_ATTR_*. */
 export const EXTENDED_ACK = table({ 1: ['message', 'string'], 2: ['offset', 'u32'], 3: ['cookie', 'binary'] });

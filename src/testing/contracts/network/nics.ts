@@ -3,7 +3,12 @@ import { fstatSync } from 'node:fs';
 import type { NicEndpointKind, PortForward } from '../../../core/hypervisor.js';
 import type { HostNic, TransportProtocol } from '../../../core/network.js';
 import { jsonRoundTrip, outcomeOf } from '../../kit/assertions.js';
-import { freePort, holdPort, portTaken } from '../../kit/ports.js';
+import {
+  freePort as freePortOf,
+  holdPort as holdHere,
+  type PortHost,
+  portTaken as portTakenOf,
+} from '../../kit/ports.js';
 import { firstReason } from '../../kit/suite.js';
 import { abortedCall } from '../../kit/timeouts.js';
 import { expectCode } from '../../runner.js';
@@ -14,7 +19,10 @@ const KINDS: readonly NicEndpointKind[] = ['tap-fd', 'tap-name', 'seqpacket', 's
 const PROTOCOLS: readonly TransportProtocol[] = ['tcp', 'udp', 'sctp'];
 
 export function nicContract({ describe, check }: NetworkSuite, contract: NetworkContract): void {
-  const { capabilities, inject = {}, checksPorts = true } = contract;
+  const { capabilities, inject = {}, checksPorts = true, ports: portHost = { hold: holdHere } } = contract;
+  const freePort = () => freePortOf(portHost);
+  const portTaken = (port: number) => portTakenOf(port, portHost);
+  const holdPort = () => portHost.hold();
   const { endpoints, publish, podToPod } = capabilities;
   const undeclaredKind = KINDS.find((kind) => !endpoints.includes(kind));
   const undeclaredProtocol = PROTOCOLS.find((protocol) => !publish.includes(protocol));
@@ -227,7 +235,7 @@ export function nicContract({ describe, check }: NetworkSuite, contract: Network
       async ({ ready, lease, plan, attach, port }) => {
         await ready();
         const given = await lease('n0');
-        const base = await freeRange(3);
+        const base = await freeRange(3, portHost);
         const ports = [port(base, { protocol: 'tcp', guestPort: 8080, count: 3 })];
         const nic = await attach(plan(given, { ports, endpoint: 'builtin' }));
         assert.ok(nic.endpoint.kind === 'builtin');
@@ -265,10 +273,10 @@ function isOpen(fd: number): boolean {
 }
 
 /** The first of so many ports of the loopback that were free a moment ago. */
-async function freeRange(count: number): Promise<number> {
+async function freeRange(count: number, host: PortHost): Promise<number> {
   for (let attempt = 0; attempt < 50; attempt++) {
-    const first = await freePort();
-    const taken = await Promise.all(Array.from({ length: count }, (_, at) => portTaken(first + at)));
+    const first = await freePortOf(host);
+    const taken = await Promise.all(Array.from({ length: count }, (_, at) => portTakenOf(first + at, host)));
     if (first + count < 65_536 && !taken.includes(true)) return first;
   }
   throw new Error('no free range of ports');

@@ -1,4 +1,5 @@
 import type { NetworkBackend, NetworkCapabilities, NetworkSpec } from '../../../core/network.js';
+import type { PortHost } from '../../kit/ports.js';
 import type { ContractTimeouts } from '../../kit/timeouts.js';
 import type { ContractOptions } from '../../runner.js';
 
@@ -22,6 +23,8 @@ export interface NetworkContract
     /** After a test that failed: removes what is left. */
     reap?(): Promise<void> | void;
   };
+  /** Holds a TCP port of the loopback where the backend works. Default: in this process's network namespace. */
+  readonly ports?: PortHost;
   /** Changes the first network behind the backend's back, so that its status drifts. */
   readonly tamper?: () => Promise<void> | void;
   /** Each makes the next call fail on its way, after it has made something. */

@@ -1,0 +1,146 @@
+import type { AddressPool } from '../../core/address-pool.js';
+import type { CallOptions } from '../../core/calls.js';
+import { combineErrors, HyperplugError } from '../../core/errors.js';
+import type { Firewall, FirewallNetwork } from '../../core/firewall.js';
+import { UndoStack } from '../../core/undo.js';
+import { bridgeDrift, ensureBridge, removeBridge } from './bridge.js';
+import { type Ground, isOurTap } from './host-nic.js';
+import { tapGroup } from './names.js';
+import type { PlannedNetwork } from './network.js';
+import { ensureOvsBridge, ovsDrift, removeOvsBridge } from './ovs-bridge.js';
+import type { Link } from './rtnl.js';
+import { ensureNetSysctl, readNetSysctl } from './sysctl.js';
+import { keepRouterAdvertisements } from './uplink.js';
+
+const forwardingKey = (family: 4 | 6) => (family === 4 ? 'ipv4/ip_forward' : 'ipv6/conf/all/forwarding');
+
+/** Makes, checks and removes what the NICs of a network stand on. The caller holds the lock of the networks. */
+export class NetworkMaker {
+  constructor(
+    private readonly ground: Ground,
+    private readonly firewall: Firewall,
+    private readonly pool: AddressPool,
+  ) {}
+
+  /** Idempotent. If it fails on a network whose bridge it made, nothing of that network remains. */
+  async ensure(network: PlannedNetwork, call: CallOptions): Promise<void> {
+    const undo = new UndoStack();
+    try {
+      const made = await this.#ensureLink(network, call);
+      if (made) undo.push('network', (undoCall) => this.#removeAll(network, undoCall));
+      if (network.attachment.kind !== 'macvtap') await this.#route(network, call);
+      for (const { range, gatewayAddress } of network.subnets) {
+        await this.pool.register({ range, reserved: [gatewayAddress] }, call);
+      }
+      for (const port of await this.#strayPorts(network, call)) await this.#adopt(network, port, call);
+    } catch (error) {
+      throw await undo.fail('NET_INIT_FAILED', `network ${network.spec.name}`, error);
+    }
+  }
+
+  /** What differs, in words; what the firewall finds is told by itself. */
+  async drift(network: PlannedNetwork, call: CallOptions): Promise<string[]> {
+    const { bridge, subnets, attachment } = network;
+    const { rtnl } = this.ground;
+    const what = attachment.kind === 'macvtap' ? 'parent interface' : 'bridge';
+    const link = await rtnl.link(bridge.name, call);
+    if (!link) return [`${what} ${bridge.name}: expected it to be there, it is not`];
+    if (attachment.kind === 'macvtap') {
+      return link.up ? [] : [`${what} ${bridge.name}: expected it to be up, it is down`];
+    }
+    const drift =
+      attachment.kind === 'bridge'
+        ? await bridgeDrift(rtnl, bridge, link, call)
+        : await ovsDrift(this.ground, network, link, call);
+    const sysctls = this.#sysctls(network).filter(([key, value]) => readNetSysctl(rtnl.netnsPath, key) !== value);
+    const stray = await this.#strayPorts(network, call);
+    return [
+      ...drift.map(({ expected, received }) => `bridge ${bridge.name}: expected ${expected}, got ${received}`),
+      ...sysctls.map(([key, value]) => `sysctl net/${key}: expected ${value}`),
+      ...stray.map(({ name }) => `port ${name}: expected it to be on bridge ${bridge.name}, it is not`),
+      ...(subnets.length === 0 ? ['no subnet'] : []),
+    ];
+  }
+
+  /** @throws NET_IN_USE NICs are attached to it. */
+  async remove(network: PlannedNetwork, call: CallOptions): Promise<void> {
+    const { spec } = network;
+    const group = tapGroup(spec.name);
+    const ports = (await this.ground.rtnl.links(call)).filter((link) => isOurTap(link.alias) && link.group === group);
+    if (ports.length > 0) {
+      const names = ports.map(({ name, alias }) => `${name} (${alias})`);
+      throw new HyperplugError('NET_IN_USE', `network ${spec.name}: expected no NICs, got ${names.join(', ')}`, {
+        details: { network: spec.name, links: ports.map(({ name }) => name) },
+      });
+    }
+    await this.#removeAll(network, call);
+  }
+
+  async #removeAll(network: PlannedNetwork, call: CallOptions): Promise<void> {
+    const { spec, bridge, subnets, attachment } = network;
+    const errors: unknown[] = [];
+    const attempt = async (step: () => Promise<unknown>) => step().catch((error: unknown) => errors.push(error));
+    if (attachment.kind !== 'macvtap') await attempt(() => this.firewall.removeNetwork(spec.name, call));
+    if (attachment.kind === 'bridge') await attempt(() => removeBridge(this.ground.rtnl, bridge, call));
+    if (attachment.kind === 'openvswitch') await attempt(() => removeOvsBridge(this.ground, network, call));
+    for (const { range } of subnets) await attempt(() => this.pool.unregister(range, call));
+    if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `removal of network ${spec.name}`, errors);
+  }
+
+  async #ensureLink(network: PlannedNetwork, call: CallOptions): Promise<boolean> {
+    const { attachment, bridge, spec } = network;
+    const { rtnl } = this.ground;
+    if (attachment.kind === 'bridge') return ensureBridge(rtnl, bridge, call);
+    if (attachment.kind === 'openvswitch') return ensureOvsBridge(this.ground, network, call);
+    const parent = await rtnl.link(bridge.name, call);
+    if (parent?.up) return false;
+    const received = parent ? 'one that is down' : 'no link of that name';
+    throw new HyperplugError(
+      'NET_INIT_FAILED',
+      `network ${spec.name}: parent ${bridge.name}: expected an interface that is up, got ${received}`,
+      { details: { field: `network.netlink.attach.${spec.name}.parent`, received: bridge.name } },
+    );
+  }
+
+  async #route(network: PlannedNetwork, call: CallOptions): Promise<void> {
+    const { rtnl } = this.ground;
+    await this.firewall.ensureNetwork(firewallNetwork(network), call);
+    for (const [key, value] of this.#sysctls(network)) {
+      if (readNetSysctl(rtnl.netnsPath, key) === value) continue;
+      if (key === forwardingKey(6)) await keepRouterAdvertisements(rtnl, call);
+      ensureNetSysctl(rtnl.netnsPath, key, value);
+    }
+  }
+
+  /**
+   * Published ports answer on the host's loopback too: its packets may leave by the bridge then (route_localnet). What
+   * would come the other way is dropped by the firewall.
+   */
+  #sysctls({ subnets, bridge }: PlannedNetwork): [key: string, value: string][] {
+    const keys = subnets.map(({ family }): [string, string] => [forwardingKey(family), '1']);
+    const localhost = this.firewall.capabilities.localhost && subnets.some(({ family }) => family === 4);
+    return localhost ? [...keys, [`ipv4/conf/${bridge.name}/route_localnet`, '1']] : keys;
+  }
+
+  /** Taps of this network's pods that are on no bridge, as theirs was deleted. */
+  async #strayPorts({ spec, bridge, attachment }: PlannedNetwork, call: CallOptions): Promise<Link[]> {
+    if (attachment.kind !== 'bridge') return [];
+    const links = await this.ground.rtnl.links(call);
+    const master = links.find(({ name }) => name === bridge.name);
+    const group = tapGroup(spec.name);
+    return links.filter((link) => isOurTap(link.alias) && link.group === group && link.master !== master?.index);
+  }
+
+  async #adopt({ spec, bridge }: PlannedNetwork, port: Link, call: CallOptions): Promise<void> {
+    const { rtnl } = this.ground;
+    const master = await rtnl.link(bridge.name, call);
+    if (!master) return;
+    await rtnl.changeLink(port.index, { master: master.index, up: true }, call);
+    if (spec.isolated) await rtnl.isolatePort(port.index, true, call);
+  }
+}
+
+export function firewallNetwork({ spec, bridge, subnets }: PlannedNetwork): FirewallNetwork {
+  const { name, isolated, allow } = spec;
+  return { name, bridge: bridge.name, subnets: subnets.map(({ cidr }) => cidr), isolated, ...(allow && { allow }) };
+}
