@@ -50,7 +50,6 @@ export const ERROR_CODES = {
   NET_KERNEL_REFUSED: "the host's kernel refused a network request; errno and its own words are in the details",
   NET_IN_USE: 'pods have NICs in a network that is to be removed',
   NET_FULL: 'a bridge has no free port for another NIC',
-  NET_IN_USE: 'a network cannot be removed while NICs are attached to it',
   NET_PORT_IN_USE: 'a host port to publish is in use by another program or pod',
   FIREWALL_FAILED: 'the firewall refused a rule; its own words are in the details',
   // guest agent

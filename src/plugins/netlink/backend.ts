@@ -180,7 +180,7 @@ export class NetlinkBackend implements NetworkBackend {
         const mine = rules.filter((rule) => rule.network === spec.name || (first && !known(rule.network)));
         return {
           name: spec.name,
-          present: (await this.#kernel().link(bridge.name, call)) !== undefined,
+          present: (await this.#ground().rtnl.link(bridge.name, call)) !== undefined,
           bridge: bridge.name,
           subnets: subnets.map(({ cidr }) => cidr),
           gateways: subnets.map(({ gateway }) => gateway),
