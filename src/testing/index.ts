@@ -3,6 +3,7 @@ export type * from './contracts/firewall/types.js';
 export { firewallContract } from './contracts/firewall.js';
 export type * from './contracts/hypervisor/types.js';
 export { hypervisorContract } from './contracts/hypervisor.js';
+export { type StateStoreContract, stateStoreContract } from './contracts/state-store.js';
 export { FAKE_AGENT_CAPABILITIES, FakeAgent, type FakeAgentOptions } from './fakes/agent/agent.js';
 export { FAKE_CHANNEL } from './fakes/agent/frames.js';
 export { FAKE_FEATURES, FakeSession } from './fakes/agent/session.js';
@@ -15,6 +16,7 @@ export { FAKE_HYPERVISOR_CAPABILITIES, FakeHypervisor, type FakeHypervisorOption
 export { FakeHypervisorVm } from './fakes/hypervisor/vm.js';
 export { FakeVmProcess } from './fakes/hypervisor/vm-process.js';
 export { FakeMachine, type FakeProcess, type FakeTap } from './fakes/machine.js';
+export { FakeStateMedium, FakeStateStore, type FakeStateStoreOptions } from './fakes/state-store.js';
 export { channelPair } from './kit/channel-pair.js';
 export * from './kit/leftovers.js';
 export { type ContractTimeouts, DEFAULT_TIMEOUTS } from './kit/timeouts.js';

@@ -61,9 +61,7 @@ export class TransactionQueue {
       setMaxListeners(0, signal);
       signal.addEventListener('abort', onAbort, { once: true });
       this.#waiting.push(job);
-      this.#draining ??= this.#drain().finally(() => {
-        this.#draining = undefined;
-      });
+      this.#draining ??= this.#drain();
     });
   }
 
@@ -116,6 +114,8 @@ export class TransactionQueue {
         this.#holder = undefined;
       }
     }
+    // In the same turn as the last look at `waiting`: whoever comes later starts anew.
+    this.#draining = undefined;
   }
 
   async #lock(signal: AbortSignal) {
