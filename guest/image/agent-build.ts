@@ -26,7 +26,11 @@ export async function readAgentSources(folder: string): Promise<AgentSources> {
   return { folder, units, hash: hash.digest('hex') };
 }
 
-export const AGENT_FLAGS = ['-Os', '-static', '-std=c11', '-D_GNU_SOURCE'] as const;
+/** As in guest/agent/Makefile. */
+const AGENT_FLAGS = [
+  ...['-std=c11', '-D_GNU_SOURCE', '-Os', '-flto', '-ffunction-sections', '-fno-asynchronous-unwind-tables'],
+  ...['-fno-stack-protector', '-static', '-fno-pie', '-no-pie', '-s', '-Wl,--gc-sections', '-Wl,-z,norelro'],
+];
 
 /**
  * Compiles the agent against musl, statically, with musl and the kernel's headers taken from an unpacked tree: what
@@ -47,8 +51,8 @@ export async function buildAgent(
   const output = join(temporary, 'agent');
   const args = [
     ...AGENT_FLAGS,
-    ...['-s', '-fno-pie', '-no-pie', '-nostdinc', '-isystem', muslInclude, '-isystem', kernelInclude],
-    ...['-nostdlib', '-nostartfiles', '-L', muslLib, join(muslLib, 'crt1.o'), join(muslLib, 'crti.o')],
+    ...['-nostdinc', '-isystem', muslInclude, '-isystem', kernelInclude],
+    ...['-nostdlib', '-L', muslLib, join(muslLib, 'crt1.o'), join(muslLib, 'crti.o')],
     ...['-I', sources.folder, ...sources.units.map((unit) => join(sources.folder, unit))],
     ...['-Wl,--start-group', '-lc', '-lgcc', '-Wl,--end-group', join(muslLib, 'crtn.o'), '-o', output],
   ];
