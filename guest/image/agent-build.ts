@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HyperplugError } from '../../src/core/errors.js';
+import { HyperplugError, isHyperplugError } from '../../src/core/errors.js';
 import type { Compiler } from '../../src/host/debian/compiler.js';
 
 export interface AgentSources {
@@ -60,9 +60,10 @@ export async function buildAgent(
     await compiler.compile(args, { signal, cwd: temporary });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new HyperplugError('IMAGE_BUILD_FAILED', `the guest agent does not compile: ${(error as Error).message}`, {
-      cause: error,
-    });
+    const stderr = isHyperplugError(error) ? error.details.stderrTail : undefined;
+    const lines = (typeof stderr === 'string' ? stderr.split('\n') : []).filter((line) => /error/.test(line));
+    const why = lines.length > 0 ? lines.slice(0, 5).join('\n') : (error as Error).message;
+    throw new HyperplugError('IMAGE_BUILD_FAILED', `the guest agent does not compile: ${why}`, { cause: error });
   }
   return readFile(output);
 }

@@ -59,7 +59,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
   private readonly agentDir: string;
 
   constructor(options: DebianGuestImageOptions) {
-    for (const path of [options.cacheDir, options.imageDir ?? '/']) {
+    for (const path of [options.cacheDir, options.imageDir ?? '/', options.agentDir ?? '/']) {
       if (!isAbsolute(path)) throw new TypeError(`DebianGuestImageProvider: expected an absolute path, got ${path}`);
     }
     this.options = options;
