@@ -1,8 +1,16 @@
 import type { AnyPlugin } from './core/plugin.js';
 import builtinNet from './plugins/builtin-net/index.js';
 import hyperstart from './plugins/hyperstart/index.js';
+import { localAddressPool, localState } from './plugins/local/index.js';
 import noneFirewall from './plugins/none-firewall/index.js';
 import qemu from './plugins/qemu/index.js';
 
 /** What comes with the package. Importing a plugin starts nothing and loads little. */
-export const builtinPlugins = [qemu, builtinNet, noneFirewall, hyperstart] as readonly AnyPlugin[];
+export const builtinPlugins = [
+  qemu,
+  builtinNet,
+  noneFirewall,
+  hyperstart,
+  localAddressPool,
+  localState,
+] as readonly AnyPlugin[];
