@@ -55,7 +55,7 @@ export class FakeAgent {
     this.channels = [hostControl, hostStreams];
     this.control = control;
     this.streams = streams;
-    for (const channel of [control, streams]) channel.on('error', () => {});
+    for (const channel of [control, streams]) channel.on('error', () => {}).setMaxListeners(0);
     if (options.staleControl) control.write(options.staleControl);
     if (options.staleStreams) streams.write(options.staleStreams);
     if (!options.resumed) control.write(encodeControl(COMMAND.READY));
