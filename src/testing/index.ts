@@ -1,9 +1,11 @@
+export { type AddressPoolContract, addressPoolContract } from './contracts/address-pool.js';
 export * from './contracts/agent.js';
 export type * from './contracts/firewall/types.js';
 export { firewallContract } from './contracts/firewall.js';
 export type * from './contracts/hypervisor/types.js';
 export { hypervisorContract } from './contracts/hypervisor.js';
 export { type StateStoreContract, stateStoreContract } from './contracts/state-store.js';
+export { FakeAddressPool, type FakeAddressPoolOptions, FakePoolMedium } from './fakes/address-pool.js';
 export { FAKE_AGENT_CAPABILITIES, FakeAgent, type FakeAgentOptions } from './fakes/agent/agent.js';
 export { FAKE_CHANNEL } from './fakes/agent/frames.js';
 export { FAKE_FEATURES, FakeSession } from './fakes/agent/session.js';
