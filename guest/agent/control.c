@@ -438,9 +438,9 @@ static bool pump_once(void)
 	size_t queued;
 	bool progress;
 
+	after_hangup();
 	channel_accept(&control_channel);
 	channel_accept(&streams_channel);
-	after_hangup();
 	progress = control_pump();
 	progress = streams_pump_in() || progress;
 	progress = outputs_pump() || progress;
