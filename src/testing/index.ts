@@ -4,8 +4,11 @@ export type * from './contracts/firewall/types.js';
 export { firewallContract } from './contracts/firewall.js';
 export type * from './contracts/hypervisor/types.js';
 export { hypervisorContract } from './contracts/hypervisor.js';
+export type * from './contracts/network/types.js';
+export { networkContract } from './contracts/network.js';
 export { type StateStoreContract, stateStoreContract } from './contracts/state-store.js';
 export { FakeAddressPool, type FakeAddressPoolOptions, FakePoolMedium } from './fakes/address-pool.js';
+
 export { FAKE_AGENT_CAPABILITIES, FakeAgent, type FakeAgentOptions } from './fakes/agent/agent.js';
 export { FAKE_CHANNEL } from './fakes/agent/frames.js';
 export { FAKE_FEATURES, FakeSession } from './fakes/agent/session.js';
@@ -18,6 +21,7 @@ export { FAKE_HYPERVISOR_CAPABILITIES, FakeHypervisor, type FakeHypervisorOption
 export { FakeHypervisorVm } from './fakes/hypervisor/vm.js';
 export { FakeVmProcess } from './fakes/hypervisor/vm-process.js';
 export { FakeMachine, type FakeProcess, type FakeTap } from './fakes/machine.js';
+export { FAKE_NETWORK_CAPABILITIES, FakeNetwork, type FakeNetworkOptions } from './fakes/network/backend.js';
 export { FakeStateMedium, FakeStateStore, type FakeStateStoreOptions } from './fakes/state-store.js';
 export { channelPair } from './kit/channel-pair.js';
 export * from './kit/leftovers.js';

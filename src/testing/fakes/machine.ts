@@ -17,13 +17,15 @@ export interface FakeTap {
 }
 
 /**
- * The operating system of the fakes: a process table and tap devices. Fakes that share a machine see each other's, as
+ * The operating system of the fakes: a process table, tap devices and bridges. Fakes that share a machine see each other's, as
  * programs on one host do; a second FakeHypervisor on the same machine is a restarted manager.
  */
 export class FakeMachine {
   readonly bootId = randomUUID();
   readonly processes = new Map<number, FakeProcess>();
   readonly taps = new Map<string, FakeTap>();
+  /** Name → network. */
+  readonly bridges = new Map<string, string>();
   #lastPid = 1000;
   #clock = 1;
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { freePort, holdPort, portTaken } from '../../kit/ports.js';
 import { firstReason } from '../../kit/suite.js';
 import { eventually } from '../../kit/timeouts.js';
 import { expectCode } from '../../runner.js';
-import { forwardOf, freePort, type HypervisorSuite, holdPort, portTaken } from './context.js';
+import { forwardOf, type HypervisorSuite } from './context.js';
 import { undetachable } from './nics.js';
 import type { HypervisorContract } from './types.js';
 

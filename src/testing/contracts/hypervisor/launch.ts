@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import type { NicEndpoint, NicEndpointKind, VmSpec } from '../../../core/hypervisor.js';
 import { CAPABILITY_SCHEMAS } from '../../../core/registry/capabilities.js';
 import { assertDeepFrozen, assertNamesField, outcomeOf } from '../../kit/assertions.js';
+import { holdPort } from '../../kit/ports.js';
 import { firstReason } from '../../kit/suite.js';
 import { abortableCall, abortedCall, pause } from '../../kit/timeouts.js';
 import { expectCode } from '../../runner.js';
-import { forwardOf, type HypervisorContext, type HypervisorSuite, holdPort } from './context.js';
+import { forwardOf, type HypervisorContext, type HypervisorSuite } from './context.js';
 import type { HypervisorContract } from './types.js';
 
 const ENDPOINTS: { readonly [K in NicEndpointKind]: NicEndpoint & { kind: K } } = {

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { isHyperplugError } from '../../../core/errors.js';
 import type { HypervisorVm } from '../../../core/hypervisor.js';
 import { outcomeOf } from '../../kit/assertions.js';
+import { freePort } from '../../kit/ports.js';
 import { expectCode } from '../../runner.js';
-import { forwardOf, freePort, type HypervisorContext, type HypervisorSuite } from './context.js';
+import { forwardOf, type HypervisorContext, type HypervisorSuite } from './context.js';
 import { undetachable } from './nics.js';
 import type { HypervisorContract } from './types.js';
 
