@@ -70,9 +70,9 @@ describe('hyperplug run', function () {
     expect(code, stderr).to.equal(0);
     const text = stdout.toString();
     expect(text).to.match(/^named\n/);
-    expect(text).to.match(/inet 10\.0\.2\.15\/24/);
-    expect(text).to.match(/default via 10\.0\.2\.2 dev eth0/);
-    expect(text).to.match(/nameserver 10\.0\.2\.3/);
+    expect(text).to.match(/inet 192\.168\.123\.15\/24/);
+    expect(text).to.match(/default via 192\.168\.123\.2 dev eth0/);
+    expect(text).to.match(/nameserver 192\.168\.123\.3/);
     expect(text).to.match(/\n[0-9a-f][26ae](:[0-9a-f]{2}){5}\n$/);
   });
 
@@ -86,7 +86,7 @@ describe('hyperplug run', function () {
         '--',
         'sh',
         '-c',
-        `nc -w 20 10.0.2.2 ${port} </dev/null`,
+        `nc -w 20 192.168.123.2 ${port} </dev/null`,
       ]);
       expect(code, stderr).to.equal(0);
       expect(stdout.toString()).to.equal('from the host\n');

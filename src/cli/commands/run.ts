@@ -71,5 +71,7 @@ function podSpec(options: RunOptions): Record<string, unknown> {
     portmappings: options.publish,
     labels: parseLabels(options.label),
     keep: options.keep === true,
+    // A slot costs boot time, and nobody adds a NIC to a pod that ends with its command.
+    ...(options.keep === true ? {} : { nicSlots: 0 }),
   };
 }
