@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { abortError } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import { acquireLock, type LockHolder } from '../../host/lock.js';
+import { unavailable } from './state-file.js';
 
 /** What one turn at the lock runs: it settles all of `jobs`. */
 export type RunBatch = (jobs: readonly QueuedJob[]) => void | Promise<void>;
@@ -108,7 +109,7 @@ export class TransactionQueue {
         const jobs = this.#waiting.splice(0);
         if (jobs.length > 0) await this.#runBatch(jobs);
       } catch (error) {
-        if (!turn.signal.aborted) this.#rejectAll(error);
+        if (!turn.signal.aborted) this.#rejectAll(unavailable(this.#path, error));
       } finally {
         this.#turn = undefined;
         this.#holder = undefined;
