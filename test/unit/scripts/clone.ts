@@ -22,6 +22,10 @@ export class FakeClone {
     chmodSync(this.folder, 0o755);
     cpSync(join(REPOSITORY, 'scripts'), join(this.folder, 'scripts'), { recursive: true });
     cpSync(join(REPOSITORY, 'hyperplug'), join(this.folder, 'hyperplug'));
+    this.write(
+      'scripts/bundle.mjs',
+      `import { cpSync } from 'node:fs'; cpSync('dist/src/cli/main.js', 'dist/bundle/cli/main.js');`,
+    );
     this.write('package.json', '{"type":"module"}');
     this.write('package-lock.json', '{"packages":{}}');
     this.write('tsconfig.json', '{}');
