@@ -1,5 +1,9 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import type { AddressPool } from '../../src/core/address-pool.js';
 import { LocalAddressPool, POOL_CAPABILITIES } from '../../src/plugins/local/address-pool.js';
+import { LocalStateStore } from '../../src/plugins/local/state-store.js';
 import { addressPoolContract } from '../../src/testing/contracts/address-pool.js';
 import { FakeAddressPool } from '../../src/testing/fakes/address-pool.js';
 import { FakeStateStore } from '../../src/testing/fakes/state-store.js';
@@ -26,6 +30,32 @@ describe('implementations of AddressPool', function () {
     failNextWrite: (pool) => {
       (stores.get(pool) as FakeStateStore).medium.failNextCommit = true;
     },
+  });
+
+  const paths = new WeakMap<AddressPool, string>();
+  const states: LocalStateStore[] = [];
+  const openOnDisk = (path: string) => {
+    const state = new LocalStateStore(path);
+    states.push(state);
+    const pool = new LocalAddressPool(state);
+    paths.set(pool, path);
+    return pool;
+  };
+  const folders: string[] = [];
+  addressPoolContract({
+    runner,
+    label: 'local, on the local store',
+    capabilities: POOL_CAPABILITIES,
+    create: () => {
+      folders.push(mkdtempSync(join(tmpdir(), 'hyperplug-pool-')));
+      return openOnDisk(join(folders.at(-1) as string, 'state.mdb'));
+    },
+    attach: (pool) => openOnDisk(paths.get(pool) as string),
+    dispose: async (pool) => {
+      for (const state of states.splice(0)) await state.stop();
+      rmSync(dirname(paths.get(pool) as string), { recursive: true });
+    },
+    leftovers: () => folders.filter((folder) => existsSync(folder)),
   });
 
   addressPoolContract({

@@ -131,7 +131,7 @@ export class LocalStateStore implements StateStore {
   }
 
   async #open(): Promise<Database> {
-    const database = await openDatabase(this.#path);
+    const database = openDatabase(this.#path);
     try {
       ensureSchema(database, this.#path, this.#schema);
     } catch (error) {
