@@ -73,7 +73,7 @@ describe('hyperplug run', () => {
   it('leaves what was not said to the configuration', async () => {
     const hyperplug = FakeHyperplug.running(exits(0));
     const { engine } = await cli(['run', 'id'], { hyperplug });
-    expect(hyperplug.specs).to.deep.equal([{ resource: {}, portmappings: [], labels: {}, keep: false }]);
+    expect(hyperplug.specs).to.deep.equal([{ resource: {}, portmappings: [], labels: {}, keep: false, nicSlots: 0 }]);
     expect(engine[0]).to.include({ configPath: undefined, driver: undefined, logLevel: undefined });
   });
 
