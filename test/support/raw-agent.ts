@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -253,7 +253,7 @@ export function buildHostAgent(): string {
 }
 let built: string | undefined;
 
-/** The agent as a program of this machine, in network, UTS and mount namespaces of its own. */
+/** The agent as a program of this machine, in network, UTS, mount and PID namespaces of its own. */
 export class HostAgent {
   readonly folder = mkdtempSync(join(tmpdir(), 'hyperplug-agent-run-'));
   readonly root = join(this.folder, 'root');
@@ -264,26 +264,11 @@ export class HostAgent {
 
   async start(): Promise<void> {
     const binary = buildHostAgent();
-    const child = spawn(
-      'unshare',
-      [
-        ...[
-          '--net',
-          '--uts',
-          '--mount',
-          binary,
-          '--control',
-          join(this.folder, 'c'),
-          '--streams',
-          join(this.folder, 's'),
-        ],
-        ...['--root', this.root, '--own-uts'],
-      ],
-      {
-        stdio: ['ignore', 'inherit', 'pipe'],
-        env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0' },
-      },
-    );
+    const namespaces = ['--net', '--uts', '--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
+    const channels = ['--control', join(this.folder, 'c'), '--streams', join(this.folder, 's')];
+    const child = spawn('unshare', [...namespaces, binary, ...channels, '--root', this.root, '--own-uts'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     this.#child = child;
     child.stderr?.on('data', (data) => {
       this.stderr += data;
@@ -292,9 +277,10 @@ export class HostAgent {
     execFileSync('mkdir', ['-p', this.root]);
   }
 
-  /** unshare has become the agent: it is the same process. */
+  /** As this machine counts; in its own PID namespace it is 1, and all it starts ends with it. */
   get pid(): number {
-    return this.#child!.pid!;
+    const unshare = this.#child!.pid!;
+    return Number(readFileSync(`/proc/${unshare}/task/${unshare}/children`, 'utf8').trim());
   }
 
   get running(): boolean {
@@ -328,7 +314,7 @@ export class HostAgent {
   /** Asks it to end, and throws what a sanitizer found. */
   async stop(): Promise<void> {
     for (const agent of this.#connections) agent.close();
-    if (this.running) this.#child?.kill('SIGTERM');
+    if (this.running && this.pid > 1) process.kill(this.pid, 'SIGTERM');
     const late = setTimeout(() => this.#child?.kill('SIGKILL'), 20_000);
     const code = await this.#exited;
     clearTimeout(late);

@@ -111,10 +111,12 @@ describe('guest agent, extension: pod and files', function () {
   });
 
   it('acknowledges DESTROYPOD, ends the processes, and then itself', async () => {
-    const { pid } = await agent.ack(COMMAND.EXECCMD, {
+    await agent.ack(COMMAND.EXECCMD, {
       container: 'hyperstart',
       process: { id: 'p', args: ['sleep', '1000'], stdio: 1, stderr: 2 },
     });
+    const [pid] = readFileSync(`/proc/${host.pid}/task/${host.pid}/children`, 'utf8').trim().split(' ');
+    expect(Number(pid)).to.be.greaterThan(1);
     await agent.ack(COMMAND.DESTROYPOD);
     await agent.control.take(1).catch(() => undefined);
     for (let i = 0; i < 100 && host.running; i++) await new Promise((resolve) => setTimeout(resolve, 50));
