@@ -45,7 +45,7 @@ export async function execute(context: CommandContext, argv: readonly string[], 
   } finally {
     if (kept !== undefined) {
       if (context.common.json) io.stderr.print(json({ kept }));
-      else context.say(`pod ${kept} is kept: hyperplug exec ${kept} COMMAND, hyperplug rm --force ${kept}`);
+      else context.say(`pod ${kept} is kept: hyperplug exec ${kept} COMMAND, hyperplug rm ${kept}`);
     }
   }
 }
