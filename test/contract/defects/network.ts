@@ -150,12 +150,7 @@ export const NETWORK_DEFECTS: readonly Defect<Parts>[] = [
     parts: {
       backend: class extends FakeNetwork {
         readonly #kept: unknown[] = [];
-        protected override async undoAttach(
-          tap: string | null,
-          ports: Parameters<FakeNetwork['undoAttach']>[1],
-          options?: CallOptions,
-        ) {
-          void options;
+        protected override async undoAttach(tap: string | null, ports: Parameters<FakeNetwork['undoAttach']>[1]) {
           this.#kept.push(...ports.splice(0));
           await super.undoAttach(tap, []);
         }
