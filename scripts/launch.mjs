@@ -4,7 +4,7 @@ import { requireNode } from './node-version.mjs';
 requireNode();
 const { root, setUp } = await import('./set-up.mjs');
 if (await setUp({ tests: false })) {
-  const main = `${root}/dist/src/cli/main.js`;
+  const main = `${root}/dist/bundle/cli/main.js`;
   process.argv[1] = main;
   await import(main);
 }

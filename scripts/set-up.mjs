@@ -56,6 +56,7 @@ async function compile(folder, { why, stamp }, tests, step) {
   const compiler = join(folder, 'node_modules', 'typescript', 'bin', 'tsc');
   await step(`compiling: ${why}`, [process.execPath, compiler, '-p', project]);
   removeOrphans(folder);
+  await step('bundling the command line', [process.execPath, join(folder, 'scripts', 'bundle.mjs')]);
   writeStamp(folder, 'sources', stamp.sources);
   if (tests) writeStamp(folder, 'tests', stamp.tests);
 }

@@ -8,7 +8,15 @@ const PLACES = {
   sources: 'dist/.sources-stamp',
   tests: 'dist/.tests-stamp',
 };
-const SOURCES = ['src', 'guest', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
+const SOURCES = [
+  'src',
+  'guest',
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'scripts/bundle.mjs',
+];
 const TESTS = ['test', 'bench'];
 
 export function stampPath(root, kind) {

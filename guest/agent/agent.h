@@ -71,6 +71,8 @@ void session_end(const char *reason);
 void session_lost(void);
 void control_reset(void);
 void streams_reset(bool await_mark);
+/* The session has begun, and the host's mark has not come yet. */
+bool streams_await_mark(void);
 /* Says that `n` bytes of `channel` were read, where a window was asked for. */
 void window_count(unsigned channel, size_t n);
 /* Discards what is unread, so that parsing begins anew where the host begins anew. */

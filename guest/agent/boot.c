@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <linux/netlink.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -25,6 +24,7 @@
 #define CONSOLE_MODULE "virtio_console"
 #define STILL_WAITING_MS 10000
 
+static pid_t module_child;
 static struct source uevents = { .fd = -1 };
 static struct timer still_waiting;
 
@@ -84,42 +84,41 @@ static void load_module(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0) {
-		say("module %s: errno %d (%s)", path, errno, strerror(errno));
+		say("module %s cannot be read: errno %d (%s)", path, errno, strerror(errno));
 		return;
 	}
-	if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
-		say("module %s: errno %d (%s)", path, errno, strerror(errno));
+	if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST) /* ENOENT: it needs one that is not loaded */
+		say("module %s is refused: errno %d (%s)", path, errno, strerror(errno));
 	close(fd);
 }
 
 /*
- * Loads the modules up to virtio_console, so that READY comes soon, and the rest in a child meanwhile. The list's order
- * is kept: dependencies stand before what needs them.
+ * Loads the modules up to virtio_console, so that READY comes soon, and the rest in a child that gets out of the way until
+ * then. The list's order is kept: dependencies stand before what needs them.
  */
 static void load_modules(void)
 {
-	FILE *list = fopen(MODULES_FILE, "re");
-	char line[PATH_MAX];
+	static char list[16384];
+	char *rest = list, *line;
 	bool in_child = false;
 
-	if (list == NULL)
+	if (!file_peek(MODULES_FILE, list, sizeof(list)))
 		return; /* a kernel with all built in */
-	while (fgets(line, sizeof(line), list) != NULL) {
-		line[strcspn(line, "\r\n")] = 0;
+	while ((line = strsep(&rest, "\r\n")) != NULL) {
 		if (line[0] == 0 || line[0] == '#')
 			continue;
 		load_module(line);
-		if (!in_child && strstr(line, CONSOLE_MODULE) != NULL) {
-			pid_t pid = fork();
-
-			if (pid > 0)
-				break;
-			in_child = pid == 0;
-		}
+		if (in_child || strstr(line, CONSOLE_MODULE) == NULL)
+			continue;
+		module_child = fork();
+		if (module_child > 0)
+			return;
+		in_child = module_child == 0;
+		if (in_child)
+			setpriority(PRIO_PROCESS, 0, 19);
 	}
 	if (in_child)
 		_exit(0);
-	fclose(list);
 }
 
 /* ---- channels ---- */
@@ -167,6 +166,8 @@ static void ready_if_open(void)
 	timer_clear(&still_waiting);
 	send_control(HP_READY, NULL, 0);
 	agent_pump();
+	if (module_child > 0)
+		setpriority(PRIO_PROCESS, (id_t)module_child, 0);
 	/* Nobody waits for these. They are done before the first command is read. */
 	net_loopback_up();
 	mount_the_rest();

@@ -15,6 +15,14 @@
 struct channel control_channel = { .src.fd = -1, .listener.fd = -1 };
 struct channel streams_channel = { .src.fd = -1, .listener.fd = -1 };
 
+/* Noted at once, before anything is read: what the next connection says on the other channel must come after it. */
+static void lost(struct channel *ch)
+{
+	ch->connected = false;
+	ch->can_write = false;
+	ch->hung_up = true;
+}
+
 static void channel_ready(struct source *s, uint32_t events)
 {
 	struct channel *ch = CONTAINER_OF(s, struct channel, src);
@@ -29,6 +37,8 @@ static void channel_ready(struct source *s, uint32_t events)
 		} else {
 			ch->connected = true;
 		}
+	} else if (ch->kind != CHANNEL_SERIAL && (events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR))) {
+		lost(ch);
 	}
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP))
 		ch->can_read = true;
@@ -137,12 +147,8 @@ ssize_t channel_read(struct channel *ch, void *data, size_t size)
 	ch->can_read = false;
 	if (ch->kind == CHANNEL_PORT || ch->kind == CHANNEL_SERIAL)
 		return -1; /* 0 is a port's way to say that the host is away, and POLLHUP says it too */
-	if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
-		ch->connected = false;
-		ch->can_write = false;
-		ch->hung_up = true;
-		loop_close(&ch->src);
-	}
+	if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+		lost(ch);
 	return -1;
 }
 
@@ -164,6 +170,8 @@ void channel_after_hangup(struct channel *ch)
 {
 	ch->hung_up = false;
 	queue_free(&ch->out);
+	if (ch->kind == CHANNEL_SOCKET || ch->kind == CHANNEL_LISTENER)
+		loop_close(&ch->src);
 	if (ch->kind == CHANNEL_SOCKET)
 		loop_quit(0); /* the one connection of a test's agent: nobody can come again */
 }

@@ -407,26 +407,30 @@ static bool control_pump(void)
 	return progress;
 }
 
-/* What a host that has gone away left behind is still carried out, where it is whole; then its session is over. */
+/*
+ * What a host that has gone away left behind is still carried out, where it is whole; then its session is over. But the
+ * two ends of a host are not seen at once: a streams channel that hangs up before the mark has come on it is that of the
+ * host before, seen late, and the session has begun on a control channel that is new already.
+ */
 static void after_hangup(void)
 {
-	bool lost = false;
+	bool lost = control_channel.hung_up;
 
-	if (control_channel.hung_up) {
+	if (control_channel.hung_up)
 		control_pump();
-		lost = true;
-	}
 	if (streams_channel.hung_up) {
 		streams_pump_in();
-		lost = true;
+		lost = lost || !streams_await_mark();
 	}
-	if (!lost)
-		return;
-	session_lost();
+	if (lost)
+		session_lost();
 	if (control_channel.hung_up)
 		channel_after_hangup(&control_channel);
-	if (streams_channel.hung_up)
+	if (streams_channel.hung_up) {
 		channel_after_hangup(&streams_channel);
+		if (streams_await_mark())
+			streams_send_mark(); /* the one sent before went to the host before */
+	}
 }
 
 static bool pump_once(void)
@@ -434,9 +438,9 @@ static bool pump_once(void)
 	size_t queued;
 	bool progress;
 
+	after_hangup();
 	channel_accept(&control_channel);
 	channel_accept(&streams_channel);
-	after_hangup();
 	progress = control_pump();
 	progress = streams_pump_in() || progress;
 	progress = outputs_pump() || progress;

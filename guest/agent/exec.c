@@ -358,7 +358,7 @@ bool exec_start(const struct exec_plan *plan, const struct request *r, struct fa
 	}
 	if (!make_pipe(fds.report, 0) || (p = process_new(plan, r)) == NULL || !attach(p, &fds)) {
 		fail(f, HP_E_KERNEL, errno, NULL, "starting a process");
-	} else if ((pid = container_fork(plan->container_pid_ns)) < 0) {
+	} else if ((pid = container_fork(plan->container_pid)) < 0) {
 		fail(f, HP_E_KERNEL, errno, NULL, "fork");
 	} else if (pid == 0) {
 		exec_child(plan, &fds);
@@ -488,7 +488,6 @@ bool handle_exec(struct call *call, struct failure *f)
 	struct exec_plan plan = { .container = call->v[HP_Exec_container].string, .base = !call->request.extended };
 	bool ok;
 
-	plan.container_pid_ns = -1;
 	if (strcmp(plan.container, OWN_CONTAINER) != 0 && !container_plan(plan.container, &plan, f))
 		return false;
 	ok = exec_plan_read(&plan, &call->doc, call->v[HP_Exec_process].node, f);

@@ -3,6 +3,7 @@
 #define HP_EXEC_H
 
 #include <stdnoreturn.h>
+#include <sys/types.h>
 
 #include "agent.h"
 
@@ -20,8 +21,7 @@ struct exec_plan {
 	uint16_t rows, columns;
 	bool terminal;
 	bool base; /* the original tells a failure on stderr, by status 127 */
-	int container_pid_ns; /* -1: our own */
-	int container_pid; /* whose namespaces are entered */
+	pid_t container_pid; /* whose namespaces are entered; 0: our own */
 };
 
 /* Index: stdin, stdout, stderr. A terminal has ours[0] and ours[1] (the master, twice) and theirs[0]. */

@@ -112,35 +112,12 @@ bool file_peek(const char *path, char *text, size_t size)
 	return true;
 }
 
-static bool file_path(const struct call *call, char *path, size_t size, struct failure *f)
+static bool file_path(const struct call *call, struct failure *f)
 {
 	const char *file = call->v[HP_File_file].string;
-	char root[PATH_MAX];
 
-	if (!container_root(call->v[HP_File_container].string, root, sizeof(root), f))
-		return false;
-	if (*file == 0 || (*file != '/' && root[0] == 0))
-		return fail(f, HP_E_INVALID, 0, "file", "expected an absolute path, got \"%.64s\"", file);
-	if (!format_into(path, size, "%s%s%s", root, *file == '/' ? "" : "/", file))
-		return fail(f, HP_E_INVALID, ENAMETOOLONG, "file", "path");
-	return true;
-}
-
-bool handle_writefile(struct call *call, struct failure *f)
-{
-	const struct hp_value *mode = &call->v[HP_File_mode];
-	size_t length = call->length - call->tail;
-	char path[PATH_MAX];
-
-	if (length > HP_FILE_MAX_BYTES)
-		return fail(f, HP_E_LIMIT, EFBIG, "file", "at most %u bytes", HP_FILE_MAX_BYTES);
-	if (mode->present && mode->number > 07777)
-		return fail(f, HP_E_INVALID, 0, "mode", "expected at most 07777");
-	if (!file_path(call, path, sizeof(path), f) ||
-	    !file_replace(path, call->payload + call->tail, length, mode->present ? (int)mode->number : -1, f))
-		return false;
-	reply_ack(&call->request, NULL, 0);
-	return true;
+	return *file == '/' ||
+	       fail(f, HP_E_INVALID, 0, "file", "expected an absolute path, got \"%.64s\"", file);
 }
 
 static bool read_all(int fd, struct queue *q, const char *path, struct failure *f)
@@ -164,23 +141,54 @@ static bool read_all(int fd, struct queue *q, const char *path, struct failure *
 	}
 }
 
-bool handle_readfile(struct call *call, struct failure *f)
+static bool write_here(const struct call *call, struct queue *out, struct failure *f)
 {
-	struct queue q = { 0 };
-	char path[PATH_MAX];
-	bool ok;
-	int fd;
+	const struct hp_value *mode = &call->v[HP_File_mode];
 
-	if (!file_path(call, path, sizeof(path), f))
-		return false;
-	fd = sys_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	(void)out;
+	return file_replace(call->v[HP_File_file].string, call->payload + call->tail, call->length - call->tail,
+			    mode->present ? (int)mode->number : -1, f);
+}
+
+static bool read_here(const struct call *call, struct queue *out, struct failure *f)
+{
+	const char *path = call->v[HP_File_file].string;
+	int fd = sys_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	bool ok;
+
 	if (fd < 0)
 		return fail(f, errno == ENOENT || errno == ENOTDIR ? HP_E_NOT_FOUND : HP_E_KERNEL, errno, "file", "%.200s",
 			    path);
-	ok = read_all(fd, &q, path, f);
+	ok = read_all(fd, out, path, f);
 	close(fd);
-	if (ok)
-		reply_ack(&call->request, q.len > 0 ? queue_head(&q) : NULL, q.len);
-	queue_free(&q);
 	return ok;
+}
+
+static bool reply_from(struct call *call, container_work *work, struct failure *f)
+{
+	const char *container = call->v[HP_File_container].string;
+	struct queue out = { 0 };
+	bool ok = strcmp(container, OWN_CONTAINER) == 0 ? work(call, &out, f) :
+							  container_do(container, work, call, &out, f);
+
+	if (ok)
+		reply_ack(&call->request, out.len > 0 ? queue_head(&out) : NULL, out.len);
+	queue_free(&out);
+	return ok;
+}
+
+bool handle_writefile(struct call *call, struct failure *f)
+{
+	const struct hp_value *mode = &call->v[HP_File_mode];
+
+	if (call->length - call->tail > HP_FILE_MAX_BYTES)
+		return fail(f, HP_E_LIMIT, EFBIG, "file", "at most %u bytes", HP_FILE_MAX_BYTES);
+	if (mode->present && mode->number > 07777)
+		return fail(f, HP_E_INVALID, 0, "mode", "expected at most 07777");
+	return file_path(call, f) && reply_from(call, write_here, f);
+}
+
+bool handle_readfile(struct call *call, struct failure *f)
+{
+	return file_path(call, f) && reply_from(call, read_here, f);
 }

@@ -10,13 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conroot.h"
 #include "container.h"
 #include "files.h"
 #include "net.h"
 #include "power.h"
 #include "sys.h"
-
-#define SHARE_POINT "/tmp/hyper/shared"
 
 static bool need_root(struct failure *f)
 {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "container.h"
 #include "netlink.h"
 #include "process.h"
 #include "sys.h"
@@ -60,6 +61,10 @@ static void advance(struct timer *t)
 {
 	bool late = now_ms() >= stage_until;
 	bool children = stage != FLUSHING && children_left();
+
+	/* The first processes of containers only wait for others; with those gone they would be waited for in vain. */
+	if (stage != FLUSHING && process_count() == 0)
+		containers_kill();
 
 	if (stage == TERMINATING && children && late) {
 		signal_all(SIGKILL);

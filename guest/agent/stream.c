@@ -260,7 +260,8 @@ bool outputs_pump(void)
 		bool wanted = o->owner != NULL;
 
 		leave_ring(o);
-		if (!wanted || streams_channel.out.len < OUT_HIGH_BYTES) {
+		/* Before the host's mark has come, the channel may still be that of the host before. */
+		if (!wanted || (streams_channel.out.len < OUT_HIGH_BYTES && !in.await_mark)) {
 			progress = true;
 			if (!(wanted ? send_some(o) : discard_some(o)))
 				continue;
@@ -557,6 +558,11 @@ void streams_reset(bool await_mark)
 	in.await_mark = await_mark;
 	in.blocked = NULL;
 	timer_clear(&in.partial);
+}
+
+bool streams_await_mark(void)
+{
+	return in.await_mark;
 }
 
 void streams_discard_unread(void)

@@ -91,13 +91,16 @@ int sys_reboot(int how)
 
 int sys_netlink_open(int protocol, unsigned group)
 {
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
 	struct timeval patience = { .tv_sec = NETLINK_ANSWER_SECONDS };
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | (group != 0 ? SOCK_NONBLOCK : 0), protocol);
 	int on = 1;
 
 	if (fd < 0)
 		return -1;
-	if (group != 0 && setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0) {
+	/* Unbound it would have the kernel's own address, 0, and get nothing of what the kernel sends to a group. */
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    (group != 0 && setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)) {
 		close(fd);
 		return -1;
 	}

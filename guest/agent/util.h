@@ -36,7 +36,7 @@ void queue_consume(struct queue *q, size_t n);
 void queue_free(struct queue *q);
 static inline const uint8_t *queue_head(const struct queue *q)
 {
-	return q->data + q->start;
+	return q->data != NULL ? q->data + q->start : NULL;
 }
 
 /* JSON text is written into a queue; a failed allocation is remembered, and asked for once at the end. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HyperplugError } from '../../src/core/errors.js';
+import { HyperplugError, isHyperplugError } from '../../src/core/errors.js';
 import type { Compiler } from '../../src/host/debian/compiler.js';
 
 export interface AgentSources {
@@ -26,7 +26,11 @@ export async function readAgentSources(folder: string): Promise<AgentSources> {
   return { folder, units, hash: hash.digest('hex') };
 }
 
-export const AGENT_FLAGS = ['-Os', '-static', '-std=c11', '-D_GNU_SOURCE'] as const;
+/** As in guest/agent/Makefile. */
+const AGENT_FLAGS = [
+  ...['-std=c11', '-D_GNU_SOURCE', '-Os', '-flto', '-ffunction-sections', '-fno-asynchronous-unwind-tables'],
+  ...['-fno-stack-protector', '-static', '-fno-pie', '-no-pie', '-s', '-Wl,--gc-sections', '-Wl,-z,norelro'],
+];
 
 /**
  * Compiles the agent against musl, statically, with musl and the kernel's headers taken from an unpacked tree: what
@@ -47,8 +51,8 @@ export async function buildAgent(
   const output = join(temporary, 'agent');
   const args = [
     ...AGENT_FLAGS,
-    ...['-s', '-fno-pie', '-no-pie', '-nostdinc', '-isystem', muslInclude, '-isystem', kernelInclude],
-    ...['-nostdlib', '-nostartfiles', '-L', muslLib, join(muslLib, 'crt1.o'), join(muslLib, 'crti.o')],
+    ...['-nostdinc', '-isystem', muslInclude, '-isystem', kernelInclude],
+    ...['-nostdlib', '-L', muslLib, join(muslLib, 'crt1.o'), join(muslLib, 'crti.o')],
     ...['-I', sources.folder, ...sources.units.map((unit) => join(sources.folder, unit))],
     ...['-Wl,--start-group', '-lc', '-lgcc', '-Wl,--end-group', join(muslLib, 'crtn.o'), '-o', output],
   ];
@@ -56,9 +60,10 @@ export async function buildAgent(
     await compiler.compile(args, { signal, cwd: temporary });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new HyperplugError('IMAGE_BUILD_FAILED', `the guest agent does not compile: ${(error as Error).message}`, {
-      cause: error,
-    });
+    const stderr = isHyperplugError(error) ? error.details.stderrTail : undefined;
+    const lines = (typeof stderr === 'string' ? stderr.split('\n') : []).filter((line) => /error/.test(line));
+    const why = lines.length > 0 ? lines.slice(0, 5).join('\n') : (error as Error).message;
+    throw new HyperplugError('IMAGE_BUILD_FAILED', `the guest agent does not compile: ${why}`, { cause: error });
   }
   return readFile(output);
 }

@@ -48,6 +48,7 @@ interface Memo {
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGE_ROOT = join(HERE, '../../..');
+const BUILDER_SOURCES = join(PACKAGE_ROOT, 'guest/image');
 
 /**
  * Kernel and initramfs from Debian's packages and the agent's sources. An image is named by the hash of all that went
@@ -59,7 +60,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
   private readonly agentDir: string;
 
   constructor(options: DebianGuestImageOptions) {
-    for (const path of [options.cacheDir, options.imageDir ?? '/']) {
+    for (const path of [options.cacheDir, options.imageDir ?? '/', options.agentDir ?? '/']) {
       if (!isAbsolute(path)) throw new TypeError(`DebianGuestImageProvider: expected an absolute path, got ${path}`);
     }
     this.options = options;
@@ -190,11 +191,14 @@ export class DebianGuestImageProvider implements GuestImageProvider {
   }
 }
 
-/** Over this builder's own code, so that a changed builder never takes an older one's image for its own. */
+/**
+ * Over this builder's own code, so that a changed builder never takes an older one's image for its own. Over its sources:
+ * what is compiled from them differs with how they were joined.
+ */
 async function builderHash(): Promise<string> {
   const hash = createHash('sha256');
-  for (const name of (await readdir(HERE)).filter((file) => file.endsWith('.js')).sort()) {
-    hash.update(`${name}\0`).update(await readFile(join(HERE, name)));
+  for (const name of (await readdir(BUILDER_SOURCES)).filter((file) => file.endsWith('.ts')).sort()) {
+    hash.update(`${name}\0`).update(await readFile(join(BUILDER_SOURCES, name)));
   }
   return hash.digest('hex');
 }

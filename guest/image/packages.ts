@@ -13,7 +13,7 @@ export function guestPackages(refresh: boolean): PackageRequest {
     packages: ['busybox-static', 'linux-libc-dev', 'musl-dev'],
     dependencies: false,
     expand: { metapackage: 'linux-image-cloud-amd64', prefix: KERNEL_PREFIX },
-    prune: pruneGuestTree,
+    finish: pruneGuestTree,
     refresh,
   };
 }

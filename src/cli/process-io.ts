@@ -1,6 +1,7 @@
 import { fstatSync, readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { TerminalSize } from '../core/agent.js';
+import { passOutputUnchanged } from '../host/terminal.js';
 import type { Io, StdinKind } from './deps.js';
 import { Output } from './output.js';
 
@@ -12,7 +13,10 @@ export function processIo(): Io {
     stderr: new Output('standard error', process.stderr, process.stderr.isTTY === true),
     stdinKind,
     stdin: () => process.stdin,
-    setRawMode: (on) => void process.stdin.setRawMode(on),
+    setRawMode(on) {
+      process.stdin.setRawMode(on);
+      if (on) passOutputUnchanged(process.stdin.fd);
+    },
     terminalSize,
     onSignal(signal, listener) {
       process.on(signal, listener);

@@ -1,4 +1,4 @@
-import { HyperplugError } from './errors.js';
+import { HyperplugError, isHyperplugError } from './errors.js';
 
 /**
  * What every plugin call takes. `signal` always exists and always ends: core has folded the caller's own signal and a
@@ -20,7 +20,7 @@ export interface UserCallOptions {
  */
 export function abortError(signal: AbortSignal, what: string): HyperplugError {
   const reason: unknown = signal.reason;
-  if (reason instanceof HyperplugError) return reason;
+  if (isHyperplugError(reason)) return reason;
   const timedOut = reason instanceof Error && reason.name === 'TimeoutError';
   return new HyperplugError(timedOut ? 'TIMEOUT' : 'ABORTED', `${what}: ${timedOut ? 'deadline passed' : 'aborted'}`, {
     cause: reason,

@@ -1,3 +1,4 @@
+export { type AddressPoolContract, addressPoolContract } from './contracts/address-pool.js';
 export * from './contracts/agent.js';
 export type * from './contracts/firewall/types.js';
 export { firewallContract } from './contracts/firewall.js';
@@ -5,6 +6,9 @@ export type * from './contracts/hypervisor/types.js';
 export { hypervisorContract } from './contracts/hypervisor.js';
 export type * from './contracts/network/types.js';
 export { networkContract } from './contracts/network.js';
+export { type StateStoreContract, stateStoreContract } from './contracts/state-store.js';
+export { FakeAddressPool, type FakeAddressPoolOptions, FakePoolMedium } from './fakes/address-pool.js';
+
 export { FAKE_AGENT_CAPABILITIES, FakeAgent, type FakeAgentOptions } from './fakes/agent/agent.js';
 export { FAKE_CHANNEL } from './fakes/agent/frames.js';
 export { FAKE_FEATURES, FakeSession } from './fakes/agent/session.js';
@@ -18,6 +22,7 @@ export { FakeHypervisorVm } from './fakes/hypervisor/vm.js';
 export { FakeVmProcess } from './fakes/hypervisor/vm-process.js';
 export { FakeMachine, type FakeProcess, type FakeTap } from './fakes/machine.js';
 export { FAKE_NETWORK_CAPABILITIES, FakeNetwork, type FakeNetworkOptions } from './fakes/network/backend.js';
+export { FakeStateMedium, FakeStateStore, type FakeStateStoreOptions } from './fakes/state-store.js';
 export { channelPair } from './kit/channel-pair.js';
 export * from './kit/leftovers.js';
 export { type ContractTimeouts, DEFAULT_TIMEOUTS } from './kit/timeouts.js';

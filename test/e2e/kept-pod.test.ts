@@ -2,11 +2,12 @@ import { expect } from 'chai';
 import { processesNaming, Sandbox } from '../support/sandbox.js';
 
 describe('a kept pod', function () {
-  this.timeout(240_000);
+  this.timeout(600_000);
   let sandbox: Sandbox;
 
   before(async () => {
     sandbox = await Sandbox.make();
+    expect((await sandbox.run(['image', 'build'], { timeoutMs: 600_000 })).code).to.equal(0);
     const { code, stderr, stdout } = await sandbox.run([
       'run',
       '--keep',

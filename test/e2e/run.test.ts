@@ -7,11 +7,13 @@ import { freePort } from '../support/free-port.js';
 import { finish, processesNaming, Sandbox } from '../support/sandbox.js';
 
 describe('hyperplug run', function () {
-  this.timeout(240_000);
+  this.timeout(600_000);
   let sandbox: Sandbox;
 
   before(async () => {
     sandbox = await Sandbox.make();
+    // What is made once for all is made here, and told there.
+    expect((await sandbox.run(['image', 'build'], { timeoutMs: 600_000 })).code).to.equal(0);
   });
   afterEach(async () => {
     expect(await sandbox.leftovers()).to.deep.equal([]);
@@ -70,9 +72,9 @@ describe('hyperplug run', function () {
     expect(code, stderr).to.equal(0);
     const text = stdout.toString();
     expect(text).to.match(/^named\n/);
-    expect(text).to.match(/inet 10\.0\.2\.15\/24/);
-    expect(text).to.match(/default via 10\.0\.2\.2 dev eth0/);
-    expect(text).to.match(/nameserver 10\.0\.2\.3/);
+    expect(text).to.match(/inet 192\.168\.123\.15\/24/);
+    expect(text).to.match(/default via 192\.168\.123\.2 dev eth0/);
+    expect(text).to.match(/nameserver 192\.168\.123\.3/);
     expect(text).to.match(/\n[0-9a-f][26ae](:[0-9a-f]{2}){5}\n$/);
   });
 
@@ -86,7 +88,7 @@ describe('hyperplug run', function () {
         '--',
         'sh',
         '-c',
-        `nc -w 20 10.0.2.2 ${port} </dev/null`,
+        `nc -w 20 192.168.123.2 ${port} </dev/null`,
       ]);
       expect(code, stderr).to.equal(0);
       expect(stdout.toString()).to.equal('from the host\n');
@@ -100,7 +102,10 @@ describe('hyperplug run', function () {
     const script = 'echo "hello from $(hostname)" >/tmp/index.html; httpd -f -p 80 -h /tmp';
     const child = sandbox.start(['run', '--name', 'web', '-p', `127.0.0.1:${port}:80`, '--', 'sh', '-c', script]);
     const finished = finish(child, { timeoutMs: 200_000 });
-    const answer = await eventually(async () => (await fetch(`http://127.0.0.1:${port}/`)).text(), 120_000);
+    const answer = await eventually(
+      async () => (await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(2_000) })).text(),
+      120_000,
+    );
     expect(answer).to.equal('hello from web\n');
     const second = await sandbox.run(['run', '-p', `127.0.0.1:${port}:80`, '--', 'true']);
     expect(second.code).to.equal(125);
@@ -135,9 +140,10 @@ describe('hyperplug run', function () {
 
   it('takes the VM along when it is killed, and the next run clears what is left', async () => {
     const child = sandbox.start(['run', '--name', 'doomed', '--', 'sh', '-c', 'echo up; sleep 1000']);
+    const finished = finish(child);
     await once(child.stdout as NodeJS.EventEmitter, 'data');
     child.kill('SIGKILL');
-    await once(child, 'close');
+    expect((await finished).signal).to.equal('SIGKILL');
     await eventually(async () => {
       expect(processesNaming(sandbox.root)).to.deep.equal([]);
     }, 20_000);

@@ -122,6 +122,29 @@ describe('acquireLock', function () {
     expect(existsSync(path)).to.equal(false);
   });
 
+  it('lets one in at a time while several processes take, remove and make the file', async () => {
+    const script = `
+      import { openSync, closeSync, unlinkSync } from 'node:fs';
+      import { acquireLock } from ${JSON.stringify(lockModule)};
+      const [path, inside] = process.argv.slice(1);
+      for (let round = 0; round < 400; round++) {
+        const lock = await acquireLock(path, { signal: AbortSignal.timeout(50_000) });
+        closeSync(openSync(inside, 'wx'));
+        unlinkSync(inside);
+        await lock.release({ remove: true });
+      }`;
+    const codes = await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        const argv = ['--input-type=module', '-e', script, path, join(dir, 'inside')];
+        const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'inherit'] });
+        children.push(child);
+        return (await once(child, 'exit'))[0] as number | null;
+      }),
+    );
+    expect(codes).to.deep.equal([0, 0, 0, 0]);
+    expect(existsSync(path)).to.equal(false);
+  });
+
   it('believes no file content of the dead, of others or of nobody', async () => {
     mkdirSync(join(dir, 'sub'));
     for (const text of [

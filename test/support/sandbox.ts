@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const repository = fileURLToPath(new URL('../../../', import.meta.url));
-const entry = join(repository, 'dist/src/cli/main.js');
+const entry = join(repository, 'dist/bundle/cli/main.js');
 
 export interface Finished {
   readonly code: number | null;

@@ -47,7 +47,7 @@ export async function execute(context: CommandContext, argv: readonly string[], 
   } finally {
     if (kept !== undefined) {
       if (context.common.json) io.stderr.print(json({ kept }));
-      else context.say(`pod ${kept} is kept: hyperplug exec ${kept} COMMAND, hyperplug rm --force ${kept}`);
+      else context.say(`pod ${kept} is kept: hyperplug exec ${kept} COMMAND, hyperplug rm ${kept}`);
     }
   }
 }
@@ -76,5 +76,7 @@ function podSpec(options: RunOptions): Record<string, unknown> {
     portmappings: options.publish,
     labels: parseLabels(options.label),
     keep: options.keep === true,
+    // A slot costs boot time, and nobody adds a NIC to a pod that ends with its command.
+    ...(options.keep === true ? {} : { nicSlots: 0 }),
   };
 }

@@ -36,12 +36,11 @@ export class CopyOut {
   }
 
   async #run(): Promise<void> {
-    let open = true;
     this.#waitingSinceMs = performance.now();
     for await (const chunk of this.source) {
       this.#waitingSinceMs = undefined;
       // Once nobody reads ours the rest is discarded, so that the command is not held up on its way to its end.
-      if (open) open = await this.sink.write(chunk as Uint8Array);
+      await this.sink.write(chunk as Uint8Array);
       this.#waitingSinceMs = performance.now();
     }
     this.#waitingSinceMs = undefined;

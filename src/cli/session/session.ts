@@ -76,7 +76,6 @@ export async function runSession(context: CommandContext, pod: Pod, options: Ses
     return ending.timedOut ? EXIT.timeout : exit.exitCode;
   } finally {
     for (const cleanup of cleanups.reverse()) cleanup();
-    interrupts.teardown();
     if (ending.timedOut) {
       context.say(`TIMEOUT: the command was ended: it ran longer than ${options.timeoutMs} ms (--timeout)`);
     }

@@ -1,6 +1,7 @@
 import { fieldError, HyperplugError } from '../errors.js';
 import { formatAddress, formatIpv4, parseAddressWithPrefix } from './address-text.js';
 import { PAGE_BITS } from './bitmap-page.js';
+import { Holdings } from './holdings.js';
 import { type BitPlace, offsetOf, placeOf, SparseBitmap } from './sparse-bitmap.js';
 import { inside, type PoolLayout } from './subnet.js';
 
@@ -9,12 +10,6 @@ export interface Holding {
   readonly address: string;
   readonly owner: string;
 }
-
-/** A number where it is exact, so that Map and Set stay fast. */
-type PlaceKey = number | bigint;
-
-const keyOf = (place: BitPlace): PlaceKey =>
-  place.page < Number.MAX_SAFE_INTEGER / PAGE_BITS - 1 ? place.page * PAGE_BITS + place.bit : offsetOf(place);
 
 /**
  * The allocations of one network, in memory. Every operation takes constant time, whatever is full.
@@ -27,8 +22,7 @@ export class AddressSpace {
   /** Allocated and reserved. */
   readonly #used: SparseBitmap;
   readonly #reserved: ReadonlySet<bigint>;
-  readonly #owners = new Map<PlaceKey, string>();
-  readonly #held = new Map<string, Set<PlaceKey>>();
+  readonly #holdings = new Holdings();
   #cursor: BitPlace | undefined;
 
   constructor(layout: PoolLayout) {
@@ -48,7 +42,7 @@ export class AddressSpace {
   }
 
   get allocated(): number {
-    return this.#owners.size;
+    return this.#holdings.size;
   }
 
   /** The last given address; undefined: none yet. */
@@ -92,28 +86,20 @@ export class AddressSpace {
    */
   release(address: string): Holding | undefined {
     const place = placeOf(this.#offset(address));
-    const key = keyOf(place);
-    const owner = this.#owners.get(key);
+    const owner = this.#holdings.remove(place);
     if (owner === undefined) return undefined;
     this.#used.clear(place.page, place.bit);
-    this.#owners.delete(key);
-    const held = this.#held.get(owner);
-    held?.delete(key);
-    if (held?.size === 0) this.#held.delete(owner);
     return { address: this.#text(place), owner };
   }
 
   /** All that `owner` holds, in ascending order. */
   heldBy(owner: string): readonly Holding[] {
-    return this.#sorted(this.#held.get(owner) ?? []).map((place) => ({ address: this.#text(place), owner }));
+    return this.#holdings.heldBy(owner).map((place) => ({ address: this.#text(place), owner }));
   }
 
   /** All allocations, in ascending order. */
   list(): readonly Holding[] {
-    return this.#sorted(this.#owners.keys()).map((place) => ({
-      address: this.#text(place),
-      owner: this.#owners.get(keyOf(place)) as string,
-    }));
+    return Array.from(this.#holdings.all(), (place) => ({ address: this.#text(place), owner: place.owner }));
   }
 
   /** Puts back what was stored. The order of later allocations follows from `lastGiven` alone. */
@@ -125,12 +111,8 @@ export class AddressSpace {
   }
 
   #give(place: BitPlace, owner: string): void {
-    const key = keyOf(place);
     this.#used.set(place.page, place.bit);
-    this.#owners.set(key, owner);
-    const held = this.#held.get(owner);
-    if (held) held.add(key);
-    else this.#held.set(owner, new Set([key]));
+    this.#holdings.add(place, owner);
   }
 
   /** @throws what take() throws. */
@@ -145,7 +127,7 @@ export class AddressSpace {
       throw fieldError('IPAM_ADDRESS_OUT_OF_RANGE', 'address', `an address of ${restrictTo ?? subnet.key}`, address);
     }
     const place = placeOf(offset);
-    const holder = this.#owners.get(keyOf(place));
+    const holder = this.#holdings.ownerOf(place);
     if (holder === undefined) return place;
     throw new HyperplugError(
       'IPAM_ADDRESS_TAKEN',
@@ -158,11 +140,6 @@ export class AddressSpace {
     const place = this.#used.nextClear(page, bit);
     if (!place || place.page > this.#last.page) return undefined;
     return place.page === this.#last.page && place.bit > this.#last.bit ? undefined : place;
-  }
-
-  #sorted(keys: Iterable<PlaceKey>): BitPlace[] {
-    const ordered = [...keys].sort((one, other) => (one < other ? -1 : one > other ? 1 : 0));
-    return ordered.map((key) => placeOf(BigInt(key)));
   }
 
   #text(place: BitPlace): string {

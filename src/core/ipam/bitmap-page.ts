@@ -10,8 +10,8 @@ const FULL = 0xffff_ffff;
 /** Index of the lowest set bit; `word` is not 0. */
 const lowest = (word: number) => 31 - Math.clz32(word & -word);
 
-/** The bits above `bit`; none above 31. */
-const above = (bit: number) => (bit >= 31 ? 0 : -2 << bit);
+/** The bits above `bit`; none above 31, as the shift drops them. */
+const above = (bit: number) => -2 << bit;
 
 /**
  * 32 768 bits in three levels of 32-way words: a bit of a level is set when the word below it is full. Finding the next

@@ -1,8 +1,8 @@
-import { IPv4CidrRange, IPv6CidrRange } from 'ip-num';
+import { createRequire } from 'node:module';
 import type { IpAddress, IpRange, PoolNetwork } from '../address-pool.js';
 import type { ErrorCode } from '../error-codes.js';
 import { fieldError } from '../errors.js';
-import { type Family, familyBits, formatAddress, parseAddressWithPrefix } from './address-text.js';
+import { type Family, familyBits, formatAddress, parseAddress, parseAddressWithPrefix } from './address-text.js';
 
 /** Shortest prefixes that are allocated from. */
 export const SHORTEST_PREFIX = Object.freeze({ 4: 8, 6: 64 });
@@ -81,6 +81,8 @@ export function parseSubnet(text: unknown, field: string, code: ErrorCode = 'IPA
 /** parseSubnet() as the type that an AddressPool takes. */
 export function parseRange(text: unknown, field: string, code: ErrorCode = 'IPAM_SUBNET_INVALID'): IpRange {
   const { family, key } = parseSubnet(text, field, code);
+  // On first use: most runs of the program need none of it, and it takes 20 ms to load.
+  const { IPv4CidrRange, IPv6CidrRange } = createRequire(import.meta.url)('ip-num') as typeof import('ip-num');
   return family === 4 ? IPv4CidrRange.fromCidr(key) : IPv6CidrRange.fromCidr(key);
 }
 
@@ -88,23 +90,26 @@ export function parseRange(text: unknown, field: string, code: ErrorCode = 'IPAM
 export function layoutOf(network: PoolNetwork): PoolLayout {
   const subnet = subnetOf(network.range);
   const part = network.restrictTo === undefined ? undefined : cidrOf(network.restrictTo, 'restrictTo');
+  const gateways = network.reserved.map((address, index) => reservedOffset(subnet, address, `reserved[${index}]`));
+  return makeLayout(subnet, checkedPart(subnet, part), gateways);
+}
+
+/** The layout from what was stored of it. @throws IPAM_SUBNET_INVALID, IPAM_ADDRESS_INVALID. */
+export function layoutFromText(key: string, restrictTo: string | null, reserved: readonly string[]): PoolLayout {
+  const subnet = parseSubnet(key, 'range');
+  const restriction = restrictTo === null ? undefined : parseSubnet(restrictTo, 'restrictTo');
+  const offsets = reserved.map((text, index) => {
+    const { family, value } = parseAddress(text, `reserved[${index}]`);
+    return offsetIn(subnet, family, value, `reserved[${index}]`);
+  });
+  return makeLayout(subnet, checkedPart(subnet, restriction), offsets);
+}
+
+function checkedPart(subnet: Subnet, part: Subnet | undefined): Subnet | undefined {
   if (part && !contains(subnet, part)) {
     throw fieldError('IPAM_SUBNET_INVALID', 'restrictTo', `a part of ${subnet.key}`, part.key);
   }
-  const restriction = part?.key === subnet.key ? undefined : part;
-  const gateways = network.reserved.map((address, index) => reservedOffset(subnet, address, `reserved[${index}]`));
-  return makeLayout(subnet, restriction, gateways);
-}
-
-/** The layout from what was stored of it. @throws IPAM_SUBNET_INVALID. */
-export function layoutFromText(key: string, restrictTo: string | null, reserved: readonly string[]): PoolLayout {
-  return layoutOf({
-    range: parseRange(key, 'range'),
-    reserved: reserved.map((text, index) =>
-      parseRange(`${text}/${text.includes(':') ? 128 : 32}`, `reserved[${index}]`).getFirst(),
-    ),
-    ...(restrictTo === null ? {} : { restrictTo: parseRange(restrictTo, 'restrictTo') }),
-  });
+  return part?.key === subnet.key ? undefined : part;
 }
 
 function makeLayout(subnet: Subnet, restriction: Subnet | undefined, gateways: readonly bigint[]): PoolLayout {
@@ -132,12 +137,13 @@ function edges(subnet: Subnet): readonly bigint[] {
 
 function reservedOffset(subnet: Subnet, address: IpAddress, field: string): bigint {
   const value: unknown = address?.getValue?.();
-  const family = address?.bitSize === 32 ? 4 : 6;
-  if (typeof value !== 'bigint' || family !== subnet.family || !inside(subnet, value)) {
-    const shown = typeof value === 'bigint' ? formatAddress(family, value) : value;
-    throw fieldError('IPAM_SUBNET_INVALID', field, `an address of ${subnet.key}`, shown);
-  }
-  return value - subnet.base;
+  if (typeof value !== 'bigint') throw fieldError('IPAM_SUBNET_INVALID', field, 'an IPv4 or IPv6', address);
+  return offsetIn(subnet, address.bitSize === 32 ? 4 : 6, value, field);
+}
+
+function offsetIn(subnet: Subnet, family: Family, value: bigint, field: string): bigint {
+  if (family === subnet.family && inside(subnet, value)) return value - subnet.base;
+  throw fieldError('IPAM_SUBNET_INVALID', field, `an address of ${subnet.key}`, formatAddress(family, value));
 }
 
 export function inside(subnet: Subnet, value: bigint): boolean {

@@ -83,9 +83,18 @@ export class PrivateApt {
     return dependencyNames(stanza.get('depends') ?? '');
   }
 
+  /** One for each package. */
   async files(packages: readonly PackageVersion[]): Promise<PackageFile[]> {
+    // In a folder that stays empty: apt leaves out what it finds in the working directory.
+    const empty = join(this.folder, 'empty');
+    await mkdir(empty, { recursive: true });
     const argv = ['apt-get', '-q', '--print-uris', 'download', ...packages.map(argument)];
-    return parseUris((await this.apt('system', argv, undefined, [0], await this.debs())).stdout);
+    const files = parseUris((await this.apt('system', argv, undefined, [0], empty)).stdout);
+    if (files.length !== packages.length) {
+      const counts = `${files.length} files for ${packages.length} packages`;
+      throw new HyperplugError('HOST_COMMAND_FAILED', `apt-get --print-uris: ${counts}`);
+    }
+    return files;
   }
 
   /** Downloads into debs(); apt checks each file against the signed lists. */

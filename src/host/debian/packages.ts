@@ -23,8 +23,8 @@ export interface PackageRequest {
   readonly dependencies: boolean;
   /** Adds packages found in the Depends of these (metapackages) by a prefix: `linux-image-`. */
   readonly expand?: { readonly metapackage: string; readonly prefix: string };
-  /** Removes from a fresh tree what is not needed of it, before anyone can see it. */
-  readonly prune?: (root: string) => Promise<void>;
+  /** Changes a fresh tree before anyone can see it: removes what is not needed of it, adds links. */
+  readonly finish?: (root: string) => Promise<void>;
   /** Looks for newer versions even where an unpacked tree is remembered. */
   readonly refresh?: boolean;
 }
@@ -197,7 +197,7 @@ export class PackageStore {
         task.update(index, debs.length, 'packages');
         await runCommand(['dpkg-deb', '--extract', deb, temporary], { signal, timeoutMs: 300_000 });
       }
-      await request.prune?.(temporary);
+      await request.finish?.(temporary);
       await rename(temporary, root);
       task.done();
     } catch (error) {

@@ -47,7 +47,8 @@ export class DebianToolProvider implements ToolProvider {
       throw missing(name, `not in PATH, and this machine has no apt to get it from: ${install} and try again`);
     }
     try {
-      const request = { label: name, packages: source.packages, dependencies: true };
+      const { packages, finish } = source;
+      const request = { label: name, packages, dependencies: true, ...(finish ? { finish } : {}) };
       const { root } = await this.store.provide(request, options);
       const program = join(root, source.program);
       const installed = `/${source.program}`;

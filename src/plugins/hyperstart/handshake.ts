@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { abortError, type CallOptions } from '../../core/calls.js';
-import { HyperplugError } from '../../core/errors.js';
+import { HyperplugError, isHyperplugError } from '../../core/errors.js';
 import { ControlDecoder, encodeControl } from './control-codec.js';
 import { ASK_AGAIN_MS, MAX_HANDSHAKE_MESSAGE_BYTES } from './limits.js';
 import type { Link } from './link.js';
@@ -45,7 +45,7 @@ export function shakeHands<T>(
       link.fail(error, error.message);
     };
     const handshake = new Handshake(link, options, (agreement) => settle(() => resolve(agreed(agreement))));
-    link.onClosed = (error) => settle(() => reject(error.cause instanceof HyperplugError ? error.cause : error));
+    link.onClosed = (error) => settle(() => reject(isHyperplugError(error.cause) ? error.cause : error));
     if (link.error) return link.onClosed(link.error);
     if (signal.aborted) return onAbort();
     signal.addEventListener('abort', onAbort, { once: true });

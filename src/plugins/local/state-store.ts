@@ -11,7 +11,7 @@ import type {
   StateTransaction,
   UnreadableEntry,
 } from '../../core/state-store.js';
-import { type Database, openDatabase, unavailable } from './state-file.js';
+import { type Database, openDatabase, prepareDirectory, unavailable } from './state-file.js';
 import { ensureSchema, type Schema, schema } from './state-schema.js';
 import { LmdbView, readValue, scan } from './state-view.js';
 import { type QueuedJob, TransactionQueue } from './transaction-queue.js';
@@ -69,14 +69,14 @@ export class LocalStateStore implements StateStore {
     if (typeof body !== 'function') throw new TypeError(`body: expected a function, got ${typeof body}`);
     throwIfAborted(options.signal, 'state transaction');
     this.#throwIfStopped();
-    return this.#queue.push(() => runIn(this.#opened(), body, options.signal), options.signal);
+    return this.#turn(() => runIn(this.#opened(), body, options.signal), options);
   }
 
   async #read<T>(options: CallOptions, read: (database: Database) => T): Promise<T> {
     throwIfAborted(options.signal, 'state read');
     this.#throwIfStopped();
     // Opening takes a turn at the lock, as it may make or migrate the file.
-    if (!this.#database) await this.#queue.push(() => undefined, options.signal);
+    if (!this.#database) await this.#turn(() => undefined, options);
     const database = this.#opened();
     try {
       // Without this, a read in the same turn of the event loop as an earlier one would see that one's snapshot.
@@ -85,6 +85,12 @@ export class LocalStateStore implements StateStore {
     } catch (error) {
       throw unavailable(this.#path, error);
     }
+  }
+
+  #turn<T>(run: () => T, { signal }: CallOptions): Promise<T> {
+    // Before the lock's own files are made there.
+    if (!this.#database) prepareDirectory(this.#path);
+    return this.#queue.push(run, signal);
   }
 
   #throwIfStopped(): void {
@@ -125,7 +131,7 @@ export class LocalStateStore implements StateStore {
   }
 
   async #open(): Promise<Database> {
-    const database = await openDatabase(this.#path);
+    const database = openDatabase(this.#path);
     try {
       ensureSchema(database, this.#path, this.#schema);
     } catch (error) {

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { abortError } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import { acquireLock, type LockHolder } from '../../host/lock.js';
+import { unavailable } from './state-file.js';
 
 /** What one turn at the lock runs: it settles all of `jobs`. */
 export type RunBatch = (jobs: readonly QueuedJob[]) => void | Promise<void>;
@@ -61,9 +62,7 @@ export class TransactionQueue {
       setMaxListeners(0, signal);
       signal.addEventListener('abort', onAbort, { once: true });
       this.#waiting.push(job);
-      this.#draining ??= this.#drain().finally(() => {
-        this.#draining = undefined;
-      });
+      this.#draining ??= this.#drain();
     });
   }
 
@@ -110,12 +109,14 @@ export class TransactionQueue {
         const jobs = this.#waiting.splice(0);
         if (jobs.length > 0) await this.#runBatch(jobs);
       } catch (error) {
-        if (!turn.signal.aborted) this.#rejectAll(error);
+        if (!turn.signal.aborted) this.#rejectAll(unavailable(this.#path, error));
       } finally {
         this.#turn = undefined;
         this.#holder = undefined;
       }
     }
+    // In the same turn as the last look at `waiting`: whoever comes later starts anew.
+    this.#draining = undefined;
   }
 
   async #lock(signal: AbortSignal) {

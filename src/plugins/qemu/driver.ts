@@ -17,6 +17,7 @@ import { openSocket, QemuVm } from './qemu-vm.js';
 import { QmpClient } from './qmp/client.js';
 import { isObject } from './qmp/messages.js';
 import { RunDir } from './run-dir.js';
+import { requireUserNetwork } from './user-network.js';
 import { adoptedProcess } from './vm-process.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
 
@@ -64,14 +65,7 @@ export class QemuDriver implements HypervisorDriver {
 
   async initNetwork(options: CallOptions): Promise<void> {
     const tools = await this.#tools(options);
-    const { env, path } = tools.qemu;
-    const { stdout } = await runCommand([path, '-netdev', 'help'], { signal: options.signal, env }).catch((cause) => {
-      throw new HyperplugError('NET_INIT_FAILED', `${path} -netdev help: ${String(cause?.message ?? cause)}`, {
-        cause,
-      });
-    });
-    if (/^user$/m.test(stdout)) return;
-    throw new HyperplugError('NET_INIT_FAILED', `${path} was built without the user-mode network (-netdev user)`);
+    await requireUserNetwork(tools.qemu, this.host.paths?.cacheDir, options);
   }
 
   async launch(spec: VmSpec, options: CallOptions): Promise<QemuVm> {

@@ -1,4 +1,5 @@
 import { adoptContract } from './hypervisor/adopt.js';
+import { channelContract } from './hypervisor/channels.js';
 import { hypervisorSuite } from './hypervisor/context.js';
 import { forwardContract } from './hypervisor/forwards.js';
 import { launchContract } from './hypervisor/launch.js';
@@ -9,12 +10,20 @@ import type { HypervisorContract } from './hypervisor/types.js';
 
 export type * from './hypervisor/types.js';
 
+const PARTS = [
+  launchContract,
+  lifeContract,
+  channelContract,
+  nicContract,
+  forwardContract,
+  adoptContract,
+  stateContract,
+];
+
 /** What every hypervisor plugin must do: src/core/hypervisor.ts, as tests. */
 export function hypervisorContract(contract: HypervisorContract): void {
   const suite = hypervisorSuite(contract);
   suite.describe(`HypervisorDriver contract${contract.label ? `: ${contract.label}` : ''}`, () => {
-    for (const part of [launchContract, lifeContract, nicContract, forwardContract, adoptContract, stateContract]) {
-      part(suite, contract);
-    }
+    for (const part of PARTS) part(suite, contract);
   });
 }

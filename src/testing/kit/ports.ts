@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
 export interface HeldPort {
@@ -5,21 +6,26 @@ export interface HeldPort {
   close(): Promise<void>;
 }
 
-/** A TCP port of the loopback that this process listens on. */
-export async function holdPort(port = 0): Promise<HeldPort> {
-  const server = createServer((connection) => connection.destroy());
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, resolve);
-  });
-  const address = server.address();
-  const held = typeof address === 'object' && address ? address.port : 0;
-  return { port: held, close: () => new Promise((resolve) => server.close(() => resolve())) };
-}
+/** Below the range from which Linux takes ports for outgoing connections (ip_local_port_range). */
+const FIRST_PORT = 15_000;
+const LAST_PORT = 32_000;
 
-/** How ports are held where the backend under test sees it. */
-export interface PortHost {
-  hold(port?: number): Promise<HeldPort>;
+/** A TCP port of the loopback that this process listens on; without a number, one that nobody takes by accident. */
+export async function holdPort(wanted?: number): Promise<HeldPort> {
+  for (let attempts = 0; ; attempts++) {
+    const port = wanted ?? randomInt(FIRST_PORT, LAST_PORT);
+    const server = createServer((connection) => connection.destroy());
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ port, host: '127.0.0.1', exclusive: true }, resolve);
+      });
+    } catch (error) {
+      if (wanted !== undefined || attempts > 50) throw error;
+      continue;
+    }
+    return { port, close: () => new Promise((resolve) => server.close(() => resolve())) };
+  }
 }
 
 /** A TCP port of the loopback that was free a moment ago. */
@@ -37,4 +43,9 @@ export async function portTaken(port: number, host: PortHost = { hold: holdPort 
   } catch {
     return true;
   }
+}
+
+/** How ports are held where the backend under test sees it. */
+export interface PortHost {
+  hold(port?: number): Promise<HeldPort>;
 }

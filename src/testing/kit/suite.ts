@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { combineErrors } from '../../core/errors.js';
 import type { ContractRunner } from '../runner.js';
 import { type ContractTimeouts, DEFAULT_TIMEOUTS, Deadlines } from './timeouts.js';
 
@@ -90,7 +89,8 @@ async function runTest<C extends TestContext>(
   deadlines.clear();
   if (errors.length === 1) throw errors[0];
   // The first is what the test is about; what followed from it is told as well.
-  if (errors.length > 1) throw combineErrors('POD_CLEANUP_FAILED', 'several failures', errors);
+  const words = errors.map((error) => (error instanceof Error ? error.message : String(error)));
+  if (errors.length > 1) throw new AggregateError(errors, words.join('; then '), { cause: errors[0] });
 }
 
 /** The first reason that is true of why a test cannot run; each is `[cannot, why]`. */

@@ -1,4 +1,6 @@
-interface FakeAddress {
+import { BlockList } from 'node:net';
+
+export interface FakeAddress {
   address: string;
   prefix: number;
   family: number;
@@ -14,6 +16,24 @@ export interface FakeLink {
 }
 
 /** The guest's links and routes, as much of them as the protocol can see. */
+export interface FakeRoute {
+  dest: string;
+  gateway?: string;
+  mac?: string;
+  device?: string;
+  metric?: number;
+}
+
+/** What a kernel refuses, with its errno. */
+export class Refusal extends Error {
+  constructor(
+    message: string,
+    readonly errno: number,
+  ) {
+    super(message);
+  }
+}
+
 export class FakeNetwork {
   readonly links: FakeLink[] = [
     {
@@ -25,7 +45,7 @@ export class FakeNetwork {
       addresses: [{ address: '127.0.0.1', prefix: 8, family: 4 }],
     },
   ];
-  routes: Record<string, unknown>[] = [];
+  routes: FakeRoute[] = [];
   readonly #waiting = new Set<() => void>();
   #lastIndex = 1;
 
@@ -33,6 +53,47 @@ export class FakeNetwork {
     this.#lastIndex += 1;
     this.links.push({ name, index: this.#lastIndex, mac, mtu: 1500, up: false, addresses: [] });
     for (const look of this.#waiting) look();
+  }
+
+  /** All or none. @throws Refusal. */
+  change(link: FakeLink, { name, mtu, add, remove }: FakeChange): void {
+    if (mtu !== undefined && (mtu < 68 || mtu > 65_535)) throw new Refusal('Invalid argument', 22);
+    const is = (one: FakeAddress) => (other: FakeAddress) =>
+      one.address === other.address && one.prefix === other.prefix;
+    for (const address of remove) {
+      if (!link.addresses.some(is(address))) throw new Refusal('Cannot assign requested address', 99);
+    }
+    const kept = link.addresses.filter((has) => !remove.some(is(has)));
+    if (add.some((address) => kept.some(is(address)))) throw new Refusal('File exists', 17);
+    Object.assign(link, { up: true, addresses: [...kept, ...add] }, name ? { name } : {}, mtu ? { mtu } : {});
+  }
+
+  /** All or none. @throws Refusal. */
+  addRoutes(routes: readonly FakeRoute[]): void {
+    for (const { gateway, mac, device } of routes) {
+      const reachable = this.links.some(
+        (link) =>
+          (mac === undefined || link.mac === mac) &&
+          (device === undefined || link.name === device) &&
+          (gateway === undefined || link.addresses.some((has) => isWithin(gateway, has))),
+      );
+      if (!reachable) throw new Refusal('Network is unreachable', 101);
+    }
+    this.routes.push(...routes);
+  }
+
+  removeRoutes(routes: readonly FakeRoute[]): void {
+    const gone = routes.map(({ dest }) => dest);
+    this.routes = this.routes.filter(({ dest }) => !gone.includes(dest));
+  }
+
+  /** Down, without addresses, and no route by it. */
+  takeDown(link: FakeLink): void {
+    const own = link.addresses;
+    Object.assign(link, { up: false, addresses: [] });
+    this.routes = this.routes.filter(
+      ({ mac, gateway }) => mac !== link.mac && !own.some((address) => gateway && isWithin(gateway, address)),
+    );
   }
 
   find(match: (link: FakeLink) => boolean): FakeLink | undefined {
@@ -58,6 +119,21 @@ export class FakeNetwork {
       this.#waiting.add(look);
     });
   }
+}
+
+export interface FakeChange {
+  readonly name?: string;
+  readonly mtu?: number;
+  readonly add: readonly FakeAddress[];
+  readonly remove: readonly FakeAddress[];
+}
+
+function isWithin(address: string, network: FakeAddress): boolean {
+  if (wireFamily(address) !== network.family) return false;
+  const family = network.family === 6 ? 'ipv6' : 'ipv4';
+  const list = new BlockList();
+  list.addSubnet(network.address, network.prefix, family);
+  return list.check(address, family);
 }
 
 export function wireFamily(address: string): number {

@@ -1,9 +1,10 @@
 import { type Duplex, duplexPair } from 'node:stream';
+import { canonicalAddress } from '../../../src/plugins/hyperstart/addresses.js';
 import { ControlDecoder, encodeControl } from '../../../src/plugins/hyperstart/control-codec.js';
 import { COMMAND } from '../../../src/plugins/hyperstart/protocol.gen.js';
 import { encodeMark, PatternScanner } from '../../../src/plugins/hyperstart/scanners.js';
 import { encodeStreamHeader, StreamDecoder } from '../../../src/plugins/hyperstart/stream-codec.js';
-import { type FakeLink, FakeNetwork, wireFamily } from './network.js';
+import { type FakeLink, FakeNetwork, Refusal, wireFamily } from './network.js';
 import { FakeProcess } from './process.js';
 import { PROGRAMS } from './programs.js';
 
@@ -54,7 +55,7 @@ export class FakeAgent {
     this.channels = [hostControl, hostStreams];
     this.control = control;
     this.streams = streams;
-    for (const channel of [control, streams]) channel.on('error', () => {});
+    for (const channel of [control, streams]) channel.on('error', () => {}).setMaxListeners(0);
     if (options.staleControl) control.write(options.staleControl);
     if (options.staleStreams) streams.write(options.staleStreams);
     if (!options.resumed) control.write(encodeControl(COMMAND.READY));
@@ -211,17 +212,13 @@ export class FakeAgent {
         const { mac, device } = JSON.parse(body.toString());
         const link = this.network.find((has) => (mac ? has.mac === mac : has.name === device));
         if (!link) return this.refuse(id, { code: 'NOT_FOUND', reason: `no NIC ${mac ?? device}` });
-        Object.assign(link, { up: false, addresses: [] });
+        this.network.takeDown(link);
         return this.ack(id);
       }
       case COMMAND.SETUPROUTE:
-        this.network.routes.push(...JSON.parse(body.toString()).routes);
-        return this.ack(id);
-      case COMMAND.DELETEROUTE: {
-        const gone = JSON.parse(body.toString()).routes.map((route: { dest: string }) => route.dest);
-        this.network.routes = this.network.routes.filter((route) => !gone.includes(route.dest));
-        return this.ack(id);
-      }
+        return this.#kernel(id, () => this.network.addRoutes(JSON.parse(body.toString()).routes));
+      case COMMAND.DELETEROUTE:
+        return this.#kernel(id, () => this.network.removeRoutes(JSON.parse(body.toString()).routes));
       case COMMAND.GETNETWORK: {
         const routes = this.network.routes.map(({ dest, gateway, metric = 0 }) => ({ dest, gateway, metric }));
         return this.ack(id, { links: this.network.links, routes });
@@ -280,15 +277,36 @@ export class FakeAgent {
     const match = (link: FakeLink) => (body.mac ? link.mac === body.mac : link.name === body.device);
     const link = await this.network.waitFor(match, body.timeoutMs ?? 2000);
     if (!link) return this.refuse(id, { code: 'TIMEOUT', reason: `NIC ${body.mac ?? body.device} did not appear` });
-    if (body.newDeviceName) link.name = body.newDeviceName;
-    if (body.mtu) link.mtu = body.mtu;
-    link.up = true;
-    for (const { ipAddress, prefix } of body.removeAddresses ?? []) {
-      link.addresses = link.addresses.filter((has) => has.address !== ipAddress || has.prefix !== prefix);
+    const address = ({ ipAddress, prefix = 24 }: { ipAddress: string; prefix?: number }) => ({
+      address: canonicalAddress(ipAddress),
+      prefix,
+      family: wireFamily(ipAddress),
+    });
+    const isRemoval = ({ ipAddress }: { ipAddress: string }) => ipAddress.startsWith('-');
+    const change = {
+      name: body.newDeviceName,
+      mtu: body.mtu || undefined,
+      add: body.ipAddresses.filter((one: { ipAddress: string }) => !isRemoval(one)).map(address),
+      remove: (body.removeAddresses ?? []).map(address),
+    };
+    this.#kernel(
+      id,
+      () => this.network.change(link, change),
+      () => this.options.lie?.(structuredClone(link)) ?? link,
+    );
+  }
+
+  /** An original sees no refusal of its kernel. */
+  #kernel(id: number, body: () => void, answer: () => object = () => Buffer.alloc(0)) {
+    try {
+      body();
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if (!this.options.original) {
+        this.refuse(id, { code: 'KERNEL', reason: error.message, errno: error.errno });
+        return;
+      }
     }
-    for (const { ipAddress, prefix } of body.ipAddresses) {
-      link.addresses.push({ address: ipAddress, prefix: prefix ?? 24, family: wireFamily(ipAddress) });
-    }
-    this.ack(id, this.options.original ? Buffer.alloc(0) : (this.options.lie?.(structuredClone(link)) ?? link));
+    this.ack(id, this.options.original ? Buffer.alloc(0) : answer());
   }
 }

@@ -40,6 +40,7 @@ export class FakeProcess {
   async run(program: Program | undefined): Promise<void> {
     const context: ProgramContext = {
       argv: this.spec.args,
+      workingDirectory: this.spec.workdir,
       env: Object.fromEntries(
         (this.spec.envs ?? []).map(({ env, value }: { env: string; value: string }) => [env, value]),
       ),

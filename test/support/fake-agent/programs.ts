@@ -1,6 +1,7 @@
 /** What a program of the fake guest sees of its process. */
 export interface ProgramContext {
   readonly argv: readonly string[];
+  readonly workingDirectory: string;
   readonly env: Readonly<Record<string, string>>;
   /** Resolves when the bytes have been sent, which waits for credit. */
   stdout(bytes: Buffer): Promise<void>;
@@ -30,6 +31,19 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
   },
   async 'echo-err'({ argv, stderr }) {
     await stderr(Buffer.from(`${argv.slice(1).join(' ')}\n`));
+    return 0;
+  },
+  async print({ argv, stdout, stderr }) {
+    await stdout(Buffer.from(argv[1]!));
+    await stderr(Buffer.from(argv[2]!));
+    return 0;
+  },
+  async printenv({ argv, env, stdout }) {
+    await stdout(Buffer.from(`${env[argv[1]!]}\n`));
+    return 0;
+  },
+  async pwd({ workingDirectory, stdout }) {
+    await stdout(Buffer.from(`${workingDirectory}\n`));
     return 0;
   },
   async env({ env, stdout }) {
@@ -66,7 +80,8 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
     await killed;
     return 0;
   },
-  async size({ size, stdout }) {
+  async size({ argv, read, size, stdout }) {
+    if (argv[1] === 'after-line') await read();
     const now = size();
     await stdout(Buffer.from(now ? `${now.rows} ${now.columns}\n` : 'none\n'));
     return 0;

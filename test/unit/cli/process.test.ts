@@ -87,6 +87,11 @@ describe('the command line as a process', function () {
     expect(out.toString()).to.equal('0 50000000\n');
   });
 
+  it('what the pipe has no room for yet is not lost at the end', async () => {
+    const { out } = await shell('$H run -- head -c 70000 /dev/zero | (sleep 2; wc -c)');
+    expect(out.toString()).to.equal('70000\n');
+  });
+
   it('output is held back with its reader: memory stays bounded', async () => {
     const { child } = start(['run', '--', 'head', '-c', '300000000', '/dev/zero']);
     await new Promise((resolve) => setTimeout(resolve, 1500));

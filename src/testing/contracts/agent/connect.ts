@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import type { Duplex } from 'node:stream';
+import type { CallOptions } from '../../../core/calls.js';
+import type { ErrorCode } from '../../../core/error-codes.js';
 import { CAPABILITY_SCHEMAS } from '../../../core/registry/capabilities.js';
 import { assertDeepFrozen } from '../../kit/assertions.js';
-import { abortableCall, abortedCall, turn } from '../../kit/timeouts.js';
+import { abortableCall, abortedCall, eventually, turn } from '../../kit/timeouts.js';
 import { expectCode } from '../../runner.js';
-import { type AgentSuite, pattern } from './context.js';
+import { type AgentContext, type AgentSuite, pattern } from './context.js';
 import type { AgentContract } from './types.js';
 
 /** What no agent says; the last two go on and on. */
@@ -34,50 +37,55 @@ export function connectContract({ describe, check }: AgentSuite, contract: Agent
     check(
       'connect() with a signal that has fired rejects with its reason and destroys the channels',
       async (context) => {
-        const { agent, hostile } = context;
-        const channels = hostile().ends;
-        await expectCode(
-          agent.connect({ channels, creditWindowBytes: null, resumed: false }, abortedCall()),
-          'ABORTED',
-        );
+        const { ends } = context.hostile();
+        await refused(context, ends, abortedCall(), ['ABORTED']);
       },
     );
 
     check('connect() that is aborted while it waits rejects at once and destroys the channels', async (context) => {
-      const { agent, hostile, within } = context;
+      const { ends } = context.hostile();
       const call = abortableCall();
-      const connecting = agent.connect({ channels: hostile().ends, creditWindowBytes: null, resumed: false }, call);
-      connecting.catch(() => {});
+      const rejected = refused(context, ends, call, ['ABORTED']);
+      rejected.catch(() => {});
       await turn();
       call.abort();
-      await expectCode(within(connecting, 'connect() that was aborted'), 'ABORTED');
+      await context.within(rejected, 'connect() that was aborted');
     });
 
     check('connect() to a guest that says nothing rejects with TIMEOUT at its deadline', async (context) => {
-      const { agent, hostile, options, timeouts } = context;
-      const connection = { channels: hostile().ends, creditWindowBytes: null, resumed: false };
-      await expectCode(agent.connect(connection, options(timeouts.shortMs)), 'TIMEOUT');
+      const { ends } = context.hostile();
+      await refused(context, ends, context.options(context.timeouts.shortMs), ['TIMEOUT']);
     });
 
-    check('connect() to a guest that hangs up rejects with AGENT_CLOSED', async ({ agent, hostile, options }) => {
-      const { ends, guest } = hostile();
-      const connecting = agent.connect({ channels: ends, creditWindowBytes: null, resumed: false }, options());
-      connecting.catch(() => {});
+    check('connect() to a guest that hangs up rejects with AGENT_CLOSED', async (context) => {
+      const { ends, guest } = context.hostile();
+      const rejected = refused(context, ends, context.options(), ['AGENT_CLOSED']);
+      rejected.catch(() => {});
       await turn();
       for (const channel of guest) channel.destroy();
-      await expectCode(connecting, 'AGENT_CLOSED');
+      await rejected;
     });
 
     for (const [what, bytes] of Object.entries(GARBAGE)) {
       check(`connect() to a guest that sends ${what} rejects, neither hanging nor crashing`, async (context) => {
-        const { agent, hostile, options, timeouts } = context;
-        const { ends, guest } = hostile();
+        const { ends, guest } = context.hostile();
         for (const channel of guest) channel.write(bytes());
-        const connection = { channels: ends, creditWindowBytes: null, resumed: false };
         // What looks like the beginning of a long message may be waited for, until the deadline.
         const codes = ['AGENT_PROTOCOL', 'AGENT_CLOSED', 'AGENT_VERSION', 'TIMEOUT'] as const;
-        await expectCode(agent.connect(connection, options(timeouts.shortMs)), ...codes);
+        await refused(context, ends, context.options(context.timeouts.shortMs), codes);
       });
     }
   });
+}
+
+/** connect() rejects with one of `codes`, and the channels are destroyed by then (or a moment later). */
+async function refused(
+  { agent, timeouts }: AgentContext,
+  channels: readonly Duplex[],
+  options: CallOptions,
+  codes: readonly ErrorCode[],
+): Promise<void> {
+  await expectCode(agent.connect({ channels, creditWindowBytes: null, resumed: false }, options), ...codes);
+  const destroyed = () => channels.every((channel) => channel.destroyed);
+  await eventually(destroyed, timeouts.graceMs, 'the channels are destroyed');
 }

@@ -54,7 +54,7 @@ export function sessionContract({ describe, check }: AgentSuite, contract: Agent
       const { connect, options, run, wires } = context;
       const { programs = POSIX_PROGRAMS } = contract;
       const session = await connect();
-      for (let round = 0; round < 10; round++) {
+      for (let round = 0; round < 6; round++) {
         for (const wire of wires) wire.stall();
         const call = abortableCall();
         const aborted = session.ping(call);
@@ -63,6 +63,9 @@ export function sessionContract({ describe, check }: AgentSuite, contract: Agent
         call.abort();
         await expectCode(aborted, 'ABORTED');
         for (const wire of wires) wire.unstall();
+        // The late answer to the ping is none to what is asked next.
+        const next = await outcomeOf(run(session, programs.missing));
+        assert.ok('error' in next || next.value.exitCode === 127, 'what cannot be started was started');
         await session.ping(options());
       }
       const { stdout } = await run(session, programs.cat, 'still in step');

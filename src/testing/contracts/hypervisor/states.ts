@@ -87,7 +87,7 @@ export function stateContract({ describe, check }: HypervisorSuite, contract: Hy
     check(
       'of a VM that is paused, each call works or rejects with VM_NOT_RUNNING; resumed, it is as usable as before',
       async (context) => {
-        const { options, nic, timeouts } = context;
+        const { options, nic } = context;
         const vm = await withNic(context, false);
         const wrong: string[] = [];
         for (const [name, operation] of Object.entries(OPERATIONS)) {
@@ -106,7 +106,6 @@ export function stateContract({ describe, check }: HypervisorSuite, contract: Hy
         await vm.resume(options());
         assert.equal(vm.state, 'running');
         if (capabilities.hotplugNic) await vm.attachNic(await nic('afterwards'), options());
-        void timeouts;
       },
       !capabilities.pause && 'pause is not declared',
     );

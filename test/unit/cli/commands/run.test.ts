@@ -1,3 +1,4 @@
+import { type PassThrough, Readable } from 'node:stream';
 import { expect } from 'chai';
 import { HyperplugError } from '../../../../src/core/errors.js';
 import { FakeHyperplug, type FakeProcess, firstProcess, type Program } from '../../../support/cli/fake-engine.js';
@@ -95,7 +96,7 @@ describe('hyperplug run', () => {
   it('leaves what was not said to the configuration', async () => {
     const hyperplug = FakeHyperplug.running(exits(0));
     const { engine } = await cli(['run', 'id'], { hyperplug });
-    expect(hyperplug.specs).to.deep.equal([{ resource: {}, portmappings: [], labels: {}, keep: false }]);
+    expect(hyperplug.specs).to.deep.equal([{ resource: {}, portmappings: [], labels: {}, keep: false, nicSlots: 0 }]);
     expect(engine[0]).to.include({ configPath: undefined, driver: undefined, logLevel: undefined });
   });
 
@@ -166,6 +167,25 @@ describe('hyperplug run', () => {
         expect(err).to.match(/^hyperplug: CLI_USAGE: /);
         expect(engine).to.have.length(0);
       }
+    });
+    it('is read at the pace of the command', async () => {
+      const io = new FakeIo();
+      io.kind = 'stream';
+      const chunk = Buffer.alloc(64 * 1024, 'x');
+      let read = 0;
+      const source = Readable.from(
+        (function* () {
+          for (; read < 1000; read++) yield chunk;
+        })(),
+      );
+      io.stdin = () => source as PassThrough;
+      const hyperplug = FakeHyperplug.running((process) => {
+        process.stdout.write('running');
+        setTimeout(() => process.exit(0), 200);
+      });
+      await cli(['run', 'sleep'], { io, hyperplug });
+      expect(io.out.text).to.equal('running');
+      expect(read).to.be.within(1, 50);
     });
     it('that the command closes is read no further', async () => {
       const io = new FakeIo();

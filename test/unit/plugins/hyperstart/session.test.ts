@@ -373,6 +373,7 @@ describe('hyperstart session with our agent, what an original cannot', () => {
         addAddresses: [{ address: '10.0.0.2', prefixLength: 24 }],
         removeAddresses: [{ address: '10.0.0.9', prefixLength: 24 }],
       };
+      liar.network.find(({ mac }) => mac === MAC)!.addresses.push({ address: '10.0.0.9', prefix: 24, family: 4 });
       await rejects(told.setupInterface(config, calls()), 'AGENT_REFUSED', words);
       await told.close();
       liar.die();

@@ -17,10 +17,18 @@ const nic = (id: string, last = 1): VmNic => ({
   queues: 1,
   endpoint: { kind: 'builtin', forwards: [], restricted: false },
 });
+async function until(condition: () => boolean): Promise<void> {
+  const end = Date.now() + 5_000;
+  while (!condition()) {
+    if (Date.now() > end) expect.fail('it did not happen within 5 s');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
 const GENERIC = (desc: string) => ({ error: { class: 'GenericError', desc } });
 const NOT_FOUND = { error: { class: 'DeviceNotFound', desc: 'not found' } };
 
-describe('NICs over QMP', () => {
+describe('NICs over QMP', function () {
+  this.timeout(15_000);
   let qemu: FakeQmp;
   let plug: NicPlug;
   let detached: string[];
@@ -113,14 +121,14 @@ describe('NICs over QMP', () => {
     expect((await plug.attach(nic('n1', 2), call())).slot).to.equal(1);
     expect(hasCode(await failure(plug.attach(nic('n2', 3), call())), 'VM_NO_SLOT')).to.equal(true);
     deleted('nic0.n0');
-    while (detached.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => detached.length > 0);
     expect((await plug.attach(nic('n2', 3), call())).slot).to.equal(0);
   });
 
   it('waits for DEVICE_DELETED before netdev_del: the answer to device_del is not the end', async () => {
     await plug.attach(nic('n0'), call());
     const done = plug.detach('n0', call());
-    while (!names().includes('device_del')) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => names().includes('device_del'));
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(names()).to.not.include('netdev_del');
     // QEMU sends one without `device` first, for the NIC's own child.
@@ -153,7 +161,7 @@ describe('NICs over QMP', () => {
     expect(plug.table.list().map(({ id }) => id)).to.deep.equal(['n0']);
     expect(names()).to.not.include('netdev_del');
     deleted('nic0.n0');
-    while (plug.table.list().length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => plug.table.list().length === 0);
     expect(detached).to.deep.equal(['n0']);
     expect(names().at(-1)).to.equal('netdev_del');
   });

@@ -1,0 +1,5 @@
+import { provesItself } from '../support/seeded-defects.js';
+import { HYPERVISOR_DEFECTS } from './defects/hypervisor.js';
+import { fakeHypervisorContract } from './fake-hypervisor.js';
+
+provesItself('hypervisor', fakeHypervisorContract, {}, HYPERVISOR_DEFECTS);

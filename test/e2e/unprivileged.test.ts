@@ -1,0 +1,79 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, chownSync, constants, cpSync, mkdirSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { expect } from 'chai';
+import { requireOrSkip } from '../support/require.js';
+import { type Finished, finish, repository, Sandbox } from '../support/sandbox.js';
+
+const NOBODY = 65_534;
+
+describe('hyperplug as an unprivileged user', function () {
+  this.timeout(600_000);
+  let sandbox: Sandbox;
+  let program: string;
+
+  before(async function () {
+    requireOrSkip(this, process.getuid?.() === 0, 'only root can become another user');
+    sandbox = await Sandbox.make();
+    for (const name of ['state', 'run', 'home']) {
+      mkdirSync(join(sandbox.root, name), { mode: 0o700 });
+      chownSync(join(sandbox.root, name), NOBODY, NOBODY);
+    }
+    program = readableProgram(sandbox.root);
+  });
+  afterEach(async () => {
+    if (sandbox) expect(await sandbox.leftovers()).to.deep.equal([]);
+  });
+  after(() => sandbox?.dispose());
+
+  /** The package itself where any user can read it, else a copy. */
+  function readableProgram(folder: string): string {
+    const main = 'dist/bundle/cli/main.js';
+    let path = repository;
+    let open = true;
+    for (; path !== '/'; path = dirname(path)) open &&= (statSync(path).mode & constants.S_IXOTH) !== 0;
+    if (open) return join(repository, main);
+    for (const name of ['dist', 'guest', 'node_modules', 'package.json'])
+      cpSync(join(repository, name), join(folder, 'package', name), { recursive: true });
+    return join(folder, 'package', main);
+  }
+
+  function run(args: readonly string[]): Promise<Finished> {
+    const env = { PATH: process.env.PATH, HOME: join(sandbox.root, 'home'), HYPERPLUG_CONFIG: sandbox.configPath };
+    const user = ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups', '--no-new-privs', '--'];
+    const child = spawn('setpriv', [...user, process.execPath, program, ...args], { env, cwd: '/', stdio: 'pipe' });
+    return finish(child, { timeoutMs: 400_000 });
+  }
+
+  it('builds the image in a cache of its own, boots, and returns streams and exit code', async () => {
+    const { code, stdout, stderr } = await run(['run', '--', 'sh', '-c', 'id -u; echo err >&2; exit 7']);
+    expect(stdout.toString(), stderr).to.equal('0\n');
+    expect(code).to.equal(7);
+    expect(stderr).to.match(/err\n$/);
+    accessSync(join(sandbox.root, 'home/.cache/hyperplug/images'), constants.F_OK);
+    expect(statSync(join(sandbox.root, 'home/.cache/hyperplug')).uid).to.equal(NOBODY);
+  });
+
+  it("has a network: a server on the host's loopback answers", async () => {
+    const server = createServer((socket) => socket.end('from the host\n')).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    try {
+      const { stdout, stderr } = await run(['run', '--', 'sh', '-c', `nc -w 20 192.168.123.2 ${port} </dev/null`]);
+      expect(stdout.toString(), stderr).to.equal('from the host\n');
+    } finally {
+      server.close();
+    }
+  });
+
+  it('tells what it found', async () => {
+    const { code, stdout } = await run(['doctor', '--json']);
+    expect(code).to.equal(0);
+    const findings = JSON.parse(stdout.toString()) as { id: string; status: string; summary: string }[];
+    expect(findings.find(({ id }) => id === 'qemu.binary')?.status).to.equal('ok');
+    const kvm = findings.find(({ id }) => id === 'qemu.kvm');
+    expect(kvm?.summary).to.match(/kvm/i);
+  });
+});

@@ -1,0 +1,282 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { acquireLock } from '../../src/host/lock.js';
+import { encodeKey, encodeValue, SCHEMA_KEY } from '../../src/plugins/local/state-codec.js';
+import type { Database } from '../../src/plugins/local/state-file.js';
+import { LocalStateStore } from '../../src/plugins/local/state-store.js';
+import { callOptions, expectCode } from '../../src/testing/runner.js';
+import { requireOrSkip } from '../support/require.js';
+
+const child = fileURLToPath(new URL('./state-store-child.js', import.meta.url));
+
+describe('local state store on a real disk', function () {
+  this.timeout(180_000);
+  let dir: string;
+  let path: string;
+  const running = new Set<ChildProcess>();
+  const stores: LocalStateStore[] = [];
+
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'hyperplug-state-'));
+    path = join(dir, 'state', 'state.mdb');
+  });
+  afterEach(async () => {
+    for (const process of running) {
+      process.kill('SIGKILL');
+      await once(process, 'exit');
+    }
+    for (const store of stores.splice(0)) await store.stop();
+    rmSync(dir, { recursive: true });
+  });
+
+  const open = (...args: ConstructorParameters<typeof LocalStateStore> | []) => {
+    const store = args.length > 0 ? new LocalStateStore(...(args as [string])) : new LocalStateStore(path);
+    stores.push(store);
+    return store;
+  };
+  const run = (argv: readonly string[], command = process.execPath) => {
+    const started = spawn(command, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+    running.add(started);
+    started.once('exit', () => running.delete(started));
+    return started;
+  };
+  /** Its output; fails unless it exits with 0. */
+  const finished = async (process: ChildProcess) => {
+    const [output, [code, signal]] = await Promise.all([text(process.stdout!), once(process, 'exit')]);
+    expect([code, signal]).to.deep.equal([0, null]);
+    return output;
+  };
+  const raw = async (change: (database: Database) => void) => {
+    const { open: openLmdb } = createRequire(import.meta.url)('lmdb');
+    const options = { path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary', overlappingSync: false };
+    const database = openLmdb(options);
+    change(database);
+    await database.close();
+  };
+
+  it('is private to its user', async () => {
+    await open().transaction((transaction) => transaction.put(['a'], 1), callOptions());
+    expect(statSync(join(dir, 'state')).mode & 0o777).to.equal(0o700);
+    for (const file of ['state.mdb', 'state.mdb-lock', 'state.mdb.lock', 'state.mdb.gate']) {
+      expect(statSync(join(dir, 'state', file)).mode & 0o777, file).to.equal(0o600);
+    }
+  });
+
+  it('counts every increment of four processes', async () => {
+    const children = Array.from({ length: 4 }, () => run([child, 'increment', path, '100']));
+    await Promise.all(children.map(finished));
+    expect(await open().get(['counter'], callOptions())).to.equal(400);
+  });
+
+  it('stays whole when processes are killed in the middle, and loses nothing that was acknowledged', async () => {
+    const store = open();
+    let acknowledged = 0;
+    for (let round = 0; round < 6; round++) {
+      const children = [run([child, 'forever', path]), run([child, 'forever', path])];
+      const outputs = children.map((process) => {
+        const chunks: string[] = [];
+        process.stdout!.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
+        return chunks;
+      });
+      await Promise.all(children.map((process) => once(process.stdout!, 'data')));
+      await new Promise((resolve) => setTimeout(resolve, 150 + Math.random() * 200));
+      await Promise.all(
+        children.map(async (process) => {
+          process.kill('SIGKILL');
+          await once(process, 'close');
+        }),
+      );
+      for (const chunks of outputs) {
+        const lines = chunks.join('').split('\n').slice(1, -1);
+        for (const line of lines) acknowledged = Math.max(acknowledged, Number(line));
+      }
+      const seen = await store.transaction((transaction) => {
+        const counter = (transaction.get(['counter']) as number | undefined) ?? 0;
+        const next = transaction.list(['pair']).map(({ value }) => (value as { next: number }).next);
+        return { counter, next };
+      }, callOptions());
+      expect(seen.counter).to.be.at.least(acknowledged);
+      if (seen.counter > 0) expect(seen.next).to.deep.equal([seen.counter, seen.counter]);
+    }
+    expect(acknowledged).to.be.above(0);
+    expect(await store.unreadable([], callOptions())).to.deep.equal([]);
+  });
+
+  it('gives addresses to several processes, each once', async () => {
+    const children = Array.from({ length: 3 }, () => run([child, 'addresses', path, '60']));
+    const given = (await Promise.all(children.map(finished))).flatMap((output) => JSON.parse(output) as string[]);
+    expect(new Set(given).size).to.equal(given.length);
+    expect(given).to.have.length(3 * 40);
+    const leases = await open().list(['ipam', 'leases', '10.77.0.0/22'], callOptions());
+    expect(leases.map(({ key }) => key[3])).to.have.members(given);
+  });
+
+  it('waits for another process no longer than the signal, and says for whom', async () => {
+    const store = open();
+    await store.transaction((transaction) => transaction.put(['a'], 1), callOptions());
+    const lock = await acquireLock(`${path}.lock`, { ...callOptions(), purpose: 'a slow backup' });
+    let ran = false;
+    const body = () => {
+      ran = true;
+    };
+    const error = await expectCode(store.transaction(body, { signal: AbortSignal.timeout(200) }), 'TIMEOUT');
+    expect(error.message).to.include(`held by process ${process.pid} (a slow backup)`);
+    expect(await store.get(['a'], callOptions())).to.equal(1);
+    const waiting = store.transaction((transaction) => transaction.put(['a'], 2), callOptions());
+    await lock.release();
+    await waiting;
+    expect([ran, await store.get(['a'], callOptions())]).to.deep.equal([false, 2]);
+  });
+
+  it('ends what waits when it is stopped', async () => {
+    const store = open();
+    await store.get(['a'], callOptions());
+    const lock = await acquireLock(`${path}.lock`, callOptions());
+    const waiting = expectCode(
+      store.transaction((transaction) => transaction.put(['a'], 1), callOptions()),
+      'STATE_UNAVAILABLE',
+    );
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await store.stop();
+    await waiting;
+    await lock.release();
+  });
+
+  it('says STATE_UNAVAILABLE when the disk is full, commits nothing of it, and works again', async function () {
+    requireOrSkip(this, process.getuid?.() === 0, 'mounting a small tmpfs needs root');
+    mkdirSync(join(dir, 'mnt'));
+    const script = 'mount -t tmpfs -o size=300k none "$1" && exec "$2" "$3" fill "$1/state/state.mdb"';
+    const argv = ['-m', 'sh', '-ec', script, 'sh', join(dir, 'mnt'), process.execPath, child];
+    const [error, last, count, written, counter] = JSON.parse(await finished(run(argv, 'unshare')));
+    expect(error.code).to.equal('STATE_UNAVAILABLE');
+    expect(error.message).to.match(/state store .*: .*free space there: \d+ bytes/);
+    expect(last).to.equal(written - 1);
+    expect(count).to.equal(written);
+    expect(counter).to.equal(1);
+  });
+
+  it('says STATE_UNAVAILABLE, with the reason, where it cannot be', async () => {
+    writeFileSync(join(dir, 'file'), '');
+    const cases: [string, RegExp][] = [
+      [join(dir, 'file', 'state.mdb'), /a directory/],
+      ['/proc/self/state.mdb', /mode|directory|user/],
+    ];
+    mkdirSync(join(dir, 'open'), { mode: 0o700 });
+    chmodSync(join(dir, 'open'), 0o755);
+    cases.push([join(dir, 'open', 'state.mdb'), /mode 0700/]);
+    mkdirSync(join(dir, 'taken', 'state.mdb'), { recursive: true, mode: 0o700 });
+    cases.push([join(dir, 'taken', 'state.mdb'), /directory/i]);
+    mkdirSync(join(dir, 'linked'), { mode: 0o700 });
+    writeFileSync(join(dir, 'elsewhere'), '');
+    symlinkSync(join(dir, 'elsewhere'), join(dir, 'linked', 'state.mdb'));
+    cases.push([join(dir, 'linked', 'state.mdb'), /link/i]);
+    for (const [place, reason] of cases) {
+      const error = await expectCode(open(place).get(['a'], callOptions()), 'STATE_UNAVAILABLE');
+      expect(error.message).to.include(place).and.to.match(reason);
+    }
+  });
+
+  it('says STATE_UNAVAILABLE to a user who may not read it', async function () {
+    requireOrSkip(this, process.getuid?.() === 0, 'becoming another user needs root');
+    await open().get(['a'], callOptions());
+    chmodSync(dir, 0o755);
+    const argv = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, child, 'get', path];
+    expect(await finished(run(argv, 'setpriv'))).to.match(
+      /^STATE_UNAVAILABLE state store .*user 65534, got one of user 0/,
+    );
+  });
+
+  it('leaves a foreign, cut off or newer file as it is', async () => {
+    mkdirSync(join(dir, 'state'), { mode: 0o700 });
+    const refuses = async (code: 'STATE_CORRUPT' | 'STATE_VERSION', message: RegExp) => {
+      const before = readFileSync(path);
+      const store = open();
+      expect((await expectCode(store.get(['a'], callOptions()), code)).message).to.match(message);
+      await expectCode(
+        store.transaction(() => {}, callOptions()),
+        code,
+      );
+      await store.stop();
+      expect(readFileSync(path).equals(before)).to.equal(true);
+    };
+    writeFileSync(path, 'x'.repeat(50_000), { mode: 0o600 });
+    await refuses('STATE_CORRUPT', /it is no LMDB file/);
+    writeFileSync(path, 'short');
+    await refuses('STATE_CORRUPT', /too few/);
+    rmSync(path);
+    await raw((database) => database.putSync(encodeKey(['a']), encodeValue(1)));
+    await refuses('STATE_CORRUPT', /no schema version/);
+    await raw((database) => database.putSync(SCHEMA_KEY, Buffer.from('{"schema":99}')));
+    await refuses('STATE_VERSION', /schema version 99, this program reads up to 1/);
+    await raw((database) => {
+      database.putSync(SCHEMA_KEY, Buffer.from('{"schema":1}'));
+      for (let index = 0; index < 500; index++)
+        database.putSync(encodeKey(['f', `${index}`]), encodeValue('z'.repeat(500)));
+    });
+    truncateSync(path, 8192);
+    await refuses('STATE_CORRUPT', /cut off/);
+  });
+
+  it('migrates an older store in one transaction, or not at all', async () => {
+    const first = open();
+    await first.transaction((transaction) => transaction.put(['old', 'name'], 'value'), callOptions());
+    await first.stop();
+    const rename = (database: Database) => {
+      database.putSync(encodeKey(['new', 'name']), database.get(encodeKey(['old', 'name'])) as Buffer);
+      database.removeSync(encodeKey(['old', 'name']));
+    };
+    const failing = () => {
+      throw new Error('step 2 failed');
+    };
+    const broken = new LocalStateStore(path, {
+      version: 3,
+      migrations: new Map([
+        [1, rename],
+        [2, failing],
+      ]),
+    });
+    stores.push(broken);
+    expect((await expectCode(broken.get(['new', 'name'], callOptions()), 'STATE_UNAVAILABLE')).message).to.include(
+      'step 2',
+    );
+    await broken.stop();
+    const untouched = open();
+    expect(await untouched.get(['old', 'name'], callOptions())).to.equal('value');
+    await untouched.stop();
+    const migrated = new LocalStateStore(path, { version: 2, migrations: new Map([[1, rename]]) });
+    stores.push(migrated);
+    expect(await migrated.list([], callOptions())).to.deep.equal([{ key: ['new', 'name'], value: 'value' }]);
+    await migrated.stop();
+    await expectCode(open().get(['new', 'name'], callOptions()), 'STATE_VERSION');
+    const gap = new LocalStateStore(path, { version: 9, migrations: new Map() });
+    stores.push(gap);
+    await expectCode(gap.get(['new', 'name'], callOptions()), 'STATE_VERSION');
+  });
+
+  it('reports keys that could not have been written through it', async () => {
+    const store = open();
+    await store.transaction((transaction) => transaction.put(['k', 'good'], 1), callOptions());
+    await store.stop();
+    await raw((database) => database.putSync(Buffer.from('k\0bad key', 'latin1'), encodeValue(1)));
+    const again = open();
+    expect(await again.list(['k'], callOptions())).to.have.length(1);
+    expect((await again.unreadable(['k'], callOptions())).map(({ key }) => key)).to.deep.equal([['k', 'bad key']]);
+  });
+});
