@@ -89,8 +89,13 @@ export class PodManager {
         record.nics.flatMap(({ lease, host, ports }): NicInUse[] => {
           if (!lease) return [];
           const { podId, network } = lease;
+          // The ports of the hypervisor's own network are its process's.
           const idle =
-            states[index] !== 'running' || record.network !== backend.name || ports.length === 0 || !host?.data;
+            backend.capabilities.hypervisorNetwork ||
+            states[index] !== 'running' ||
+            record.network !== backend.name ||
+            ports.length === 0 ||
+            !host?.data;
           const republish = async (publishing: CallOptions) => {
             if (!idle) await backend.publish?.(host, lease, ports, publishing);
           };

@@ -49,6 +49,7 @@ export class IptablesFirewall implements Firewall {
   }
 
   configure(networks: readonly FirewallNetwork[]): void {
+    this.#networks.clear();
     for (const network of networks) this.#networks.set(network.name, network);
   }
 

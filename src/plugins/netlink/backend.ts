@@ -3,7 +3,7 @@ import type { AddressPool } from '../../core/address-pool.js';
 import type { CallOptions } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { combineErrors, HyperplugError } from '../../core/errors.js';
-import type { Firewall } from '../../core/firewall.js';
+import type { Firewall, FirewallDrift } from '../../core/firewall.js';
 import type {
   AddressLease,
   AddressRequest,
@@ -170,17 +170,26 @@ export class NetlinkBackend implements NetworkBackend {
   }
 
   async status(call: CallOptions): Promise<readonly NetworkStatus[]> {
-    const rules = this.#networks.size > 0 ? await this.deps.firewall.check(call) : [];
+    const networks = [...this.#networks.values()];
+    const rules = networks.length > 0 ? await this.deps.firewall.check(call) : [];
+    const links = await Promise.all(networks.map(({ bridge }) => this.#ground().rtnl.link(bridge.name, call)));
+    const absent = networks.filter((_, index) => links[index] === undefined).map(({ bridge }) => bridge.name);
     return Promise.all(
-      [...this.#networks.values()].map(async (network) => {
+      networks.map(async (network, index) => {
         const { spec, bridge, subnets } = network;
+        const present = links[index] !== undefined;
+        // What would hold a network apart from one that is not there is not missed.
+        const idle = ({ kind, rule }: FirewallDrift) =>
+          present && kind === 'missing' && rule.split(/[\s"]+/).some((word) => absent.includes(word));
         // Rules that bear our mark and belong to no network are told with the first.
         const known = (name: string) => this.#networks.has(name);
         const first = this.#networks.values().next().value === network;
-        const mine = rules.filter((rule) => rule.network === spec.name || (first && !known(rule.network)));
+        const mine = rules.filter(
+          (rule) => !idle(rule) && (rule.network === spec.name || (first && !known(rule.network))),
+        );
         return {
           name: spec.name,
-          present: (await this.#ground().rtnl.link(bridge.name, call)) !== undefined,
+          present,
           bridge: bridge.name,
           subnets: subnets.map(({ cidr }) => cidr),
           gateways: subnets.map(({ gateway }) => gateway),
