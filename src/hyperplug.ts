@@ -226,12 +226,18 @@ class Engine implements Hyperplug {
       defaults: config.pods,
       bootTimeoutMs: config.pods.bootTimeoutMs,
       kernelArgs: config.guest.kernelArgs,
+      initNetworks: (options) => this.#initNetworks(options),
     });
   }
 
   /** Networks initialised too: pods can be created. */
   async #ready(options: UserCallOptions): Promise<PodManager> {
     const pods = await this.#started(options);
+    await this.#initNetworks(options);
+    return pods;
+  }
+
+  async #initNetworks(options: UserCallOptions): Promise<void> {
     const { hypervisor, network } = this.#host.services;
     this.#networks ??= initNetworks(hypervisor, network, this.#loaded.networks, options);
     try {
@@ -241,7 +247,6 @@ class Engine implements Hyperplug {
       this.#networks = undefined;
       throw error;
     }
-    return pods;
   }
 
   async #image(signal: AbortSignal | undefined) {

@@ -28,7 +28,8 @@ export {
   type PluginRegistration,
   TOKENS,
 } from './core/plugin.js';
-export type { InterfaceInput, NicInput, PodSpecInput, PortInput } from './core/pod/spec.js';
+export type { InterfaceInput, NicInput, PortInput } from './core/pod/interface-spec.js';
+export type { PodSpecInput } from './core/pod/spec.js';
 export type * from './core/pod/types.js';
 export type * from './core/progress.js';
 export type * from './core/state-store.js';

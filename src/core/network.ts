@@ -1,6 +1,6 @@
 import type { CallOptions } from './calls.js';
 import type { Diagnosis } from './diagnosis.js';
-import type { NicEndpoint, NicEndpointKind } from './hypervisor.js';
+import type { NicEndpoint, NicEndpointKind, PortForward } from './hypervisor.js';
 import type { JsonValue } from './json.js';
 
 export type TransportProtocol = 'tcp' | 'udp' | 'sctp';
@@ -119,6 +119,7 @@ export interface HostNicRecord {
   readonly network: string;
   readonly podId: string;
   readonly nicId: string;
+  /** The backend's own. null: attach() has not answered yet; detach() then removes whatever this NIC has. */
   readonly data: JsonValue;
 }
 
@@ -151,9 +152,12 @@ export interface NetworkBackend {
    * @throws NET_SPEC_INVALID, NET_INIT_FAILED, FIREWALL_FAILED.
    */
   init(networks: readonly NetworkSpec[], options: CallOptions): Promise<void>;
-  /** @throws NET_NOT_FOUND, IPAM_*. On rejection nothing is allocated. */
+  /**
+   * A NIC that holds addresses already may ask for further ones by name; the lease is then of those alone.
+   * @throws NET_NOT_FOUND, IPAM_*. On rejection nothing is allocated.
+   */
   allocateAddress(request: AddressRequest, options: CallOptions): Promise<AddressLease>;
-  /** Gives back the addresses of the lease; one without addresses stands for whatever its NIC holds. Idempotent. */
+  /** Gives back the lease's addresses, as far as its NIC holds them. Without addresses: whatever it holds. Idempotent. */
   releaseAddress(lease: AddressLease, options: CallOptions): Promise<void>;
   /**
    * Makes the host side of a NIC and publishes its ports.
@@ -163,12 +167,17 @@ export interface NetworkBackend {
   /** Removes what attach() made. Idempotent; goes on past failures and reports all. */
   detach(record: HostNicRecord, options: CallOptions): Promise<void>;
   /**
-   * With livePublish: publishes ports of an attached NIC beside those it has. All or none; one that it has already is no error.
+   * With `livePublish`: publishes ports of an attached NIC beside those it has. All or none; one that it has already is no
+   * error. Where the network is the hypervisor's own, core then makes the forwards().
    * @throws NET_PORT_IN_USE, NOT_SUPPORTED, FIREWALL_FAILED.
    */
   publish?(nic: HostNicRecord, lease: AddressLease, ports: readonly PortMapping[], options: CallOptions): Promise<void>;
-  /** With livePublish: one that is not published is no error. */
+  /** With `livePublish`: one that is not published is no error. Core has ended the forwards() before. */
   unpublish?(nic: HostNicRecord, ports: readonly PortMapping[], options: CallOptions): Promise<void>;
+  /** What these ports are to a hypervisor that has to forward them; missing: nothing, ever. */
+  forwards?(lease: AddressLease, ports: readonly PortMapping[]): readonly PortForward[];
+  /** Sets the MTU of the host side; missing: it has none of its own. */
+  setMtu?(nic: HostNicRecord, mtu: number, options: CallOptions): Promise<void>;
   status(options: CallOptions): Promise<readonly NetworkStatus[]>;
   /** Puts right what status() finds, of one network or of all; removes what bears our mark and belongs to nothing. */
   repair?(network: string | undefined, options: CallOptions): Promise<void>;

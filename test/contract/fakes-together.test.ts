@@ -58,7 +58,10 @@ describe('the fakes together', () => {
       const undo = new UndoStack();
       const vm = await Vm.launch(deps, spec, undo, call(), async () => host.handedOver());
       const setup = { hostname: podId, dns: [], dnsSearch: [], dnsOptions: [] };
-      const [nic] = await vm.configure(setup, [{ id: nicId, mac, name: 'net0', lease }], call());
+      const { addresses, gateways, mtu } = lease;
+      const config = { mac, expectedName: 'eth0', name: 'net0', addAddresses: addresses, removeAddresses: [], mtu };
+      const route = { destination: 'default', gateway: gateways[0] as string, mac };
+      const [nic] = await vm.configure(setup, [config], [route], call());
       const { routes } = await vm.session.readNetwork(call());
       expect(routes).to.have.length(1);
       expect(routes[0]).to.include({ destination: 'default', gateway: '10.213.1.1', device: 'net0' });

@@ -1,16 +1,24 @@
 import { mkdir, rm } from 'node:fs/promises';
+import type { GuestNic } from '../agent.js';
 import { type CallOptions, type UserCallOptions, withDeadline } from '../calls.js';
-import { combineErrors, fieldError } from '../errors.js';
+import { fieldError } from '../errors.js';
 import type { GuestImage } from '../guest-image.js';
+import type { HeldLock } from '../host-services.js';
 import type { HypervisorCapabilities, VmSpec } from '../hypervisor.js';
 import { deepFreeze } from '../json.js';
 import { chooseEndpoint } from '../registry/check-selection.js';
 import { UndoStack } from '../undo.js';
 import { Vm } from '../vm/vm.js';
+import { destroyPod } from './destroy.js';
+import { nicConfig, readBack } from './guest-state.js';
 import { HeldPod } from './held-pod.js';
+import { LOOPBACK } from './interface-spec.js';
 import { lockPod } from './lock.js';
-import { type PreparedNic, plannedNic, podNic, prepareNics } from './nics.js';
+import { NicTable } from './nic-table.js';
+import { type PreparedNic, plannedNic, prepareNics } from './nics.js';
+import { PodNetwork } from './pod-network.js';
 import type { PodRecord } from './record.js';
+import { defaultRoutes, guestRoute } from './routes.js';
 import { type PodServices, podDirectories } from './services.js';
 import type { PodSpec } from './spec.js';
 
@@ -33,7 +41,7 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
     const image = await services.image(signal);
     const lock = await lockPod(host, dirs.lock, spec.id, `pod ${spec.id}`, signal);
     undo.push('pod lock', () => lock.release());
-    const planned = spec.interfaces.map((nic) => ({ spec: nic, planned: plannedNic(nic, spec.id) }));
+    const planned = spec.interfaces.map((nic) => plannedNic(nic, spec.id, backend.name));
     let record: PodRecord = {
       version: 1,
       id: spec.id,
@@ -60,8 +68,21 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
         undo.push(directory, () => rm(directory, { recursive: true, force: true }));
         await mkdir(directory, { recursive: true, mode: 0o700 });
       }
-      const prepared = await prepareNics(backend, endpoint, planned, undo, call);
-      record = { ...record, nics: prepared.map((nic) => nic.record) };
+      const prepared = await prepareNics(
+        { backend, endpoint, cpus: spec.cpus },
+        planned.filter(({ spec: nic }) => nic.kind === 'network'),
+        undo,
+        call,
+      );
+      const made = new Map(prepared.map((nic) => [nic.record.id, nic.record]));
+      const routable = prepared.map(({ record: { id, lease } }) => {
+        return { id, lease, gateway: spec.interfaces.find((nic) => nic.id === id)?.gateway };
+      });
+      record = {
+        ...record,
+        nics: record.nics.map((nic) => made.get(nic.id) ?? nic),
+        routes: defaultRoutes(routable, []),
+      };
       await store.write(record, call);
       return prepared;
     });
@@ -72,28 +93,48 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
         undo,
         call,
         async (hypervisor) => {
-          record = { ...record, state: 'running', vm: hypervisor.record() };
+          record = { ...record, vm: hypervisor.record() };
           await Promise.all([store.write(record, call), ...nics.map((nic) => nic.host.handedOver())]);
         },
       );
-      const guestNics = await configure(vm, spec, nics, call);
+      const guestNics = await configure(vm, spec, record, call);
+      record = {
+        ...record,
+        state: 'running',
+        nics: record.nics.map((nic, index) => ({ ...nic, state: 'ready', guestName: guestNics[index]?.name ?? null })),
+      };
+      await store.write(record, call);
+      const table = new NicTable(store, record);
+      for (const [index, nic] of record.nics.entries()) table.sawGuest(nic.id, guestNics[index] as GuestNic);
       return new HeldPod({
         id: spec.id,
         vm,
-        nics: nics.map(({ record: nic }, index) => podNic(nic, guestNics[index])),
+        network: new PodNetwork({ services, vm, table }),
         consoleLogPath: dirs.consoleLog,
         keep: spec.keep,
-        remove: async () => {
-          await vm.session.close();
-          const errors = await undo.unwind();
-          if (errors.length > 0)
-            throw combineErrors('POD_CLEANUP_FAILED', `pod ${spec.id} was not removed wholly`, errors);
-        },
+        remove: (removal) => removeHeld(services, vm, table, lock, removal),
         letGo: () => lock.release(),
       });
     });
   } catch (error) {
     throw await undo.fail('POD_CLEANUP_FAILED', `pod ${spec.id} could not be created, nor undone wholly`, error);
+  }
+}
+
+/** Ends a pod that this process holds, by its record: that one knows what has come and gone since it was created. */
+export async function removeHeld(
+  services: PodServices,
+  vm: Vm,
+  table: NicTable,
+  lock: HeldLock,
+  call: CallOptions,
+): Promise<void> {
+  try {
+    // Should this fail, destroyPod() ends it by its record, and reports what cannot be ended.
+    await vm.kill(call).catch(() => {});
+    await destroyPod(services, table.record, call);
+  } finally {
+    await lock.release();
   }
 }
 
@@ -125,9 +166,14 @@ function vmSpec(services: PodServices, spec: PodSpec, image: GuestImage, nics: r
   });
 }
 
-function configure(vm: Vm, spec: PodSpec, nics: readonly PreparedNic[], call: CallOptions) {
-  const dns = spec.dns.length > 0 ? spec.dns : [...new Set(nics.flatMap((nic) => nic.record.lease.dns))];
+async function configure(vm: Vm, spec: PodSpec, record: PodRecord, call: CallOptions): Promise<GuestNic[]> {
+  const leased = record.nics.flatMap(({ lease }) => lease?.dns ?? []);
+  const dns = spec.dns.length > 0 ? spec.dns : [...new Set(leased)];
   const { hostname, dnsSearch, dnsOptions } = spec;
-  const setups = nics.map(({ record, name }) => ({ id: record.id, mac: record.mac, name, lease: record.lease }));
-  return vm.configure({ hostname, dns, dnsSearch, dnsOptions }, setups, call);
+  let number = 0;
+  const configs = record.nics.map((nic) => nicConfig(nic, nic.kind === 'loopback' ? LOOPBACK : `eth${number++}`));
+  const routes = record.routes.map((route) => guestRoute(route, record.nics));
+  const guestNics = await vm.configure({ hostname, dns, dnsSearch, dnsOptions }, configs, routes, call);
+  await vm.explained(() => readBack(vm.session, { present: record.nics, routes: record.routes }, record.nics, call));
+  return guestNics;
 }

@@ -22,7 +22,8 @@ export async function destroyPod(services: PodServices, record: PodRecord, optio
   }
   for (const nic of record.nics) {
     const { host, lease } = nic;
-    if (lease) undo.push(`address of ${nic.id}`, (call) => backend.releaseAddress(lease, call));
+    const whole = lease && { ...lease, addresses: [] };
+    if (whole) undo.push(`address of ${nic.id}`, (call) => backend.releaseAddress(whole, call));
     if (host) undo.push(`host side of ${nic.id}`, (call) => backend.detach(host, call));
   }
   const { vm, runDir } = record;

@@ -3,9 +3,12 @@ import type { GuestProcess } from '../agent.js';
 import { type CallOptions, type UserCallOptions, withDeadline } from '../calls.js';
 import { HyperplugError } from '../errors.js';
 import type { VmExit } from '../hypervisor.js';
+import type { PortMapping } from '../network.js';
 import type { Vm } from '../vm/vm.js';
+import type { NicInput, PortInput } from './interface-spec.js';
+import type { PodNetwork } from './pod-network.js';
 import { readNics } from './read-nics.js';
-import type { ExecRequest, Pod, PodNic } from './types.js';
+import type { ExecRequest, NicChange, Pod, PodNic, PodRoute, PortSelector, RouteInput } from './types.js';
 
 const DEFAULT_CALL_TIMEOUT_MS = 60_000;
 const MAX_COLLECTED_BYTES = 64 * 1024 * 1024;
@@ -16,7 +19,7 @@ const BASE_ENV = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 export interface HeldPodParts {
   readonly id: string;
   readonly vm: Vm;
-  readonly nics: readonly PodNic[];
+  readonly network: PodNetwork;
   readonly consoleLogPath: string;
   readonly keep: boolean;
   /** Ends the VM and undoes all; called once. */
@@ -35,7 +38,7 @@ export class HeldPod implements Pod {
     return this.parts.id;
   }
   get nics(): readonly PodNic[] {
-    return this.parts.nics;
+    return this.parts.network.nics;
   }
   get consoleLogPath(): string {
     return this.parts.consoleLogPath;
@@ -91,38 +94,45 @@ export class HeldPod implements Pod {
     return this.#call('readFile', options, (call) => this.parts.vm.session.readFile(path, call));
   }
 
-  addNics(): Promise<never> {
-    return this.#notYet();
+  addNics(specs: readonly NicInput[], options: UserCallOptions = {}): Promise<readonly PodNic[]> {
+    return this.#call('adding NICs', options, (call) => this.parts.network.addNics(specs, call));
   }
-  addNic(): Promise<never> {
-    return this.#notYet();
+
+  async addNic(spec: NicInput, options: UserCallOptions = {}): Promise<PodNic> {
+    const [nic] = await this.addNics([spec], options);
+    return nic as PodNic;
   }
-  removeNic(): Promise<never> {
-    return this.#notYet();
+
+  removeNic(id: string, options: UserCallOptions = {}): Promise<void> {
+    return this.#call(`removing NIC ${id}`, options, (call) => this.parts.network.removeNic(id, call));
   }
-  updateNic(): Promise<never> {
-    return this.#notYet();
+
+  updateNic(id: string, change: NicChange, options: UserCallOptions = {}): Promise<PodNic> {
+    return this.#call(`changing NIC ${id}`, options, (call) => this.parts.network.updateNic(id, change, call));
   }
+
   readNics(options: UserCallOptions = {}): Promise<readonly PodNic[]> {
     return this.#call('reading the NICs', options, (call) => readNics(this.parts.vm.session, this.nics, call));
   }
-  routes(): Promise<never> {
-    return this.#notYet();
+
+  routes(options: UserCallOptions = {}): Promise<readonly PodRoute[]> {
+    return this.#call('reading routes', options, (call) => this.parts.network.routes(call));
   }
-  addRoutes(): Promise<never> {
-    return this.#notYet();
+
+  addRoutes(routes: readonly RouteInput[], options: UserCallOptions = {}): Promise<void> {
+    return this.#call('adding routes', options, (call) => this.parts.network.addRoutes(routes, call));
   }
-  removeRoutes(): Promise<never> {
-    return this.#notYet();
+
+  removeRoutes(routes: readonly RouteInput[], options: UserCallOptions = {}): Promise<void> {
+    return this.#call('removing routes', options, (call) => this.parts.network.removeRoutes(routes, call));
   }
-  publish(): Promise<never> {
-    return this.#notYet();
+
+  publish(ports: readonly PortInput[], options: UserCallOptions = {}): Promise<readonly PortMapping[]> {
+    return this.#call('publishing ports', options, (call) => this.parts.network.publish(ports, call));
   }
-  unpublish(): Promise<never> {
-    return this.#notYet();
-  }
-  #notYet(): Promise<never> {
-    return Promise.reject(new HyperplugError('NOT_SUPPORTED', 'the network of a running pod cannot be changed yet'));
+
+  unpublish(ports: readonly PortSelector[], options: UserCallOptions = {}): Promise<readonly PortMapping[]> {
+    return this.#call('withdrawing ports', options, (call) => this.parts.network.unpublish(ports, call));
   }
 
   remove(options: UserCallOptions = {}): Promise<void> {

@@ -4,84 +4,127 @@ import { concurrently } from '../concurrently.js';
 import { fieldError } from '../errors.js';
 import type { NicEndpointKind, VmNic } from '../hypervisor.js';
 import { randomMac } from '../mac.js';
-import type { AddressLease, HostNic, NetworkBackend } from '../network.js';
+import type { AddressLease, HostNic, InterfaceAddress, NetworkBackend } from '../network.js';
 import type { UndoStack } from '../undo.js';
+import { bare, type InterfaceSpec, interfaceAddress, LOOPBACK, prefixOf } from './interface-spec.js';
 import type { NicRecord } from './record.js';
-import type { InterfaceSpec } from './spec.js';
+import { wrong } from './spec-errors.js';
 import type { PodNic } from './types.js';
+
+/** linux/if_arp.h: the loopback's hardware address, as every kernel shows it. */
+const LOOPBACK_MAC = '00:00:00:00:00:00';
+/** More queues than this a virtual NIC's guest hardly fills. */
+const MAX_QUEUES = 8;
 
 /** A NIC whose host side is there. */
 export interface PreparedNic {
   readonly record: NicRecord & { readonly lease: AddressLease };
   readonly host: HostNic;
   readonly vmNic: VmNic;
-  readonly name: string | undefined;
+}
+
+export interface PlannedNic {
+  readonly spec: InterfaceSpec;
+  readonly planned: NicRecord;
+}
+
+export interface NicMaking {
+  readonly backend: NetworkBackend;
+  readonly endpoint: NicEndpointKind;
+  /** Of the VM: a tap has a queue for each, within reason. */
+  readonly cpus: number;
 }
 
 /** A NIC as users see it. */
 export function podNic(record: NicRecord, guest?: GuestNic): PodNic {
-  const { id, kind, mac, name, mtu, lease, otherAddresses, ports } = record;
-  const addresses = [...(lease?.addresses ?? []), ...otherAddresses];
-  return { id, kind, mac, name, mtu, addresses, lease, ports, ...(guest && { guest }) };
+  const { id, kind, mac, name, mtu, lease, ports } = record;
+  return { id, kind, mac, name, mtu, addresses: addressesOf(record), lease, ports, ...(guest && { guest }) };
+}
+
+export function addressesOf({ lease, otherAddresses }: NicRecord): readonly InterfaceAddress[] {
+  return [...(lease?.addresses ?? []), ...otherAddresses];
 }
 
 /** What a NIC record says before anything has been made for it. */
-export function plannedNic(spec: InterfaceSpec, podId: string): NicRecord {
+export function plannedNic(spec: InterfaceSpec, podId: string, backend: string): PlannedNic {
+  const { id, network, ports, name = null } = spec;
+  const common = { id, state: 'adding', ports, name, mtu: 0 } as const;
+  if (spec.kind === 'loopback') {
+    const otherAddresses = spec.addresses.map(interfaceAddress);
+    const planned = { mac: LOOPBACK_MAC, guestName: LOOPBACK, lease: null, host: null, otherAddresses };
+    return { spec, planned: { ...common, kind: 'loopback', ...planned } };
+  }
+  const mac = spec.mac ?? randomMac();
   return {
-    id: spec.id,
-    kind: 'network',
-    state: 'adding',
-    mac: spec.mac ?? randomMac(),
-    name: spec.name ?? null,
-    mtu: 0,
-    otherAddresses: [],
-    // An undo of this lease gives back whatever this NIC turns out to hold.
-    lease: { network: spec.network, podId, nicId: spec.id, addresses: [], gateways: [], dns: [], mtu: 0 },
-    ports: spec.ports,
-    host: null,
+    spec,
+    planned: {
+      ...common,
+      kind: 'network',
+      mac,
+      guestName: null,
+      // Undoing these gives back whatever this NIC turns out to hold.
+      lease: { network, podId, nicId: id, addresses: [], gateways: [], dns: [], mtu: 0 },
+      host: { version: 1, backend, network, podId, nicId: id, data: null },
+      otherAddresses: [],
+    },
   };
 }
 
 /** Addresses, then host devices, of all NICs at once. Each step's undo is pushed before it runs. */
 export function prepareNics(
-  backend: NetworkBackend,
-  endpoint: NicEndpointKind,
-  nics: readonly { readonly spec: InterfaceSpec; readonly planned: NicRecord }[],
+  making: NicMaking,
+  nics: readonly PlannedNic[],
   undo: UndoStack,
   options: CallOptions,
 ): Promise<PreparedNic[]> {
   return concurrently(
-    nics.map(({ spec, planned }) => async (call) => {
-      const { network, podId, nicId } = planned.lease as AddressLease;
-      let lease = planned.lease as AddressLease;
-      undo.push(`address of ${spec.id}`, (undoCall) => backend.releaseAddress(lease, undoCall));
-      lease = await backend.allocateAddress({ network, podId, nicId, addresses: spec.addresses }, call);
-      const mtu = spec.mtu ?? lease.mtu;
-      const { min, max } = backend.capabilities.mtu;
-      if (mtu < min || mtu > max) {
-        throw fieldError('POD_SPEC_INVALID', `interfaces.${spec.id}.mtu`, `${min} to ${max} (${backend.name})`, mtu);
-      }
-      throwIfAborted(call.signal, `prepare NIC ${spec.id}`);
-      const plan = {
-        podId,
-        nicId,
-        mac: planned.mac,
-        mtu,
-        queues: 1,
-        lease: { ...lease, mtu },
-        ports: spec.ports,
-        endpoint,
-      };
-      const host = await backend.attach(plan, call);
-      undo.push(`host side of ${spec.id}`, (undoCall) => backend.detach(host.record, undoCall));
-      const vmNic: VmNic = { id: spec.id, mac: planned.mac, mtu, queues: 1, endpoint: host.endpoint };
-      return {
-        record: { ...planned, state: 'ready', mtu, lease: plan.lease, host: host.record },
-        host,
-        vmNic,
-        name: spec.name,
-      };
-    }),
+    nics.map((nic) => (call) => prepareNic(making, nic, undo, call)),
     options,
   );
+}
+
+/** An address goes back only when its device is known to be gone: until then the guest may use it. */
+export async function prepareNic(
+  { backend, endpoint, cpus }: NicMaking,
+  { spec, planned }: PlannedNic,
+  undo: UndoStack,
+  call: CallOptions,
+): Promise<PreparedNic> {
+  const whole = planned.lease as AddressLease;
+  const { network, podId, nicId } = whole;
+  undo.pushWhenClean(`address of ${nicId}`, (undoCall) => backend.releaseAddress(whole, undoCall));
+  const given = await backend.allocateAddress({ network, podId, nicId, addresses: spec.addresses.map(bare) }, call);
+  checkPrefixes(spec, given);
+  const mtu = spec.mtu ?? given.mtu;
+  checkMtu(backend, mtu, `interfaces.${nicId}.mtu`);
+  const lease = { ...given, mtu };
+  throwIfAborted(call.signal, `prepare NIC ${nicId}`);
+  const queues = endpoint === 'tap-fd' ? Math.min(cpus, MAX_QUEUES) : 1;
+  const { mac } = planned;
+  const plan = { podId, nicId, mac, mtu, queues, lease, ports: spec.ports, endpoint };
+  let made = planned.host as HostNic['record'];
+  undo.pushWhenClean(`host side of ${nicId}`, (undoCall) => backend.detach(made, undoCall));
+  const host = await backend.attach(plan, call);
+  made = host.record;
+  return {
+    record: { ...planned, mtu, lease, host: host.record },
+    host,
+    vmNic: { id: nicId, mac, mtu, queues, endpoint: host.endpoint },
+  };
+}
+
+/** @throws POD_SPEC_INVALID an address was asked for with another prefix length than its network's. */
+function checkPrefixes({ id, addresses }: InterfaceSpec, lease: AddressLease): void {
+  for (const text of addresses) {
+    const prefix = prefixOf(text);
+    const given = lease.addresses.find(({ address }) => address === bare(text));
+    if (prefix === undefined || given === undefined || given.prefixLength === prefix) continue;
+    const expected = `the prefix length of network ${lease.network}, ${given.prefixLength}`;
+    throw wrong(`interfaces.${id}.ip`, expected, text);
+  }
+}
+
+export function checkMtu({ name, capabilities }: NetworkBackend, mtu: number, field: string): void {
+  const { min, max } = capabilities.mtu;
+  if (mtu < min || mtu > max) throw fieldError('POD_SPEC_INVALID', field, `${min} to ${max} (${name})`, mtu);
 }

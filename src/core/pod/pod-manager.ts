@@ -2,11 +2,13 @@ import { type CallOptions, type UserCallOptions, withDeadline } from '../calls.j
 import { HyperplugError, hasCode } from '../errors.js';
 import type { NicInUse } from '../networks.js';
 import { Vm } from '../vm/vm.js';
-import { createPod } from './create.js';
+import { createPod, removeHeld } from './create.js';
 import { destroyPod } from './destroy.js';
 import { HeldPod } from './held-pod.js';
 import { lockPod } from './lock.js';
+import { NicTable } from './nic-table.js';
 import { podNic } from './nics.js';
+import { PodNetwork } from './pod-network.js';
 import type { PodRecord } from './record.js';
 import { type PodServices, podDirectories } from './services.js';
 import { checkPodId, parsePodSpec } from './spec.js';
@@ -49,19 +51,24 @@ export class PodManager {
         TURN_TIMEOUT_MS,
       );
       try {
-        const vm = await Vm.adopt({ driver, agent }, record.vm, record.consoleLogPath, call);
+        // Whoever held the lock before may have changed it.
+        const current = await store.read(id, call);
+        if (current.state !== 'running' || !current.vm) {
+          throw new HyperplugError(
+            'POD_NOT_RUNNING',
+            `pod ${id}: expected a kept pod that runs, it is ${current.state}`,
+          );
+        }
+        const vm = await Vm.adopt({ driver, agent }, current.vm, current.consoleLogPath, call);
+        const table = new NicTable(store, current);
         return this.#hold(
           new HeldPod({
             id,
             vm,
-            nics: record.nics.map((nic) => podNic(nic)),
-            consoleLogPath: record.consoleLogPath,
+            network: new PodNetwork({ services: this.services, vm, table }),
+            consoleLogPath: current.consoleLogPath,
             keep: true,
-            remove: async (removal) => {
-              await vm.release();
-              await destroyPod(this.services, record, removal);
-              await lock.release();
-            },
+            remove: (removal) => removeHeld(this.services, vm, table, lock, removal),
             letGo: () => lock.release(),
           }),
         );

@@ -1,5 +1,6 @@
 import type { CallOptions } from '../calls.js';
 import { HyperplugError } from '../errors.js';
+import type { JsonValue } from '../json.js';
 import type { StateStore } from '../state-store.js';
 import { type PodRecord, podKey, podRecordJson, podsPrefix, readPodRecord } from './record.js';
 
@@ -23,21 +24,29 @@ export class PodStore {
     await this.state.transaction((transaction) => transaction.put(podKey(record.id), podRecordJson(record)), options);
   }
 
+  /**
+   * Changes a record that is there, in one transaction; `change` sees it as it is now.
+   * @throws POD_NOT_FOUND it was removed meanwhile; POD_NOT_RUNNING it is being removed; STATE_VERSION.
+   */
+  async update(id: string, change: (record: PodRecord) => PodRecord, options: CallOptions): Promise<PodRecord> {
+    return this.state.transaction((transaction) => {
+      const before = checkedRecord(id, transaction.get(podKey(id)));
+      if (before.state === 'removing') {
+        throw new HyperplugError('POD_NOT_RUNNING', `pod ${id} is being removed`);
+      }
+      const after = change(before);
+      transaction.put(podKey(id), podRecordJson(after));
+      return after;
+    }, options);
+  }
+
   async delete(id: string, options: CallOptions): Promise<void> {
     await this.state.transaction((transaction) => transaction.delete(podKey(id)), options);
   }
 
   /** @throws POD_NOT_FOUND, STATE_VERSION. */
   async read(id: string, options: CallOptions): Promise<PodRecord> {
-    const value = await this.state.get(podKey(id), options);
-    if (value === undefined) {
-      throw new HyperplugError('POD_NOT_FOUND', `no pod named ${id}`, { details: { field: 'pod', received: id } });
-    }
-    const record = readPodRecord(value);
-    if (!record) {
-      throw new HyperplugError('STATE_VERSION', `the record of pod ${id} was written by another version; it is kept`);
-    }
-    return record;
+    return checkedRecord(id, await this.state.get(podKey(id), options));
   }
 
   /** Every readable record. */
@@ -45,4 +54,13 @@ export class PodStore {
     const entries = await this.state.list(podsPrefix, options);
     return entries.flatMap((entry) => readPodRecord(entry.value) ?? []);
   }
+}
+
+function checkedRecord(id: string, value: JsonValue | undefined): PodRecord {
+  if (value === undefined) {
+    throw new HyperplugError('POD_NOT_FOUND', `no pod named ${id}`, { details: { field: 'pod', received: id } });
+  }
+  const record = readPodRecord(value);
+  if (record) return record;
+  throw new HyperplugError('STATE_VERSION', `the record of pod ${id} was written by another version; it is kept`);
 }

@@ -13,6 +13,8 @@ export interface NicRecord {
   readonly mac: string;
   /** null: the kernel's choice. */
   readonly name: string | null;
+  /** As the guest last called it; null: not seen yet. */
+  readonly guestName: string | null;
   /** 0 until it is known. */
   readonly mtu: number;
   /** null for the loopback. Without addresses: whatever this NIC holds. */
@@ -20,7 +22,7 @@ export interface NicRecord {
   /** Beside those of the lease: from no network of ours. */
   readonly otherAddresses: readonly InterfaceAddress[];
   readonly ports: readonly PortMapping[];
-  /** null for the loopback. With `data: null` until the host side has been made. */
+  /** null for the loopback. Its `data` is null until the host side has been made. */
   readonly host: HostNicRecord | null;
 }
 

@@ -1,4 +1,5 @@
 import type { GuestAgent } from '../agent.js';
+import type { CallOptions } from '../calls.js';
 import type { GuestImage } from '../guest-image.js';
 import type { HostServices } from '../host-services.js';
 import type { HypervisorDriver } from '../hypervisor.js';
@@ -24,6 +25,8 @@ export interface PodServices {
   /** From the hypervisor's launch until the guest's network is up. */
   readonly bootTimeoutMs: number;
   readonly kernelArgs: readonly string[];
+  /** Once for this process: what looks at pods, runs commands in them and removes them goes without. */
+  readonly initNetworks: (options: CallOptions) => Promise<void>;
 }
 
 export const podDirectories = (directories: PodServices['directories'], id: string) => ({

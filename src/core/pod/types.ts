@@ -3,7 +3,7 @@ import type { UserCallOptions } from '../calls.js';
 import type { Diagnosis } from '../diagnosis.js';
 import type { VmExit } from '../hypervisor.js';
 import type { AddressLease, InterfaceAddress, NetworkStatus, PortMapping, TransportProtocol } from '../network.js';
-import type { NicInput, PortInput } from './spec.js';
+import type { NicInput, PortInput } from './interface-spec.js';
 
 /** `creating` and `removing` are seen only from other processes, or after one died in the middle. */
 export type PodState = 'creating' | 'running' | 'exited' | 'removing';

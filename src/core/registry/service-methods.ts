@@ -31,6 +31,8 @@ const SERVICE_METHODS: { readonly [K in PluginKind]: Requirement<PluginKinds[K][
     detach: 'required',
     publish: 'optional',
     unpublish: 'optional',
+    forwards: 'optional',
+    setMtu: 'optional',
     status: 'required',
     repair: 'optional',
     teardown: 'required',
@@ -71,6 +73,13 @@ const SERVICE_METHODS: { readonly [K in PluginKind]: Requirement<PluginKinds[K][
   },
 };
 
+/** Methods that a capability makes required. */
+const CAPABILITY_OF: Readonly<Record<string, string | undefined>> = {
+  initNetwork: 'builtinNetwork',
+  publish: 'livePublish',
+  unpublish: 'livePublish',
+};
+
 /** What is wrong with the object that a plugin bound as its service: contract methods, name and capabilities. */
 export function serviceProblems(plugin: Plugin, service: unknown): FieldProblem[] {
   if (typeof service !== 'object' || service === null) {
@@ -79,11 +88,13 @@ export function serviceProblems(plugin: Plugin, service: unknown): FieldProblem[
   const members = service as Record<string, unknown>;
   const problems: FieldProblem[] = [];
   for (const [method, need] of Object.entries(SERVICE_METHODS[plugin.kind])) {
+    const capability = CAPABILITY_OF[method];
     const declared =
-      method === 'initNetwork' && 'builtinNetwork' in plugin.capabilities && plugin.capabilities.builtinNetwork;
+      capability !== undefined &&
+      (plugin.capabilities as unknown as Readonly<Record<string, unknown>>)[capability] === true;
     if (typeof members[method] === 'function') continue;
     if (need === 'optional' && members[method] === undefined && !declared) continue;
-    const why = declared ? ', as capabilities.builtinNetwork is true' : '';
+    const why = declared ? `, as capabilities.${capability} is true` : '';
     problems.push({ field: `service.${method}`, expected: `a function${why}`, received: members[method] });
   }
   if (members.name !== plugin.name) {

@@ -1,22 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { GuestAgent, GuestNic, GuestSession, PodSetup } from '../agent.js';
+import type { GuestAgent, GuestNic, GuestNicConfig, GuestRoute, GuestSession, PodSetup } from '../agent.js';
 import type { CallOptions } from '../calls.js';
 import { concurrently } from '../concurrently.js';
 import { HyperplugError, hasCode } from '../errors.js';
 import type { HypervisorDriver, HypervisorVm, VmExit, VmRecord, VmSpec } from '../hypervisor.js';
-import type { AddressLease } from '../network.js';
 import type { UndoStack } from '../undo.js';
 import { consoleTail } from './console-tail.js';
-import { defaultRoutes } from './routes.js';
-
-/** A NIC as the guest shall have it. */
-export interface NicSetup {
-  readonly id: string;
-  readonly mac: string;
-  /** Undefined: as the kernel named it. */
-  readonly name: string | undefined;
-  readonly lease: AddressLease;
-}
 
 export interface VmDeps {
   readonly driver: HypervisorDriver;
@@ -89,32 +78,29 @@ export class Vm {
   }
 
   /** Host name, name servers, NICs and routes: sent together, since each answer costs the guest's time. */
-  async configure(setup: PodSetup, nics: readonly NicSetup[], options: CallOptions): Promise<GuestNic[]> {
-    try {
+  async configure(
+    setup: PodSetup,
+    nics: readonly GuestNicConfig[],
+    routes: readonly GuestRoute[],
+    options: CallOptions,
+  ): Promise<GuestNic[]> {
+    return this.explained(async () => {
       const [, ...guestNics] = await Promise.all([
         this.session.startPod(setup, options),
-        ...nics.map((nic, index) => this.#setupNic(nic, index, options)),
+        ...nics.map((nic) => this.session.setupInterface(nic, options)),
       ]);
-      const routes = defaultRoutes(nics);
       if (routes.length > 0) await this.session.addRoutes(routes, options);
       return guestNics;
+    });
+  }
+
+  /** What fails because the VM has died says so. */
+  async explained<T>(body: () => Promise<T>): Promise<T> {
+    try {
+      return await body();
     } catch (error) {
       throw await explain(error, this.hypervisor, this.consoleLogPath);
     }
-  }
-
-  #setupNic(nic: NicSetup, index: number, options: CallOptions): Promise<GuestNic> {
-    return this.session.setupInterface(
-      {
-        mac: nic.mac,
-        expectedName: `eth${index}`,
-        name: nic.name,
-        addAddresses: nic.lease.addresses,
-        removeAddresses: [],
-        mtu: nic.lease.mtu,
-      },
-      options,
-    );
   }
 
   /** Ends the conversation and the VM. Idempotent. */
@@ -144,7 +130,7 @@ async function explain(error: unknown, hypervisor: HypervisorVm, consoleLogPath:
       details: { ...error.details, consoleTail: tail },
     });
   }
-  return new HyperplugError('VM_EXITED', `the VM ended before its agent was ready: ${exit.reason}`, {
+  return new HyperplugError('VM_EXITED', `the VM has ended: ${exit.reason}`, {
     cause: error,
     details: { ...exit, consoleTail: tail },
   });

@@ -13,6 +13,7 @@ import type {
   NetworkSpec,
   NetworkStatus,
   NicPlan,
+  PortMapping,
 } from '../../core/network.js';
 import { checkHostPorts, expandPorts, overlap, portInUse } from './ports.js';
 import { builtinFamily, checkAddress, planSubnet, type SubnetPlan } from './subnet-plan.js';
@@ -34,7 +35,7 @@ export const builtinNetCapabilities: NetworkCapabilities = deepFreeze({
   podToPod: false,
   isolation: true,
   publish: ['tcp', 'udp'],
-  livePublish: false,
+  livePublish: true,
   mtu: MTU,
 });
 
@@ -67,12 +68,18 @@ export class BuiltinNetBackend implements NetworkBackend {
     const network = this.#network(request.network);
     this.#refuseSecond(request);
     const lease = deepFreeze(leaseFor(network, request));
-    this.#leases.set(nicKey(podId, nicId), lease);
+    // Further addresses of a NIC are in the copy of the network that it has.
+    const key = nicKey(podId, nicId);
+    if (!this.#leases.has(key)) this.#leases.set(key, lease);
     return lease;
   }
 
   async releaseAddress(lease: AddressLease): Promise<void> {
-    this.#leases.delete(nicKey(lease.podId, lease.nicId));
+    const key = nicKey(lease.podId, lease.nicId);
+    const held = this.#leases.get(key);
+    const first = held?.addresses[0]?.address;
+    const all = lease.addresses.length === 0 || lease.addresses.some(({ address }) => address === first);
+    if (all) this.#leases.delete(key);
   }
 
   async attach(plan: NicPlan, { signal }: CallOptions): Promise<HostNic> {
@@ -83,22 +90,7 @@ export class BuiltinNetBackend implements NetworkBackend {
     if (plan.endpoint !== 'builtin') throw notSupported('endpoint', 'builtin', plan.endpoint);
     if (plan.queues !== 1) throw notSupported('queues', '1', plan.queues);
     const endpoint = endpointFor(network, plan);
-    const before = this.#attached.get(key);
-    // The NIC's own VM may listen already.
-    const added = endpoint.forwards.filter((forward) => !before?.some((other) => overlap(other, forward)));
-    for (const [other, forwards] of this.#attached) {
-      if (other === key) continue;
-      const taken = added.find((forward) => forwards.some((held) => overlap(held, forward)));
-      if (taken) throw portInUse(taken, `NIC ${other}`, { ...taken, holder: other });
-    }
-    this.#attached.set(key, endpoint.forwards);
-    try {
-      await checkHostPorts(added, signal);
-    } catch (error) {
-      if (before) this.#attached.set(key, before);
-      else this.#attached.delete(key);
-      throw error;
-    }
+    await this.#take(key, endpoint.forwards, signal);
     const record: HostNicRecord = {
       version: 1,
       backend: BACKEND_NAME,
@@ -112,6 +104,51 @@ export class BuiltinNetBackend implements NetworkBackend {
 
   async detach(record: HostNicRecord): Promise<void> {
     this.#attached.delete(nicKey(record.podId, record.nicId));
+  }
+
+  async publish(nic: HostNicRecord, lease: AddressLease, ports: readonly PortMapping[], { signal }: CallOptions) {
+    throwIfAborted(signal, 'publish');
+    const key = nicKey(nic.podId, nic.nicId);
+    const held = this.#attached.get(key) ?? [];
+    const added = this.forwards(lease, ports).filter((forward) => !held.some((other) => overlap(other, forward)));
+    await this.#take(key, [...held, ...added], signal);
+  }
+
+  async unpublish(nic: HostNicRecord, ports: readonly PortMapping[]): Promise<void> {
+    const key = nicKey(nic.podId, nic.nicId);
+    // Of a forward the host's side alone tells which it is.
+    const ended = expandPorts(ports, '0.0.0.0');
+    const held = this.#attached.get(key);
+    if (held) {
+      this.#attached.set(
+        key,
+        held.filter((forward) => !ended.some((other) => overlap(other, forward))),
+      );
+    }
+  }
+
+  forwards(lease: AddressLease, ports: readonly PortMapping[]): readonly PortForward[] {
+    return expandPorts(ports, lease.addresses.find(({ address }) => isIP(address) === 4)?.address);
+  }
+
+  /** Remembers what a NIC forwards, if all that is new is free. @throws NET_PORT_IN_USE */
+  async #take(key: string, forwards: readonly PortForward[], signal: AbortSignal): Promise<void> {
+    const before = this.#attached.get(key);
+    // The NIC's own VM may listen already.
+    const added = forwards.filter((forward) => !before?.some((other) => overlap(other, forward)));
+    for (const [other, theirs] of this.#attached) {
+      if (other === key) continue;
+      const taken = added.find((forward) => theirs.some((held) => overlap(held, forward)));
+      if (taken) throw portInUse(taken, `NIC ${other}`, { ...taken, holder: other });
+    }
+    this.#attached.set(key, forwards);
+    try {
+      await checkHostPorts(added, signal);
+    } catch (error) {
+      if (before) this.#attached.set(key, before);
+      else this.#attached.delete(key);
+      throw error;
+    }
   }
 
   async status(): Promise<readonly NetworkStatus[]> {

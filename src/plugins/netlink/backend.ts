@@ -19,7 +19,15 @@ import { UndoStack } from '../../core/undo.js';
 import { acquireLock } from '../../host/lock.js';
 import type { ToolProvider } from '../../host/tools.js';
 import { netlinkCapabilities } from './capabilities.js';
-import { attachDevice, closeAll, type DeviceRecord, detachDevice, type Ground, hostNicOf } from './host-nic.js';
+import {
+  attachDevice,
+  closeAll,
+  type DeviceRecord,
+  detachDevice,
+  type Ground,
+  hostNicOf,
+  setDeviceMtu,
+} from './host-nic.js';
 import { HostPorts } from './host-ports.js';
 import { giveAddresses, takeAddresses } from './leases.js';
 import { LinkReaper } from './link-reaper.js';
@@ -167,6 +175,11 @@ export class NetlinkBackend implements NetworkBackend {
     const ports = mappings.map((mapping) => ({ id: portId(podId, nicId, mapping), mapping }));
     if (ports.length === 0) return;
     await this.#locked('withdrawal of ports', call, () => this.#publisher.unpublish(ports, call));
+  }
+
+  async setMtu({ data }: HostNicRecord, mtu: number, call: CallOptions): Promise<void> {
+    const { rtnl } = this.#ground();
+    await setDeviceMtu(rtnl, data as unknown as DeviceRecord, mtu, call);
   }
 
   async status(call: CallOptions): Promise<readonly NetworkStatus[]> {

@@ -142,6 +142,17 @@ export async function detachDevice(
   if (link?.alias === record.alias) await remove(link.index);
 }
 
+/** @throws NET_KERNEL_REFUSED the device is gone, or the kernel refused. */
+export async function setDeviceMtu(rtnl: Rtnl, record: DeviceRecord, mtu: number, call: CallOptions): Promise<void> {
+  // One of the user's is as its owner wants it.
+  if (record.kind === 'yours') return;
+  const link = await rtnl.link(record.device, call);
+  if (link?.alias !== record.alias) {
+    throw new HyperplugError('NET_KERNEL_REFUSED', `${record.device} (${record.alias}) is not there any more`);
+  }
+  await rtnl.changeLink(link.index, { mtu }, call);
+}
+
 function recordOf({ podId, nicId }: NicPlan, kind: DeviceRecord['kind'], bridge: string): DeviceRecord {
   return { kind, device: tapName(podId, nicId), alias: tapAlias(podId, nicId), bridge };
 }

@@ -220,9 +220,9 @@ export const NETWORK_DEFECTS: readonly Defect<Parts>[] = [
     what: 'maps every port of a range to its first',
     parts: {
       backend: class extends FakeNetwork {
-        protected override forwards(plan: NicPlan) {
-          const [first] = super.forwards(plan);
-          return super.forwards(plan).map((forward) => ({ ...forward, guestPort: first?.guestPort ?? 0 }));
+        protected override portForwards(plan: NicPlan) {
+          const [first] = super.portForwards(plan);
+          return super.portForwards(plan).map((forward) => ({ ...forward, guestPort: first?.guestPort ?? 0 }));
         }
       },
     },

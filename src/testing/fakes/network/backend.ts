@@ -14,10 +14,11 @@ import type {
   NetworkSpec,
   NetworkStatus,
   NicPlan,
+  PortMapping,
 } from '../../../core/network.js';
 import { formatAddress, parseSubnet, type Subnet } from '../../kit/subnets.js';
 import { Faults } from '../faults.js';
-import { type OpenForward, openForward } from '../forwards.js';
+import { type OpenForward, openForward, sameForward } from '../forwards.js';
 import { FakeMachine } from '../machine.js';
 import { FakeLeases, gatewayOf } from './leases.js';
 
@@ -31,7 +32,7 @@ export const FAKE_NETWORK_CAPABILITIES: NetworkCapabilities = deepFreeze({
   podToPod: true,
   isolation: true,
   publish: ['tcp', 'udp'],
-  livePublish: false,
+  livePublish: true,
   mtu: { min: 1280, max: 9000 },
 });
 
@@ -51,7 +52,7 @@ interface Network {
 /** What is there on a machine, whoever made it. */
 class HostState {
   readonly leases = new FakeLeases();
-  readonly nics = new Map<string, { readonly record: HostNicRecord; readonly ports: readonly OpenForward[] }>();
+  readonly nics = new Map<string, { readonly record: HostNicRecord; readonly ports: OpenForward[] }>();
   taps = 0;
 }
 
@@ -67,8 +68,9 @@ export class FakeNetwork implements NetworkBackend {
   readonly name: string;
   readonly capabilities: NetworkCapabilities;
   readonly machine: FakeMachine;
-  /** `init`: after the first bridge was made; `attach`: after tap and ports were; `detach`: before the tap goes. */
-  readonly faults = new Faults<'init' | 'attach' | 'detach'>();
+  /** `init`: after the first bridge was made; `attach`: after tap and ports were; `detach`: before the tap goes; `publish`: after the
+   * ports were opened. */
+  readonly faults = new Faults<'init' | 'allocate' | 'attach' | 'detach' | 'release' | 'publish' | 'unpublish'>();
   protected networks = new Map<string, Network>();
 
   constructor(options: FakeNetworkOptions = {}) {
@@ -162,6 +164,7 @@ export class FakeNetwork implements NetworkBackend {
     if (request.addresses.length > 0 && !this.capabilities.staticAddress) this.refuse('staticAddress');
     await turn();
     throwIfAborted(signal, 'allocate address');
+    this.faults.pass('allocate');
     const addresses = this.pick({ name: spec.name, subnets }, request);
     const { network, podId, nicId } = request;
     const families = new Set(addresses.map(({ address }) => isIP(address)));
@@ -177,6 +180,7 @@ export class FakeNetwork implements NetworkBackend {
 
   async releaseAddress(lease: AddressLease, _options: CallOptions): Promise<void> {
     await turn();
+    this.faults.pass('release');
     this.host.leases.release(lease);
   }
 
@@ -237,11 +241,16 @@ export class FakeNetwork implements NetworkBackend {
     };
     const [ipv4, ipv6] = [family(4), family(6)];
     const restricted = spec.isolated;
-    const forwards = this.forwards(plan);
+    const forwards = this.portForwards(plan);
     return deepFreeze({ kind: 'builtin', ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }), forwards, restricted });
   }
 
-  protected forwards({ ports, lease }: NicPlan): PortForward[] {
+  /** Of a builtin endpoint they are the hypervisor's to make. */
+  forwards(lease: AddressLease, ports: readonly PortMapping[]): readonly PortForward[] {
+    return this.capabilities.endpoints[0] === 'builtin' ? this.portForwards({ lease, ports }) : [];
+  }
+
+  protected portForwards({ ports, lease }: Pick<NicPlan, 'ports' | 'lease'>): PortForward[] {
     return ports.flatMap(({ protocol, hostAddress, hostPort, guestPort, count }) =>
       Array.from({ length: count }, (_, at) => ({
         protocol: protocol as 'tcp' | 'udp',
@@ -255,7 +264,7 @@ export class FakeNetwork implements NetworkBackend {
 
   /** Takes the host's ports; those of a builtin endpoint are the hypervisor's to take, and are only tried. */
   protected async openPorts(plan: NicPlan, opened: OpenForward[]): Promise<void> {
-    for (const forward of this.forwards(plan)) {
+    for (const forward of this.portForwards(plan)) {
       opened.push(await openForward(forward, (connection) => void connection.destroy()));
     }
     if (plan.endpoint === 'builtin') await this.closePorts(opened);
@@ -286,9 +295,52 @@ export class FakeNetwork implements NetworkBackend {
     } catch (error) {
       errors.push(error);
     }
-    await this.closePorts(nic.ports as OpenForward[]);
+    await this.closePorts(nic.ports);
     if (errors.length > 0) throw combineErrors('NET_INIT_FAILED', `detaching ${key}`, errors);
     this.host.nics.delete(key);
+  }
+
+  async publish(
+    nic: HostNicRecord,
+    lease: AddressLease,
+    ports: readonly PortMapping[],
+    { signal }: CallOptions,
+  ): Promise<void> {
+    throwIfAborted(signal, 'publish');
+    const held = this.host.nics.get(keyOf(nic));
+    if (!held) throw new HyperplugError('NET_NOT_FOUND', `NIC ${keyOf(nic)} is not attached`);
+    const own = this.capabilities.endpoints[0] !== 'builtin';
+    const opened: OpenForward[] = [];
+    try {
+      for (const forward of this.portForwards({ lease, ports })) {
+        if (held.ports.some((port) => sameForward(port.forward, forward))) continue;
+        opened.push(await openForward(forward, (connection) => void connection.destroy()));
+      }
+      this.faults.pass('publish');
+    } catch (error) {
+      await this.closePorts(opened);
+      throw error;
+    }
+    if (own) held.ports.push(...opened);
+    else await this.closePorts(opened);
+  }
+
+  async unpublish(nic: HostNicRecord, ports: readonly PortMapping[], _options: CallOptions): Promise<void> {
+    await turn();
+    this.faults.pass('unpublish');
+    const held = this.host.nics.get(keyOf(nic));
+    if (!held) return;
+    const mine = ({ forward }: OpenForward) =>
+      ports.some(
+        ({ protocol, hostAddress, hostPort, count }) =>
+          forward.protocol === protocol &&
+          forward.hostAddress === hostAddress &&
+          forward.hostPort >= hostPort &&
+          forward.hostPort < hostPort + count,
+      );
+    const doomed = held.ports.filter(mine);
+    held.ports.splice(0, held.ports.length, ...held.ports.filter((port) => !mine(port)));
+    await this.closePorts(doomed);
   }
 
   async status({ signal }: CallOptions): Promise<readonly NetworkStatus[]> {

@@ -31,11 +31,13 @@ describe('parsePodSpec', () => {
     expect(spec.interfaces).to.deep.equal([
       {
         id: 'eth-default',
+        kind: 'network',
         network: 'default',
         addresses: [],
         mac: undefined,
         mtu: undefined,
         name: undefined,
+        gateway: undefined,
         ports: [],
       },
     ]);
@@ -63,11 +65,13 @@ describe('parsePodSpec', () => {
     );
     expect(spec.interfaces[0]).to.deep.equal({
       id: 'eth-default',
+      kind: 'network',
       network: 'default',
       addresses: ['10.0.2.20'],
       mac: '52:54:00:aa:bb:cc',
       mtu: undefined,
       name: 'net0',
+      gateway: undefined,
       ports: [{ protocol: 'udp', hostAddress: '0.0.0.0', hostPort: 8080, guestPort: 80, count: 3 }],
     });
     expect(spec.interfaces[1]?.addresses).to.deep.equal(['10.0.3.4', 'fd00::4']);

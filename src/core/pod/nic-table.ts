@@ -1,0 +1,134 @@
+import type { GuestNic } from '../agent.js';
+import type { CallOptions } from '../calls.js';
+import { HyperplugError } from '../errors.js';
+import type { PodStore } from './pod-store.js';
+import type { NicRecord, PodRecord, RouteRecord } from './record.js';
+
+/**
+ * The NICs and routes of a pod, by id and MAC. The table is the pod's record: each change is in the state store before
+ * this says that it is made, so that another manager finds what there is, and what was under way.
+ */
+export class NicTable {
+  #record: PodRecord;
+  #lastWrite: Promise<unknown> = Promise.resolve();
+  /** The last operation on each NIC: one at a time, different NICs at once. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #guests = new Map<string, GuestNic>();
+
+  constructor(
+    private readonly store: PodStore,
+    record: PodRecord,
+  ) {
+    this.#record = record;
+  }
+
+  get record(): PodRecord {
+    return this.#record;
+  }
+
+  /** In the order in which they were added. */
+  list(): readonly NicRecord[] {
+    return this.#record.nics;
+  }
+
+  /** @throws VM_NIC_NOT_FOUND */
+  find(id: string): NicRecord {
+    const nic = this.#record.nics.find((each) => each.id === id);
+    if (nic) return nic;
+    const ids = this.#record.nics.map((each) => each.id).join(', ') || 'none';
+    throw new HyperplugError('VM_NIC_NOT_FOUND', `pod ${this.#record.id} has no NIC ${id}; it has: ${ids}`, {
+      details: { field: 'nic', received: id },
+    });
+  }
+
+  /** What the guest last said of a NIC. */
+  guest(id: string): GuestNic | undefined {
+    return this.#guests.get(id);
+  }
+
+  sawGuest(id: string, guest: GuestNic): void {
+    this.#guests.set(id, guest);
+  }
+
+  /** Takes ids and MACs for NICs that are about to be made. @throws VM_NIC_EXISTS */
+  async reserve(nics: readonly NicRecord[], call: CallOptions): Promise<void> {
+    await this.update((record) => {
+      for (const [index, nic] of nics.entries()) refuseTwice(nic, [...record.nics, ...nics.slice(0, index)]);
+      return { ...record, nics: [...record.nics, ...nics] };
+    }, call);
+  }
+
+  async set(id: string, changes: Partial<NicRecord>, call: CallOptions): Promise<NicRecord> {
+    await this.update(
+      (record) => ({ ...record, nics: record.nics.map((nic) => (nic.id === id ? { ...nic, ...changes } : nic)) }),
+      call,
+    );
+    return this.find(id);
+  }
+
+  /** The NIC and the routes by it are no more. Idempotent. */
+  async drop(id: string, call: CallOptions): Promise<void> {
+    await this.update(
+      (record) => ({
+        ...record,
+        nics: record.nics.filter((nic) => nic.id !== id),
+        routes: record.routes.filter(({ nic }) => nic !== id),
+      }),
+      call,
+    );
+    this.#guests.delete(id);
+  }
+
+  async setRoutes(
+    change: (routes: readonly RouteRecord[]) => readonly RouteRecord[],
+    call: CallOptions,
+  ): Promise<void> {
+    await this.update((record) => ({ ...record, routes: change(record.routes) }), call);
+  }
+
+  /** Writes take turns, so that what is read here is never older than what was written. */
+  async update(change: (record: PodRecord) => PodRecord, call: CallOptions): Promise<void> {
+    const write = async () => {
+      this.#record = await this.store.update(this.#record.id, change, call);
+    };
+    const written = this.#lastWrite.then(write, write);
+    this.#lastWrite = written.catch(() => {});
+    return written;
+  }
+
+  /** In the turn of each of several NICs. */
+  inTurns<T>(ids: readonly string[], body: () => Promise<T>): Promise<T> {
+    const [first, ...rest] = [...ids].sort();
+    return first === undefined ? body() : this.inTurn(first, () => this.inTurns(rest, body));
+  }
+
+  inTurn<T>(id: string, body: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(id) ?? Promise.resolve();
+    const turn = before.then(body, body);
+    const settled = turn.catch(() => {});
+    this.#turns.set(id, settled);
+    void settled.then(() => {
+      if (this.#turns.get(id) === settled) this.#turns.delete(id);
+    });
+    return turn;
+  }
+}
+
+function refuseTwice(nic: NicRecord, others: readonly NicRecord[]): void {
+  for (const other of others) {
+    const same =
+      other.id === nic.id
+        ? `id ${nic.id}`
+        : other.mac === nic.mac && nic.kind === 'network'
+          ? `MAC ${nic.mac}`
+          : other.kind === 'loopback' && nic.kind === 'loopback'
+            ? 'the loopback'
+            : nic.name !== null && other.name === nic.name
+              ? `name ${nic.name}`
+              : undefined;
+    if (!same) continue;
+    throw new HyperplugError('VM_NIC_EXISTS', `NIC ${nic.id}: one with ${same} is there already`, {
+      details: { field: 'id', received: nic.id, other: other.id },
+    });
+  }
+}

@@ -1,0 +1,49 @@
+import type { CallOptions } from '../calls.js';
+import { combineErrors } from '../errors.js';
+import { clearInGuest, detach, readBack } from './guest-state.js';
+import { LOOPBACK } from './interface-spec.js';
+import type { PodNetworkParts } from './pod-network.js';
+
+/**
+ * Guest, VM, host device, address, record: each only when the one before is known to be gone. What fails stays as it is,
+ * and calling again goes on from there.
+ */
+export async function removeNic(
+  { services, vm, table }: PodNetworkParts,
+  id: string,
+  call: CallOptions,
+): Promise<void> {
+  const { backend } = services;
+  await table.inTurn(id, async () => {
+    table.find(id);
+    const nic = await table.set(id, { state: 'removing' }, call);
+    if (nic.kind === 'loopback') {
+      await clearLoopback({ services, vm, table }, id, call);
+      await table.drop(id, call);
+      return;
+    }
+    await vm.explained(async () => {
+      await clearInGuest(vm.session, nic, call);
+      await detach(vm, nic, call);
+      await readBack(vm.session, { absent: [nic] }, table.list(), call);
+    });
+    const errors: unknown[] = [];
+    if (nic.host) await backend.detach(nic.host, call).catch((error: unknown) => errors.push(error));
+    if (errors.length === 0 && nic.lease) {
+      await backend.releaseAddress({ ...nic.lease, addresses: [] }, call).catch((error: unknown) => errors.push(error));
+    }
+    if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `NIC ${id} was not removed wholly`, errors);
+    await table.drop(id, call);
+  });
+}
+
+/** The link itself stays, with the addresses that are its own. */
+async function clearLoopback({ vm, table }: PodNetworkParts, id: string, call: CallOptions): Promise<void> {
+  const { mac, otherAddresses } = table.find(id);
+  const network = await readBack(vm.session, {}, table.list(), call);
+  const lo = network?.links.find(({ name }) => name === LOOPBACK);
+  const removeAddresses = otherAddresses.filter(
+    ({ address }) => !lo || lo.addresses.some((each) => each.address === address),
+  );
+  await vm.session.setupInterface({ mac, expectedName: LOOPBACK, addAddresses: [], removeAddresses }, call);
+}
