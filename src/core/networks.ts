@@ -76,7 +76,7 @@ export class ConfiguredNetworks implements Networks {
     const errors: unknown[] = [];
     this.deps.forget();
     await this.#call('tear down networks', options, async (call) => {
-      await backend.configure?.(this.deps.specs, call);
+      await this.#configure(backend, call);
       for (const { name } of chosen) {
         await backend.teardown(name, call).catch((error: unknown) => errors.push(error));
       }
@@ -128,9 +128,17 @@ export class ConfiguredNetworks implements Networks {
 
   #found(backend: NetworkBackend, options: UserCallOptions): Promise<readonly NetworkStatus[]> {
     return this.#call('look at networks', options, async (call) => {
-      await backend.configure?.(this.deps.specs, call);
+      await this.#configure(backend, call);
       return backend.status(call);
     });
+  }
+
+  async #configure(backend: NetworkBackend, call: CallOptions): Promise<void> {
+    if (backend.configure) await backend.configure(this.deps.specs, call);
+    // init() of the hypervisor's own network makes nothing.
+    else if (backend.capabilities.hypervisorNetwork) await backend.init(this.deps.specs, call);
+    else
+      throw new HyperplugError('NOT_SUPPORTED', `network ${backend.name} cannot tell of networks without making them`);
   }
 
   #backend(options: UserCallOptions): Promise<NetworkBackend> {

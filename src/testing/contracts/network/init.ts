@@ -52,6 +52,25 @@ export function initContract({ describe, check }: NetworkSuite, contract: Networ
       assert.deepEqual(await second.status(options()), before);
     });
 
+    check('configure() makes nothing; status() and teardown() know the networks then', async (context) => {
+      const { backend, options, another, ready } = context;
+      if (!backend.configure) return;
+      const specs = multipleNetworks ? networks : [network];
+      await backend.configure(specs, options());
+      assert.deepEqual([...((await contract.host?.leftovers?.()) ?? [])], []);
+      const names = (await backend.status(options())).map(({ name, present }) => ({ name, absent: present === false }));
+      assert.deepEqual(
+        names,
+        specs.map(({ name }) => ({ name, absent: !hypervisorNetwork })),
+      );
+      await ready();
+      const second = await another();
+      await second.configure?.(specs, options());
+      for (const { drift } of await second.status(options())) assert.deepEqual([...drift], []);
+      for (const { name } of specs) await second.teardown(name, options());
+      assert.deepEqual([...((await contract.host?.leftovers?.()) ?? [])], []);
+    });
+
     const invalid: readonly [what: string, field: string, spec: Partial<NetworkSpec>, unless?: string | false][] = [
       ['no subnet', 'subnets', { subnets: [] }],
       ['text that is no subnet', 'subnets', { subnets: ['10.0.0.0'] }],

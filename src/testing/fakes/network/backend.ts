@@ -84,6 +84,11 @@ export class FakeNetwork implements NetworkBackend {
     return hosts.get(this.machine) as HostState;
   }
 
+  async configure(specs: readonly NetworkSpec[], { signal }: CallOptions): Promise<void> {
+    throwIfAborted(signal, 'network configuration');
+    this.networks = new Map(this.checkSpecs(specs).map((network) => [network.spec.name, network]));
+  }
+
   async init(specs: readonly NetworkSpec[], { signal }: CallOptions): Promise<void> {
     throwIfAborted(signal, 'network init');
     const networks = this.checkSpecs(specs);
@@ -347,6 +352,9 @@ export class FakeNetwork implements NetworkBackend {
     throwIfAborted(signal, 'network status');
     return [...this.networks.values()].map(({ spec, subnets }) => ({
       name: spec.name,
+      ...(this.capabilities.hypervisorNetwork
+        ? {}
+        : { present: this.drift(spec).length === 0, bridge: this.bridgeOf(spec) }),
       subnets: subnets.map(({ text }) => text),
       gateways: subnets.map(gatewayOf),
       mtu: spec.mtu ?? DEFAULT_MTU,
