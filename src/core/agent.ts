@@ -53,7 +53,7 @@ export interface PodSetup {
 }
 
 export interface GuestNicConfig {
-  /** Identity. Where the session cannot find by MAC, `expectedName` is used. */
+  /** Identity. Where the session cannot find by MAC, `expectedName` is used; and for `lo`, whose MAC is all zeros. */
   readonly mac: string;
   readonly expectedName: string;
   /** The name to give it; undefined: leave it. */

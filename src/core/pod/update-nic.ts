@@ -84,12 +84,11 @@ async function apply(
   const has = addressesOf(before);
   const gone = has.filter(({ address }) => change.removed.some((text) => bare(text) === address));
   const fresh = change.added.filter((text) => !has.some(({ address }) => address === bare(text)));
-  checkPorts(before, gone);
-
   const { lease: more, others } = await takeAddresses(parts, before, fresh, undo, call);
   const name = change.name ?? before.name;
   const mtu = change.mtu ?? before.mtu;
   const union = withAddresses(before, more, others);
+  checkPorts(union, gone);
   // Until the guest has changed it has, for the record, what it had and what it is to get.
   await table.set(id, { ...union, state: 'changing' }, call);
 

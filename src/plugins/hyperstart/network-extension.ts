@@ -7,6 +7,8 @@ import type { NetworkCommands, SendJson } from './network-commands.js';
 import { COMMAND } from './protocol.gen.js';
 import { guestText, type LinkBody, parseLink, parseNetwork } from './schemas.js';
 
+const LOOPBACK = 'lo';
+
 /** Wraps parsing, so that a malformed answer ends the session. */
 export type Parse = <T>(parser: () => T) => T;
 
@@ -66,7 +68,8 @@ export class ExtensionNetwork implements NetworkCommands {
   async setupInterface(config: GuestNicConfig, options: CallOptions): Promise<GuestNic> {
     const what = `setupInterface ${config.mac}`;
     const body = {
-      mac: config.mac,
+      // The agent looks for no loopback by its MAC, which is all zeros.
+      ...(config.expectedName === LOOPBACK ? { device: LOOPBACK } : { mac: config.mac }),
       ...(config.name === undefined ? {} : { newDeviceName: config.name }),
       ...(config.mtu === undefined ? {} : { mtu: config.mtu }),
       ipAddresses: config.addAddresses.map(wireAddress),

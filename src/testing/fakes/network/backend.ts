@@ -89,6 +89,24 @@ export class FakeNetwork implements NetworkBackend {
     this.networks = new Map(this.checkSpecs(specs).map((network) => [network.spec.name, network]));
   }
 
+  /** Addresses that are held on the machine, with whose they are. */
+  leases(): string[] {
+    return this.host.leases.held.map(({ address, owner }) => `${address} of ${owner}`);
+  }
+
+  /** Host ports that are published on the machine, and the addresses they lead to. */
+  publishedPorts(): number[] {
+    return this.#openPorts().map(({ forward }) => forward.hostPort);
+  }
+
+  portTargets(): string[] {
+    return this.#openPorts().map(({ forward }) => forward.guestAddress);
+  }
+
+  #openPorts(): OpenForward[] {
+    return [...this.host.nics.values()].flatMap(({ ports }) => ports);
+  }
+
   async init(specs: readonly NetworkSpec[], { signal }: CallOptions): Promise<void> {
     throwIfAborted(signal, 'network init');
     const networks = this.checkSpecs(specs);

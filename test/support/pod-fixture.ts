@@ -1,0 +1,111 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { HypervisorCapabilities } from '../../src/core/hypervisor.js';
+import type { NetworkCapabilities, NetworkSpec } from '../../src/core/network.js';
+import type { HeldPod } from '../../src/core/pod/held-pod.js';
+import { PodManager } from '../../src/core/pod/pod-manager.js';
+import { PodStore } from '../../src/core/pod/pod-store.js';
+import { acquireLock } from '../../src/host/lock.js';
+import {
+  FakeAgent,
+  FakeGuest,
+  FakeHypervisor,
+  FakeMachine,
+  FakeNetwork,
+  FakeStateStore,
+} from '../../src/testing/index.js';
+
+export const NETWORKS: readonly NetworkSpec[] = [
+  { name: 'default', subnets: ['10.90.0.0/24', 'fd90::/64'], mtu: 1500, isolated: false, dns: ['10.90.0.1'] },
+  { name: 'back', subnets: ['10.91.0.0/24'], mtu: 1400, isolated: false, dns: [] },
+  { name: 'tiny', subnets: ['10.92.0.0/30'], mtu: 1500, isolated: false, dns: [] },
+];
+
+export interface PodFixtureOptions {
+  readonly hypervisor?: Partial<HypervisorCapabilities>;
+  readonly network?: Partial<NetworkCapabilities>;
+  readonly agent?: FakeAgent;
+}
+
+/** Pods on fakes: a machine in memory whose managers come and go. */
+export class PodFixture {
+  readonly root = mkdtempSync(join(tmpdir(), 'hp-pods-'));
+  readonly machine = new FakeMachine();
+  readonly state = new FakeStateStore();
+  readonly guests: FakeGuest[] = [];
+  hypervisor!: FakeHypervisor;
+  network!: FakeNetwork;
+  manager!: PodManager;
+  store!: PodStore;
+  readonly #options: PodFixtureOptions;
+
+  constructor(options: PodFixtureOptions = {}) {
+    this.#options = options;
+    this.restart();
+  }
+
+  /** A new manager on the same machine, as after the death of the old one. */
+  restart(): void {
+    const { machine } = this;
+    const guest = () => {
+      const made = new FakeGuest();
+      this.guests.push(made);
+      return made;
+    };
+    const { hypervisor, network, agent = new FakeAgent() } = this.#options;
+    this.hypervisor = new FakeHypervisor({ machine, guest, ...(hypervisor && { capabilities: hypervisor }) });
+    const backend = new FakeNetwork({ machine, ...(network && { capabilities: network }) });
+    this.network = backend;
+    this.store = new PodStore(this.state);
+    const self = machine.spawn(['manager']).identity;
+    this.manager = new PodManager({
+      driver: this.hypervisor,
+      backend,
+      agent,
+      store: this.store,
+      host: {
+        self: async () => self,
+        alive: async (identity) => machine.find(identity) !== undefined,
+        lock: (path, purpose, signal) => acquireLock(path, { purpose, signal, exclusive: true }),
+      },
+      image: async () => ({ kernelPath: '/kernel', initramfsPath: '/initramfs', kernelArgs: [], description: 'none' }),
+      directories: { state: join(this.root, 'state'), runtime: join(this.root, 'run') },
+      defaults: { cpus: 1, memoryMib: 64, nicSlots: 3, network: 'default' },
+      bootTimeoutMs: 30_000,
+      kernelArgs: [],
+      initNetworks: (call) => backend.init(NETWORKS, call),
+    });
+  }
+
+  async pod(spec: object = {}): Promise<HeldPod> {
+    await this.network.init(NETWORKS, { signal: AbortSignal.timeout(10_000) });
+    return this.manager.create({ id: 'p', ...spec }, {});
+  }
+
+  get guest(): FakeGuest {
+    return this.guests.at(-1) as FakeGuest;
+  }
+
+  record(id = 'p') {
+    return this.store.read(id, { signal: AbortSignal.timeout(10_000) });
+  }
+
+  /** All that a pod leaves on the machine, in words. */
+  traces(): { taps: string[]; addresses: string[] } {
+    return {
+      taps: [...this.machine.taps.values()].map(({ owner, holder }) => `${owner} held by ${holder}`).sort(),
+      addresses: this.network.leases().sort(),
+    };
+  }
+
+  leftovers(): string[] {
+    const { taps, addresses } = this.traces();
+    const pods = readdirSync(this.root, { recursive: true }).map(String);
+    return [...taps, ...addresses, ...pods.filter((path) => /pods\/./.test(path))];
+  }
+
+  dispose(): void {
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
