@@ -32,7 +32,7 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
     // Building the image may take minutes and has its own deadlines; nothing has been made yet.
     const image = await services.image(signal);
     const lock = await lockPod(host, dirs.lock, spec.id, `pod ${spec.id}`, signal);
-    undo.push('pod lock', () => lock.release());
+    undo.push('pod lock', () => lock.release({ remove: true }));
     const planned = spec.interfaces.map((nic) => ({ spec: nic, planned: plannedNic(nic, spec.id) }));
     let record: PodRecord = {
       version: 1,

@@ -58,7 +58,7 @@ export class PodManager {
             remove: async (removal) => {
               await vm.release();
               await destroyPod(this.services, record, removal);
-              await lock.release();
+              await lock.release({ remove: true });
             },
             letGo: () => lock.release(),
           }),
@@ -131,6 +131,7 @@ export class PodManager {
     try {
       // Whoever held the lock before may have removed or changed it.
       await destroyPod(this.services, await store.read(record.id, call), call);
+      await lock?.release({ remove: true });
     } finally {
       await lock?.release();
     }
