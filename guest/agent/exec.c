@@ -263,7 +263,7 @@ static bool make_terminal(struct exec_fds *fds, const struct exec_plan *plan, st
 	struct winsize size = { .ws_row = plan->rows, .ws_col = plan->columns };
 	int unlock = 0;
 
-	fds->ours[0] = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	fds->ours[0] = sys_open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK, 0);
 	if (fds->ours[0] < 0 || ioctl(fds->ours[0], TIOCSPTLCK, &unlock) < 0)
 		return fail(f, HP_E_KERNEL, errno, NULL, "a terminal");
 	/* By its master, not by its path: /dev/pts of a container is another one. */
