@@ -8,7 +8,11 @@ describe('./hyperplug', () => {
   let clone: FakeClone;
   const hyperplug = (...args: string[]) => ['./hyperplug', ...args];
   const until = async (condition: () => boolean) => {
-    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20));
+    const deadline = Date.now() + 15_000;
+    while (!condition()) {
+      if (Date.now() > deadline) throw new Error('what the test waits for did not come');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
   };
 
   beforeEach(() => {
