@@ -226,7 +226,15 @@ describe('guest agent, extension: processes', function () {
     await agent.ack(COMMAND.SIGNALPROCESS, { container: 'hyperstart', process: 'group', signal: 15 });
     expect(await agent.exit('group')).to.include({ status: 143, signal: 15 });
     await agent.output(group.out);
-    expect((await run(['sh', '-c', `kill -0 ${child} 2>/dev/null || echo gone`])).out).to.equal('gone\n');
+    expect(
+      (
+        await run([
+          'sh',
+          '-c',
+          `for i in $(seq 100); do kill -0 ${child} 2>/dev/null || { echo gone; break; }; sleep 0.05; done`,
+        ])
+      ).out,
+    ).to.equal('gone\n');
     const gone = await agent.refusal(COMMAND.SIGNALPROCESS, { container: 'hyperstart', process: 'group', signal: 15 });
     expect(gone.code).to.equal('NOT_FOUND');
     const wrong = await agent.refusal(COMMAND.SIGNALPROCESS, { container: 'hyperstart', process: 'group', signal: 65 });
@@ -267,7 +275,9 @@ describe('guest agent, extension: processes', function () {
     for (let i = 0; i < 200; i++) await run(['sh', '-c', 'true &']);
     for (let i = 0; i < 100 && descriptors() > before; i++) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(descriptors()).to.be.at.most(before);
-    expect(readFileSync(`/proc/${host.pid}/task/${host.pid}/children`, 'utf8')).to.equal('');
+    const children = () => readFileSync(`/proc/${host.pid}/task/${host.pid}/children`, 'utf8');
+    for (let i = 0; i < 100 && children() !== ''; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(children()).to.equal('');
   });
 
   it('answers PING with its payload, and an unknown command with its code', async () => {
