@@ -55,6 +55,9 @@ void reply_json(const struct request *r, struct writer *w);
 void reply_error(const struct request *r, const struct failure *f);
 /* The answer comes later: in the base protocol, where answers are in order, nothing else is read until then. */
 void request_defer(const struct request *r);
+/* An answer is to come, in the base protocol. */
+extern bool answer_owed;
+void control_queue(uint32_t code, uint32_t id, bool with_id, const void *payload, size_t length);
 /* A message that answers nothing. */
 void send_control(uint32_t code, const void *payload, size_t length);
 

@@ -20,8 +20,6 @@ static struct {
 	struct queue body;
 	size_t skip; /* of a message that is too large */
 	bool oversize; /* only its id is still wanted */
-	bool busy; /* base protocol: an answer is owed, and answers are in order */
-	uint32_t busy_generation;
 	struct timer partial;
 } in;
 
@@ -31,78 +29,6 @@ static uint32_t unreported[2]; /* bytes read of the two channels, of which the h
 static uint8_t unread[READ_BYTES];
 static size_t unread_start, unread_length;
 static bool discarded; /* since the flag was last cleared: what was being parsed is void */
-
-static void queue_message(uint32_t code, uint32_t id, bool with_id, const void *payload, size_t length)
-{
-	size_t head = HP_CONTROL_HEADER_BYTES + (with_id ? 4 : 0);
-	uint8_t *p = queue_reserve(&control_channel.out, head + length);
-
-	if (p == NULL) {
-		say("out of memory: a message of %zu bytes to the host is lost", head + length);
-		return;
-	}
-	put_be32(p, code);
-	put_be32(p + 4, (uint32_t)(head + length));
-	if (with_id)
-		put_be32(p + 8, id);
-	if (length > 0)
-		memcpy(p + head, payload, length);
-	queue_commit(&control_channel.out, head + length);
-}
-
-void send_control(uint32_t code, const void *payload, size_t length)
-{
-	queue_message(code, 0, session.extended, payload, length);
-}
-
-static void answer(const struct request *r, uint32_t code, const void *payload, size_t length)
-{
-	if (r->generation != session.generation)
-		return;
-	if (!r->extended)
-		in.busy = false;
-	queue_message(code, r->id, r->extended, payload, length);
-}
-
-void reply_ack(const struct request *r, const void *payload, size_t length)
-{
-	answer(r, HP_ACK, payload, length);
-}
-
-void reply_error(const struct request *r, const struct failure *f)
-{
-	struct writer w = { 0 };
-
-	if (!r->extended) { /* the original never says why */
-		answer(r, HP_ERROR, NULL, 0);
-		return;
-	}
-	write_failure(&w, f);
-	if (w.failed)
-		answer(r, HP_ERROR, NULL, 0);
-	else
-		answer(r, HP_ERROR, queue_head(&w.q), w.q.len);
-	queue_free(&w.q);
-}
-
-void reply_json(const struct request *r, struct writer *w)
-{
-	struct failure f;
-
-	if (w->failed) {
-		fail(&f, HP_E_LIMIT, 0, NULL, "out of memory");
-		reply_error(r, &f);
-	} else {
-		answer(r, HP_ACK, queue_head(&w->q), w->q.len);
-	}
-	queue_free(&w->q);
-}
-
-void request_defer(const struct request *r)
-{
-	if (!r->extended && r->generation == session.generation)
-		in.busy = true;
-}
 
 void window_count(unsigned channel, size_t n)
 {
@@ -128,7 +54,7 @@ static void count_read(size_t n)
 		return;
 	}
 	put_be32(payload, (uint32_t)n);
-	queue_message(HP_NEXT, 0, false, payload, sizeof(payload));
+	control_queue(HP_NEXT, 0, false, payload, sizeof(payload));
 }
 
 void control_reset(void)
@@ -151,7 +77,7 @@ void control_discard_unread(void)
 static void next_generation(void)
 {
 	session.generation++;
-	in.busy = false;
+	answer_owed = false;
 	unreported[0] = unreported[1] = 0;
 }
 
@@ -223,7 +149,7 @@ static void get_version(uint8_t *payload, size_t length)
 			to_base();
 			streams_reset(false);
 		}
-		queue_message(HP_ACK, 0, false, version, sizeof(version));
+		control_queue(HP_ACK, 0, false, version, sizeof(version));
 		return;
 	}
 	if (!parse_hello(&call, &f)) {
@@ -231,7 +157,7 @@ static void get_version(uint8_t *payload, size_t length)
 		if (session.extended)
 			session_end(f.reason);
 		else
-			queue_message(HP_ACK, 0, false, version, sizeof(version));
+			control_queue(HP_ACK, 0, false, version, sizeof(version));
 		json_free(&call.doc);
 		return;
 	}
@@ -242,7 +168,7 @@ static void get_version(uint8_t *payload, size_t length)
 	memcpy(session.nonce, call.v[HP_Hello_nonce].string, HP_NONCE_CHARACTERS);
 	queue_put(&w.q, version, sizeof(version));
 	write_text(&w, "{\"hyperplug\":%u,\"agent\":\"%s\",\"nonce\":\"%s\"}", HP_EXTENSION, AGENT_VERSION, session.nonce);
-	queue_message(HP_ACK, 0, false, queue_head(&w.q), w.q.len);
+	control_queue(HP_ACK, 0, false, queue_head(&w.q), w.q.len);
 	queue_free(&w.q);
 	json_free(&call.doc);
 	streams_reset(true);
@@ -339,7 +265,7 @@ static size_t take_body(const uint8_t *data, size_t n)
 
 static bool control_blocked(void)
 {
-	return in.busy || agent.stopping || control_channel.out.len > OUT_HIGH_BYTES;
+	return answer_owed || agent.stopping || control_channel.out.len > OUT_HIGH_BYTES;
 }
 
 static void partial_expired(struct timer *t)

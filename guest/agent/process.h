@@ -47,7 +47,14 @@ extern struct process *processes;
 
 struct process *process_find(const char *container, const char *id);
 struct process *process_by_sequence(uint64_t sequence);
+bool process_sequence_in_use(uint64_t sequence);
 unsigned process_count(void);
+struct exec_plan;
+/* In the table, not yet started. NULL without memory. */
+struct process *process_new(const struct exec_plan *plan, const struct request *r);
+void process_free(struct process *p);
+/* The `ready` of exec_report. */
+void process_report_ready(struct source *s, uint32_t events);
 /* All of the session before: streams cut off, no events; they run on. */
 void processes_detach(void);
 /* Reaps whatever has ended. */
@@ -56,7 +63,8 @@ void processes_reap(void);
 void process_settle(struct process *p);
 void process_signal(struct process *p, int signal);
 
-/* Streams (stream.c) */
+/* Outputs (output.c) and inputs (stream.c) */
+void stream_header(uint8_t *p, uint64_t sequence, size_t payload);
 struct output *output_new(struct process *owner, int fd, uint64_t sequence, bool terminal);
 /* The rest is read and discarded, so that whoever still writes lives on. */
 void output_orphan(struct output *o);
@@ -67,7 +75,7 @@ void process_input_close(struct process *p);
 bool outputs_pump(void);
 bool streams_pump_in(void);
 void streams_send_mark(void);
-/* exec.c: an output has sent its end. */
+/* An output has sent its end. */
 void process_output_ended(struct process *p, struct output *o);
 
 /* Only for the fuzzer: as if nothing had ever run. */

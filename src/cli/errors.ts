@@ -59,11 +59,15 @@ function messageOf(error: unknown): string {
 
 function fields(error: HyperplugError, style: ErrorStyle): string[] {
   const lines: string[] = [];
-  const { fix, hint, reason, stderrTail } = error.details;
+  const { fix, hint, reason, stderrTail, consoleTail } = error.details;
   if (typeof reason === 'string' && !error.message.includes(reason)) lines.push(`  reason: ${visible(reason)}`);
-  if (typeof stderrTail === 'string' && stderrTail.trim() !== '' && !error.message.includes(stderrTail.trim())) {
-    lines.push('  its last words:');
-    for (const line of stderrTail.trimEnd().split('\n').slice(-MAX_STDERR_LINES)) lines.push(`    ${visible(line)}`);
+  for (const [title, text] of [
+    ['its last words:', stderrTail],
+    ["the end of the guest's console:", consoleTail],
+  ]) {
+    if (typeof text !== 'string' || text.trim() === '' || error.message.includes(text.trim())) continue;
+    lines.push(`  ${title}`);
+    for (const line of text.trimEnd().split('\n').slice(-MAX_STDERR_LINES)) lines.push(`    ${visible(line)}`);
   }
   const all = error.errors.length > 1 ? error.errors : [];
   for (const one of all) lines.push(`  - ${label(one)}: ${visible(messageOf(one))}`);

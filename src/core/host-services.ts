@@ -1,7 +1,8 @@
 import type { ProcessIdentity } from './hypervisor.js';
 
 export interface HeldLock extends AsyncDisposable {
-  release(): Promise<void>;
+  /** Idempotent. `remove`: the lock's file goes too, which is safe while the lock is held. */
+  release(options?: { readonly remove?: boolean }): Promise<void>;
 }
 
 /** What core needs of the operating system beyond files; the composition root gives the real one, tests a fake. */

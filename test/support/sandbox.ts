@@ -63,7 +63,7 @@ export class Sandbox {
   /** What is left: processes that name this sandbox, and files that outlive a pod. */
   async leftovers(): Promise<string[]> {
     const left = processesNaming(this.root).map(({ pid, command }) => `process ${pid}: ${command}`);
-    for (const directory of ['run/pods', 'state/pods']) {
+    for (const directory of ['run/pods', 'run/locks', 'state/pods']) {
       const path = join(this.root, directory);
       if (existsSync(path)) left.push(...(await readdir(path)).map((name) => join(path, name)));
     }

@@ -72,9 +72,13 @@ int sys_kill(pid_t pid, int signal)
 
 int sys_open(const char *path, int flags, mode_t mode)
 {
+	static unsigned terminals;
 	int fd;
 
 	(void)mode;
+	/* Terminals are real, but closing one costs the kernel a thousand times what anything else here does. */
+	if (strcmp(path, "/dev/ptmx") == 0 && ++terminals % 16 == 0)
+		return open(path, flags | O_CLOEXEC);
 	if (strstr(path, "none") != NULL) {
 		errno = ENOENT;
 		return -1;

@@ -40,7 +40,7 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
     // Building the image may take minutes and has its own deadlines; nothing has been made yet.
     const image = await services.image(signal);
     const lock = await lockPod(host, dirs.lock, spec.id, `pod ${spec.id}`, signal);
-    undo.push('pod lock', () => lock.release());
+    undo.push('pod lock', () => lock.release({ remove: true }));
     const planned = spec.interfaces.map((nic) => plannedNic(nic, spec.id, backend.name));
     let record: PodRecord = {
       version: 1,
@@ -133,6 +133,7 @@ export async function removeHeld(
     // Should this fail, destroyPod() ends it by its record, and reports what cannot be ended.
     await vm.kill(call).catch(() => {});
     await destroyPod(services, table.record, call);
+    await lock.release({ remove: true });
   } finally {
     await lock.release();
   }

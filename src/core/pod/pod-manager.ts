@@ -166,6 +166,7 @@ export class PodManager {
     try {
       // Whoever held the lock before may have removed or changed it.
       await destroyPod(this.services, await store.read(record.id, call), call);
+      await lock?.release({ remove: true });
     } finally {
       await lock?.release();
     }

@@ -5,7 +5,10 @@ import type { PortForward } from '../../core/hypervisor.js';
 
 export type ForwardTarget = (connection: Socket, forward: PortForward) => void;
 
-/** A forward that really holds its port of the host, so that a port in use is in use. */
+/**
+ * A forward that really holds its port of the host, so that a port in use is in use. It does not keep the program
+ * running: a fake that was forgotten shall not hang a test run.
+ */
 export interface OpenForward {
   readonly forward: PortForward;
   close(): Promise<void>;
@@ -32,6 +35,7 @@ async function openTcp(forward: PortForward, onConnection: ForwardTarget): Promi
     server.once('error', reject);
     server.listen({ port: forward.hostPort, host: forward.hostAddress, exclusive: true }, resolve);
   });
+  server.unref();
   return {
     forward,
     close: () =>
@@ -48,6 +52,7 @@ async function openUdp(forward: PortForward): Promise<OpenForward> {
     socket.once('error', reject);
     socket.bind({ port: forward.hostPort, address: forward.hostAddress, exclusive: true }, resolve);
   });
+  socket.unref();
   return { forward, close: () => new Promise((resolve) => socket.close(() => resolve())) };
 }
 

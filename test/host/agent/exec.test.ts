@@ -175,10 +175,12 @@ describe('guest agent, extension: processes', function () {
   });
 
   it('sends what is in the pipes before their end, however slowly it is taken', async () => {
-    const pair = await start('burst', ['sh', '-c', 'head -c 60000 /dev/zero; head -c 60000 /dev/zero >&2']);
+    // More than the first credit, so that the rest is still in the pipes when the process has ended.
+    const bytes = LIMIT.INITIAL_CREDIT_BYTES + 50_000;
+    const pair = await start('burst', ['sh', '-c', `head -c ${bytes} /dev/zero; head -c ${bytes} /dev/zero >&2`]);
     expect((await agent.exit('burst')).status).to.equal(0);
-    expect(await agent.output(pair.out)).to.have.length(60_000);
-    expect(await agent.output(pair.err)).to.have.length(60_000);
+    expect(await agent.output(pair.out)).to.have.length(bytes);
+    expect(await agent.output(pair.err)).to.have.length(bytes);
   });
 
   it('gives a terminal of the asked size, resizes it, passes its end of input on', async () => {
@@ -219,9 +221,20 @@ describe('guest agent, extension: processes', function () {
   });
 
   it('signals the whole group of a process', async () => {
-    await start('group', ['sh', '-c', 'sleep 1000; true']);
+    const group = await start('group', ['sh', '-c', 'sleep 1000 & echo $!; wait; true']);
+    const child = (await agent.stream()).payload.toString().trim();
     await agent.ack(COMMAND.SIGNALPROCESS, { container: 'hyperstart', process: 'group', signal: 15 });
     expect(await agent.exit('group')).to.include({ status: 143, signal: 15 });
+    await agent.output(group.out);
+    expect(
+      (
+        await run([
+          'sh',
+          '-c',
+          `for i in $(seq 100); do kill -0 ${child} 2>/dev/null || { echo gone; break; }; sleep 0.05; done`,
+        ])
+      ).out,
+    ).to.equal('gone\n');
     const gone = await agent.refusal(COMMAND.SIGNALPROCESS, { container: 'hyperstart', process: 'group', signal: 15 });
     expect(gone.code).to.equal('NOT_FOUND');
     const wrong = await agent.refusal(COMMAND.SIGNALPROCESS, { container: 'hyperstart', process: 'group', signal: 65 });
@@ -262,7 +275,9 @@ describe('guest agent, extension: processes', function () {
     for (let i = 0; i < 200; i++) await run(['sh', '-c', 'true &']);
     for (let i = 0; i < 100 && descriptors() > before; i++) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(descriptors()).to.be.at.most(before);
-    expect(readFileSync(`/proc/${host.pid}/task/${host.pid}/children`, 'utf8')).to.equal('');
+    const children = () => readFileSync(`/proc/${host.pid}/task/${host.pid}/children`, 'utf8');
+    for (let i = 0; i < 100 && children() !== ''; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(children()).to.equal('');
   });
 
   it('answers PING with its payload, and an unknown command with its code', async () => {

@@ -71,7 +71,7 @@ describe('guest agent, hostile host', function () {
         answered += agent.control.unread;
         await alive();
       }
-      expect(answered).to.be.above(20_000);
+      expect(answered).to.be.above(5_000);
     });
   }
 

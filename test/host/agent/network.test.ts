@@ -63,11 +63,11 @@ describe('guest agent, extension: network', function () {
   });
 
   it('waits for a NIC by events, while everything else goes on', async () => {
-    const waiting = agent.send(
-      COMMAND.SETUPINTERFACE,
-      json({ mac: MAC, ipAddresses: [{ ipAddress: '10.1.0.2', prefix: 24 }] }),
-    );
+    const ipAddresses = [{ ipAddress: '10.1.0.2', prefix: 24 }];
+    const waiting = agent.send(COMMAND.SETUPINTERFACE, json({ mac: MAC, ipAddresses, timeoutMs: 600_000 }));
     expect((await agent.call(COMMAND.PING, Buffer.from('meanwhile'))).payload.toString()).to.equal('meanwhile');
+    // After the one look that it takes again by itself: from here on only an event can tell it.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     plug('other0', '52:54:00:aa:00:02');
     plug();
     const answer = await agent.answer(waiting);

@@ -136,16 +136,19 @@ describe('the command line as a process', function () {
     });
     it('is not read from where it is not forwarded', async () => {
       const directory = mkdtempSync(join(tmpdir(), 'hyperplug-cli-'));
-      const file = join(directory, 'lines');
-      writeFileSync(file, 'first\nsecond\n');
-      const fd = openSync(file, 'r');
-      readSync(fd, Buffer.alloc(6), 0, 6, null);
-      const { out } = await run(['run', '--', 'cat'], { stdin: fd });
-      const rest = Buffer.alloc(7);
-      expect(readSync(fd, rest, 0, 7, null)).to.equal(7);
-      expect([out.toString(), rest.toString()]).to.deep.equal(['', 'second\n']);
-      closeSync(fd);
-      rmSync(directory, { recursive: true });
+      try {
+        const file = join(directory, 'lines');
+        writeFileSync(file, 'first\nsecond\n');
+        const fd = openSync(file, 'r');
+        readSync(fd, Buffer.alloc(6), 0, 6, null);
+        const { out } = await run(['run', '--', 'cat'], { stdin: fd });
+        const rest = Buffer.alloc(7);
+        expect(readSync(fd, rest, 0, 7, null)).to.equal(7);
+        expect([out.toString(), rest.toString()]).to.deep.equal(['', 'second\n']);
+        closeSync(fd);
+      } finally {
+        rmSync(directory, { recursive: true });
+      }
     });
   });
 

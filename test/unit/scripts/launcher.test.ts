@@ -4,11 +4,18 @@ import { expect } from 'chai';
 import { requireOrSkip } from '../../support/require.js';
 import { FakeClone, REPOSITORY } from './clone.js';
 
+/** Bounded, so that nothing stays behind when a test fails. */
+const WAIT_FOR_GO = 'n=0; while [ ! -e go ] && [ $n -lt 400 ]; do sleep 0.05; n=$((n + 1)); done';
+
 describe('./hyperplug', () => {
   let clone: FakeClone;
   const hyperplug = (...args: string[]) => ['./hyperplug', ...args];
   const until = async (condition: () => boolean) => {
-    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20));
+    const deadline = Date.now() + 15_000;
+    while (!condition()) {
+      if (Date.now() > deadline) throw new Error('what the test waits for did not come');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
   };
 
   beforeEach(() => {
@@ -62,8 +69,19 @@ describe('./hyperplug', () => {
     expect(await clone.run(hyperplug())).to.include({ code: 5 });
   });
 
+  it('takes nothing for done that a step which failed may have spoilt, though its input is as before', async () => {
+    await clone.run(hyperplug());
+    clone.write('package-lock.json', '{"packages":{"":{}}}');
+    clone.npm('exit 3');
+    await clone.run(hyperplug());
+    clone.write('package-lock.json', '{"packages":{}}');
+    clone.npm('');
+    await clone.run(hyperplug());
+    expect(clone.log().filter((step) => step === 'npm')).to.have.length(3);
+  });
+
   it('of two at once one sets up, the other waits and says so', async () => {
-    clone.npm('while [ ! -e go ]; do sleep 0.05; done');
+    clone.npm(WAIT_FOR_GO);
     const first = clone.start(hyperplug('1'));
     await until(() => clone.log().length === 1);
     const second = clone.start(hyperplug('2'));
@@ -79,7 +97,7 @@ describe('./hyperplug', () => {
   });
 
   it('redoes a set-up that was killed in the middle, once what it started has ended', async () => {
-    clone.npm('while [ ! -e go ]; do sleep 0.05; done');
+    clone.npm(WAIT_FOR_GO);
     const first = clone.start(hyperplug());
     await until(() => clone.log().length === 1);
     first.child.kill('SIGKILL');

@@ -164,7 +164,11 @@ export class GuestConversation {
     if (this.#processes.has(id)) throw new GuestRefusal(`process ${id} exists`);
     const process = new FakeGuestProcess(id, start, this);
     this.#processes.set(id, process);
-    process.onExit = () => void this.#processes.delete(id);
+    this.guest.processes.add(process);
+    process.onExit = () => {
+      this.#processes.delete(id);
+      this.guest.processes.delete(process);
+    };
     return { afterwards: () => void process.run(program) };
   }
 }

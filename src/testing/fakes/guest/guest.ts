@@ -1,9 +1,12 @@
 import type { Duplex } from 'node:stream';
 import { FAKE_CHANNEL } from '../agent/frames.js';
 import { GuestConversation } from './conversation.js';
+import type { FakeGuestProcess } from './guest-process.js';
 import { GuestNetworkState } from './network.js';
 import { FAKE_PROGRAMS } from './programs.js';
 import type { GuestHardware, GuestOs, Program } from './types.js';
+
+const SIGKILL = 9;
 
 export interface FakeGuestOptions {
   /** By name (argv[0]), in addition to FAKE_PROGRAMS. */
@@ -17,6 +20,8 @@ export class FakeGuest implements GuestOs {
   readonly network = new GuestNetworkState();
   readonly files = new Map<string, Buffer>();
   readonly programs: Map<string, Program>;
+  /** What runs, whoever started it. */
+  readonly processes = new Set<FakeGuestProcess>();
   hostname = '';
   dns: readonly string[] = [];
   /** What the guest does when it is asked for a NIC or to power off: `ignore` holds on. */
@@ -128,5 +133,6 @@ export class FakeGuest implements GuestOs {
     this.#hardware = undefined;
     this.#wanted.clear();
     for (const conversation of this.#conversations) conversation.hangUp();
+    for (const process of this.processes) process.kill(SIGKILL);
   }
 }
