@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { eventually } from '../support/eventually.js';
 import { requireOrSkip } from '../support/require.js';
-import { finish, repository, Sandbox } from '../support/sandbox.js';
+import { repository, Sandbox } from '../support/sandbox.js';
 
 /** script(1) of bsdutils gives the program a terminal of its own; what is written to its input is typed. */
 describe('hyperplug run -it on a terminal', function () {
@@ -21,7 +22,10 @@ describe('hyperplug run -it on a terminal', function () {
   });
   after(() => sandbox?.dispose());
 
-  function terminal(size: string, args: string): { child: ChildProcess; screen: () => string } {
+  function terminal(
+    size: string,
+    args: string,
+  ): { child: ChildProcess; screen: () => string; ended: Promise<number | null> } {
     const main = join(repository, 'dist/bundle/cli/main.js');
     const command = `stty ${size}; exec '${process.execPath}' '${main}' ${args}`;
     const child = spawn('script', ['-qfec', command, '/dev/null'], {
@@ -32,14 +36,15 @@ describe('hyperplug run -it on a terminal', function () {
     child.stdout.on('data', (chunk: Buffer) => {
       text += chunk;
     });
-    return { child, screen: () => text };
+    const ended = once(child, 'close').then(([code]) => code as number | null);
+    return { child, screen: () => text, ended };
   }
 
   const shows = (screen: () => string, pattern: RegExp) =>
     eventually(async () => expect(screen(), JSON.stringify(screen())).to.match(pattern), 60_000);
 
   it('is an interactive shell: a terminal of the right size, arrows, Ctrl-C to the guest, exit code', async () => {
-    const { child, screen } = terminal('rows 33 cols 99', 'run -it -- sh');
+    const { child, screen, ended } = terminal('rows 33 cols 99', 'run -it -- sh');
     child.stdin?.on('error', () => {});
     const type = (keys: string) => child.stdin?.write(keys);
     await shows(screen, /# /);
@@ -56,7 +61,6 @@ describe('hyperplug run -it on a terminal', function () {
     }, 20_000);
     type('echo still here; exit 3\r');
     await shows(screen, /\r\nstill here\r\n/);
-    const { code } = await finish(child);
-    expect(code).to.equal(3);
+    expect(await ended).to.equal(3);
   });
 });
