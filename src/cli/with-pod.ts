@@ -3,12 +3,8 @@ import type { Hyperplug, Pod, PodStatus } from '../core/pod/types.js';
 import type { CommandContext } from './context.js';
 
 /** Takes hold of a kept pod for `body`, and lets go of it on every way out. */
-export function withPod(
-  context: CommandContext,
-  podId: string,
-  body: (pod: Pod, hyperplug: Hyperplug) => Promise<number>,
-): Promise<number> {
-  return context.withHyperplug(async (hyperplug) => body(await hyperplug.openPod(podId, context.call), hyperplug));
+export function withPod(context: CommandContext, podId: string, body: (pod: Pod) => Promise<number>): Promise<number> {
+  return context.withHyperplug(async (hyperplug) => body(await hyperplug.openPod(podId, context.call)));
 }
 
 /** What is recorded of a pod, whoever holds it. @throws POD_NOT_FOUND */

@@ -157,6 +157,8 @@ export interface NetworkBackend {
    * @throws NET_NOT_FOUND, IPAM_*. On rejection nothing is allocated.
    */
   allocateAddress(request: AddressRequest, options: CallOptions): Promise<AddressLease>;
+  /** A lease that another process took, told before this one changes its pod: for a backend that keeps leases in memory. */
+  adoptLease?(lease: AddressLease): void;
   /** Gives back the lease's addresses, as far as its NIC holds them. Without addresses: whatever it holds. Idempotent. */
   releaseAddress(lease: AddressLease, options: CallOptions): Promise<void>;
   /**

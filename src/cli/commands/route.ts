@@ -2,7 +2,7 @@ import type { PodRoute, RouteInput } from '../../core/pod/types.js';
 import type { CommandContext } from '../context.js';
 import { EXIT } from '../errors.js';
 import { table } from '../text.js';
-import { podStatus, withPod } from '../with-pod.js';
+import { withPod } from '../with-pod.js';
 
 export interface RouteOptions {
   readonly gateway?: string;
@@ -37,15 +37,10 @@ export function rm(
   });
 }
 
-/** Those of the guest, and with them those that are recorded and that it does not have. */
+/** Those of the guest, and those that were set and that it lacks. */
 export function ls(context: CommandContext, podId: string): Promise<number> {
-  return withPod(context, podId, async (pod, hyperplug) => {
-    const [told, { routes: recorded }] = [await pod.routes(context.call), await podStatus(context, hyperplug, podId)];
-    const missing = recorded.filter((route) => !told.some((one) => one.origin === 'pod' && isSame(one, route)));
-    const routes = [
-      ...told.map((route) => ({ ...route, present: true })),
-      ...missing.map((route) => ({ ...route, present: false })),
-    ];
+  return withPod(context, podId, async (pod) => {
+    const routes = await pod.routes(context.call);
     await context.print(routes, () => table(HEADER, routes.map(row)));
     return EXIT.ok;
   });
@@ -60,11 +55,7 @@ function inputs(destinations: readonly string[], { gateway, nic, metric }: Route
   }));
 }
 
-function isSame(told: PodRoute, recorded: PodRoute): boolean {
-  return told.destination === recorded.destination && told.gateway === recorded.gateway;
-}
-
-function row(route: PodRoute & { readonly present: boolean }): string[] {
-  const { destination, gateway = '-', nic = '-', device = '-', metric = '-', origin, present } = route;
-  return [destination, gateway, nic, device, `${metric}`, origin, present ? 'there' : 'missing'];
+function row({ destination, gateway, nic, device, metric, origin, missing }: PodRoute): string[] {
+  const state = missing ? 'missing' : 'there';
+  return [destination, gateway ?? '-', nic ?? '-', device ?? '-', `${metric ?? '-'}`, origin, state];
 }

@@ -79,7 +79,9 @@ export class PodNetwork {
     for (;;) {
       const waits = this.#ready !== undefined;
       this.#ready ??= (async () => {
-        await this.parts.services.initNetworks(call);
+        const { services, table } = this.parts;
+        await services.initNetworks(call);
+        for (const { lease } of table.list()) if (lease) services.backend.adoptLease?.(lease);
         await settle(this.parts, call);
       })().catch((error: unknown) => {
         this.#ready = undefined;

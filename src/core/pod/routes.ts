@@ -118,13 +118,13 @@ export function guestHas({ routes, links }: GuestNetwork, wanted: RouteRecord, n
   });
 }
 
-/** The guest's routes as users see them. */
+/** The guest's routes as users see them, and those of ours that it lacks. */
 export function podRoutes(
   network: GuestNetwork,
   nics: readonly NicRecord[],
   ours: readonly RouteRecord[],
 ): readonly PodRoute[] {
-  return network.routes.map((route) => {
+  const told = network.routes.map((route): PodRoute => {
     const link = network.links.find(({ name, mac }) => (route.device ? name === route.device : mac === route.mac));
     const nic = nics.find((each) =>
       each.kind === 'loopback' ? link?.name === LOOPBACK : link !== undefined && each.mac === link.mac,
@@ -141,4 +141,6 @@ export function podRoutes(
       origin: ours.some((each) => guestHas(one, each, nics)) ? 'pod' : 'guest',
     };
   });
+  const missing = ours.filter((route) => !guestHas(network, route, nics));
+  return [...told, ...missing.map((route) => ({ ...route, origin: 'pod', missing: true }) as const)];
 }

@@ -72,6 +72,8 @@ export interface PodRoute extends RouteInput {
   readonly device?: string;
   /** `pod`: by us, and recorded; `guest`: its kernel's own (subnets of addresses) or set in the guest. */
   readonly origin: 'pod' | 'guest';
+  /** It is recorded, and the guest does not have it. */
+  readonly missing?: true;
 }
 
 /** Published ports by their host side. */
@@ -125,7 +127,7 @@ export interface Pod {
   updateNic(id: string, change: NicChange, options?: UserCallOptions): Promise<PodNic>;
   /** Asks the guest for all of them: `guest` is as of now. @throws NOT_SUPPORTED the agent cannot read back. */
   readNics(options?: UserCallOptions): Promise<readonly PodNic[]>;
-  /** The guest's routes; where the agent cannot read back, those that we set. */
+  /** The guest's routes, then those that we set and that it lacks; where the agent cannot read back, those that we set. */
   routes(options?: UserCallOptions): Promise<readonly PodRoute[]>;
   /** All or none. @throws POD_SPEC_INVALID, VM_NIC_NOT_FOUND, AGENT_REFUSED with the guest kernel's reason. */
   addRoutes(routes: readonly RouteInput[], options?: UserCallOptions): Promise<void>;

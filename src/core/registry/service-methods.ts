@@ -26,6 +26,7 @@ const SERVICE_METHODS: { readonly [K in PluginKind]: Requirement<PluginKinds[K][
     configure: 'optional',
     init: 'required',
     allocateAddress: 'required',
+    adoptLease: 'optional',
     releaseAddress: 'required',
     attach: 'required',
     detach: 'required',

@@ -74,6 +74,11 @@ export class BuiltinNetBackend implements NetworkBackend {
     return lease;
   }
 
+  adoptLease(lease: AddressLease): void {
+    const key = nicKey(lease.podId, lease.nicId);
+    if (!this.#leases.has(key)) this.#leases.set(key, lease);
+  }
+
   async releaseAddress(lease: AddressLease): Promise<void> {
     const key = nicKey(lease.podId, lease.nicId);
     const held = this.#leases.get(key);

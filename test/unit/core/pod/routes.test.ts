@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { hasCode } from '../../../../src/core/errors.js';
 import { parseMac, randomMac } from '../../../../src/core/mac.js';
-import { defaultRoutes } from '../../../../src/core/pod/routes.js';
+import type { NicRecord } from '../../../../src/core/pod/record.js';
+import { defaultRoutes, podRoutes } from '../../../../src/core/pod/routes.js';
 
 const nic = (id: string, gateways: string[], gateway?: string | false) => ({ id, lease: { gateways }, gateway });
 
@@ -69,5 +70,28 @@ describe('randomMac', () => {
         }
       }),
     );
+  });
+});
+
+describe('routes as users see them', () => {
+  const mac = '52:54:00:00:00:01';
+  const lan = { id: 'lan', kind: 'network', mac } as NicRecord;
+  const guest = {
+    links: [{ name: 'eth0', mac, addresses: [] }],
+    routes: [
+      { destination: 'default', device: 'eth0', metric: 0 },
+      { destination: '10.7.0.0/24', device: 'eth0' },
+    ],
+  };
+
+  it("are the guest's, each with its NIC and whether we set it", () => {
+    expect(podRoutes(guest, [lan], [{ destination: '0.0.0.0/0', nic: 'lan' }])).to.deep.equal([
+      { destination: 'default', nic: 'lan', device: 'eth0', metric: 0, origin: 'pod' },
+      { destination: '10.7.0.0/24', nic: 'lan', device: 'eth0', origin: 'guest' },
+    ]);
+  });
+  it('and those that we set and that it lacks', () => {
+    const ours = [{ destination: '10.7.0.0/24', gateway: '10.0.0.1', nic: 'lan' }];
+    expect(podRoutes(guest, [lan], ours).at(-1)).to.deep.equal({ ...ours[0], origin: 'pod', missing: true });
   });
 });

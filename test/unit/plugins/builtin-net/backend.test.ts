@@ -137,6 +137,17 @@ describe('builtin-net', () => {
       expect((await lease({ podId: 'a' })).addresses).to.deep.equal((await lease({ podId: 'b' })).addresses);
     });
 
+    it('nor may it follow one that another process attached', async () => {
+      const theirs = await lease();
+      const other = new BuiltinNetBackend();
+      await other.init([network()], call());
+      other.adoptLease(theirs);
+      const request = { network: 'default', podId: theirs.podId, nicId: 'n1', addresses: [] };
+      await refused(other.allocateAddress(request, call()), 'NET_SPEC_INVALID');
+      await other.releaseAddress({ ...theirs, addresses: [] });
+      await other.allocateAddress(request, call());
+    });
+
     it('a second NIC of a pod in the same network is refused, until the first is gone', async () => {
       const first = await lease();
       await refused(lease({ nicId: 'n1' }), 'NET_SPEC_INVALID');
