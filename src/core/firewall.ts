@@ -47,7 +47,7 @@ export interface Firewall {
   readonly capabilities: FirewallCapabilities;
   start?(options: CallOptions): Promise<void>;
   stop?(options: CallOptions): Promise<void>;
-  /** Tells the firewall all networks and makes nothing: check() and repair() know them then. ensureNetwork() adds to them. */
+  /** Tells the firewall all its networks and makes nothing: check() and repair() know these then, and no others. */
   configure?(networks: readonly FirewallNetwork[]): void;
   /** All of a network's rules, each exactly once, in order, in one transaction. @throws FIREWALL_FAILED: nothing changed. */
   ensureNetwork(network: FirewallNetwork, options: CallOptions): Promise<void>;

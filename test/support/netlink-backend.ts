@@ -24,7 +24,7 @@ export function networkSpec(parts: Partial<NetworkSpec> = {}): NetworkSpec {
 }
 
 export interface BackendParts {
-  readonly namespace: TestNamespace;
+  readonly namespace: Pick<TestNamespace, 'path'>;
   /** For state and locks. */
   readonly directory: string;
   readonly firewall?: Firewall;

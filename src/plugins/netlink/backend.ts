@@ -26,6 +26,8 @@ import {
   detachDevice,
   type Ground,
   hostNicOf,
+  letPortsHairpin,
+  plannedDevice,
   setDeviceMtu,
 } from './host-nic.js';
 import { HostPorts } from './host-ports.js';
@@ -85,7 +87,7 @@ export class NetlinkBackend implements NetworkBackend {
   }
 
   async stop(): Promise<void> {
-    this.#watcher?.close();
+    await this.#watcher?.close();
     this.#watcher = undefined;
     for (const tap of [...this.#open.values()]) await this.#close(tap);
     this.#hostPorts.releaseAll();
@@ -94,19 +96,27 @@ export class NetlinkBackend implements NetworkBackend {
   }
 
   async configure(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
-    this.#networks = await planNetworks(specs, this.options, this.#ground().rtnl, call);
-    const routed = [...this.#networks.values()].filter(({ attachment }) => attachment.kind !== 'macvtap');
-    this.deps.firewall.configure?.(routed.map(firewallNetwork));
+    const { rtnl } = this.#ground();
+    this.#networks = await planNetworks(specs, this.options, rtnl, call);
+    // Rules of a network that was never made are not missing.
+    const links = new Set((await rtnl.links(call)).map(({ name }) => name));
+    this.#tellFirewall(({ bridge }) => links.has(bridge.name));
   }
 
   async init(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
-    await this.configure(specs, call);
+    this.#networks = await planNetworks(specs, this.options, this.#ground().rtnl, call);
+    this.#tellFirewall(() => true);
     await this.#locked('init of the networks', call, async () => {
       for (const network of this.#networks.values()) await this.#ground().maker.ensure(network, call);
     });
     if (this.options.repair === 'watch') {
       this.#watcher ??= new Watcher(this.options.netns, () => this.#repairDrift());
     }
+  }
+
+  #tellFirewall(which: (network: PlannedNetwork) => boolean): void {
+    const routed = [...this.#networks.values()].filter(({ attachment }) => attachment.kind !== 'macvtap');
+    this.deps.firewall.configure?.(routed.filter(which).map(firewallNetwork));
   }
 
   async allocateAddress(request: AddressRequest, call: CallOptions): Promise<AddressLease> {
@@ -134,6 +144,7 @@ export class NetlinkBackend implements NetworkBackend {
         await detachDevice(ground, record, (index) => ground.rtnl.deleteLink(index, undoCall), undoCall);
       });
       if (ports.length > 0) {
+        await letPortsHairpin(ground, record, call);
         await this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, call));
       }
       return hostNicOf(this.name, plan, device, () => this.#close(tap));
@@ -142,32 +153,30 @@ export class NetlinkBackend implements NetworkBackend {
     }
   }
 
-  async detach({ podId, nicId, data }: HostNicRecord, call: CallOptions): Promise<void> {
+  async detach({ network, podId, nicId, data }: HostNicRecord, call: CallOptions): Promise<void> {
     const errors: unknown[] = [];
     const attempt = async (step: () => Promise<unknown>) => step().catch((error: unknown) => errors.push(error));
     await attempt(async () => {
       if (!(await this.#publisher.any(podId, nicId, call))) return;
       await this.#locked('withdrawal of ports', call, () => this.#publisher.unpublishAll(podId, nicId, call));
     });
-    // A record that was written before the device was made has none.
-    const record = data as unknown as DeviceRecord | null;
-    if (record) {
-      const tap = this.#open.get(record.device);
-      if (tap) await attempt(() => this.#close(tap));
-      const { reaper } = this.#ground();
-      await attempt(() => detachDevice(this.#ground(), record, (index) => reaper.delete(index, call), call));
-    }
+    const device = (data as unknown as DeviceRecord | null) ?? this.#plannedDevice(network, podId, nicId);
+    const tap = this.#open.get(device.device);
+    if (tap) await attempt(() => this.#close(tap));
+    const { reaper } = this.#ground();
+    await attempt(() => detachDevice(this.#ground(), device, (index) => reaper.delete(index, call), call));
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `host side of ${podId}/${nicId}`, errors);
   }
 
   async publish(
-    _nic: HostNicRecord,
+    { data }: HostNicRecord,
     lease: AddressLease,
     mappings: readonly PortMapping[],
     call: CallOptions,
   ): Promise<void> {
     const ports = publishedPorts(this.#network(lease.network), lease, mappings, this.deps.firewall);
     if (ports.length === 0) return;
+    if (data) await letPortsHairpin(this.#ground(), data as unknown as DeviceRecord, call);
     await this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, call));
   }
 
@@ -233,6 +242,12 @@ export class NetlinkBackend implements NetworkBackend {
     const where = this.options.netns ?? "this process's network namespace";
     const links = await this.#ground().rtnl.links(call);
     return [{ id: 'netlink.rtnetlink', status: 'ok', summary: `rtnetlink answers: ${links.length} links in ${where}` }];
+  }
+
+  /** What a NIC has whose attach() never answered. */
+  #plannedDevice(network: string, podId: string, nicId: string): DeviceRecord {
+    const known = this.#networks.get(network);
+    return plannedDevice({ podId, nicId }, known?.attachment.kind ?? 'bridge', known?.bridge.name ?? '');
   }
 
   async #repairDrift(): Promise<void> {

@@ -7,6 +7,7 @@ import { TAP_ALIAS, tapAlias, tapGroup, tapName } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import type { OpenVswitch } from './openvswitch.js';
 import type { Rtnl } from './rtnl.js';
+import { netSysctlIs } from './sysctl.js';
 import { openMacvtap, openTap, type Tap } from './tap.js';
 
 /** linux/if_link.h: MACVLAN_MODE_*. */
@@ -57,7 +58,7 @@ async function attachPort(
   const { attachment, bridge, spec } = network;
   const master = await rtnl.link(bridge.name, call);
   if (!master) throw gone(network, `bridge ${bridge.name}`);
-  const record = recordOf(plan, attachment.kind, bridge.name);
+  const record = plannedDevice(plan, attachment.kind, bridge.name);
   const tap = openTap(record.device, plan.queues, rtnl.netnsPath);
   try {
     const { index } = await mustBe(rtnl, tap.name, call);
@@ -67,7 +68,7 @@ async function attachPort(
       await ovs.addPort(bridge.name, tap.name, attachment, call);
     } else {
       await rtnl.changeLink(index, { ...change, master: master.index }, call);
-      if (spec.isolated) await rtnl.isolatePort(index, true, call);
+      if (spec.isolated) await rtnl.changePort(index, { isolated: true }, call);
     }
     return { tap, record };
   } catch (error) {
@@ -94,7 +95,7 @@ async function attachMacvtap(
   const mode = attachment.kind === 'macvtap' ? attachment.mode : 'bridge';
   const under = await rtnl.link(parent.name, call);
   if (!under) throw gone(network, `parent interface ${parent.name}`);
-  const record = recordOf(plan, 'macvtap', parent.name);
+  const record = plannedDevice(plan, 'macvtap', parent.name);
   const { alias, device: name } = record;
   const change = { alias, mac: plan.mac, mtu: plan.mtu, group: tapGroup(spec.name), up: true };
   await rtnl.createLink('macvtap', name, change, { mode: MACVLAN_MODE[mode] }, call, under.index);
@@ -128,6 +129,16 @@ async function attachYours(
   return { tap, record: { kind: 'yours', device: name, alias: '', bridge: network.bridge.name } };
 }
 
+/**
+ * A pod that asks for a port of its own by the host's address: where bridged packets pass the firewall (br_netfilter), they
+ * are turned round within the bridge, which sends nothing back out of the port it came by, unless told to.
+ */
+export async function letPortsHairpin({ rtnl }: Ground, record: DeviceRecord, call: CallOptions): Promise<void> {
+  if (record.kind !== 'bridge' || !netSysctlIs(rtnl.netnsPath, 'bridge/bridge-nf-call-iptables', '1')) return;
+  const link = await rtnl.link(record.device, call);
+  if (link?.alias === record.alias) await rtnl.changePort(link.index, { hairpin: true }, call);
+}
+
 /** Removes the device of a record, if it is still ours. */
 export async function detachDevice(
   { rtnl, ovs }: Ground,
@@ -153,7 +164,12 @@ export async function setDeviceMtu(rtnl: Rtnl, record: DeviceRecord, mtu: number
   await rtnl.changeLink(link.index, { mtu }, call);
 }
 
-function recordOf({ podId, nicId }: NicPlan, kind: DeviceRecord['kind'], bridge: string): DeviceRecord {
+/** Names follow from the NIC alone. */
+export function plannedDevice(
+  { podId, nicId }: Pick<NicPlan, 'podId' | 'nicId'>,
+  kind: DeviceRecord['kind'],
+  bridge: string,
+): DeviceRecord {
   return { kind, device: tapName(podId, nicId), alias: tapAlias(podId, nicId), bridge };
 }
 

@@ -27,7 +27,7 @@ export class NetworkMaker {
     const undo = new UndoStack();
     try {
       const made = await this.#ensureLink(network, call);
-      if (made) undo.push('network', (undoCall) => this.#removeAll(network, undoCall));
+      if (made) undo.push('network', (undoCall) => this.remove(network, undoCall));
       if (network.attachment.kind !== 'macvtap') await this.#route(network, call);
       for (const { range, gatewayAddress } of network.subnets) {
         await this.pool.register({ range, reserved: [gatewayAddress] }, call);
@@ -62,21 +62,8 @@ export class NetworkMaker {
     ];
   }
 
-  /** @throws NET_IN_USE NICs are attached to it. */
+  /** The rules first: nothing is let in while the rest goes. Goes on past failures and reports all. */
   async remove(network: PlannedNetwork, call: CallOptions): Promise<void> {
-    const { spec } = network;
-    const group = tapGroup(spec.name);
-    const ports = (await this.ground.rtnl.links(call)).filter((link) => isOurTap(link.alias) && link.group === group);
-    if (ports.length > 0) {
-      const names = ports.map(({ name, alias }) => `${name} (${alias})`);
-      throw new HyperplugError('NET_IN_USE', `network ${spec.name}: expected no NICs, got ${names.join(', ')}`, {
-        details: { network: spec.name, links: ports.map(({ name }) => name) },
-      });
-    }
-    await this.#removeAll(network, call);
-  }
-
-  async #removeAll(network: PlannedNetwork, call: CallOptions): Promise<void> {
     const { spec, bridge, subnets, attachment } = network;
     const errors: unknown[] = [];
     const attempt = async (step: () => Promise<unknown>) => step().catch((error: unknown) => errors.push(error));
@@ -136,7 +123,7 @@ export class NetworkMaker {
     const master = await rtnl.link(bridge.name, call);
     if (!master) return;
     await rtnl.changeLink(port.index, { master: master.index, up: true }, call);
-    if (spec.isolated) await rtnl.isolatePort(port.index, true, call);
+    if (spec.isolated) await rtnl.changePort(port.index, { isolated: true }, call);
   }
 }
 

@@ -131,12 +131,22 @@ export class Rtnl {
     await this.#socket.request(`change link ${change.name ?? index}`, request, options);
   }
 
-  /** Bridge port flags: an isolated port reaches only ports that are not. */
-  async isolatePort(index: number, isolated: boolean, options: CallOptions): Promise<void> {
-    const attributes = { linkinfo: { slaveKind: 'bridge', slaveData: { isolated: isolated ? 1 : 0 } } };
+  /** Flags of a bridge port. Isolated: it reaches only ports that are not. Hairpin: frames may leave where they came in. */
+  async changePort(
+    index: number,
+    { isolated, hairpin }: { readonly isolated?: boolean; readonly hairpin?: boolean },
+    options: CallOptions,
+  ): Promise<void> {
+    const number = (flag: boolean | undefined) => (flag === undefined ? undefined : Number(flag));
+    const slaveData = { isolated: number(isolated), mode: number(hairpin) };
     await this.#socket.request(
-      `isolate port ${index}`,
-      { type: RTM.NEWLINK, flags: CHANGE, header: { index }, attributes },
+      `change port ${index}`,
+      {
+        type: RTM.NEWLINK,
+        flags: CHANGE,
+        header: { index },
+        attributes: { linkinfo: { slaveKind: 'bridge', slaveData } },
+      },
       options,
     );
   }

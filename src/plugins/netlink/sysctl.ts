@@ -10,6 +10,16 @@ export function readNetSysctl(netnsPath: string | undefined, key: string): strin
   return inNetworkNamespace(netnsPath, () => readFileSync(sysctlPath(key), 'utf8').trim());
 }
 
+/** False also where the kernel has no such key (a module that is not loaded). */
+export function netSysctlIs(netnsPath: string | undefined, key: string, value: string): boolean {
+  try {
+    return readNetSysctl(netnsPath, key) === value;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
 /** Writes only what differs, so that a value somebody set is not touched for nothing. True: it was changed. */
 export function ensureNetSysctl(netnsPath: string | undefined, key: string, value: string): boolean {
   return inNetworkNamespace(netnsPath, () => {

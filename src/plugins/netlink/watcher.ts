@@ -20,7 +20,7 @@ export class Watcher {
   readonly #sockets: { readonly fd: number; readonly poll: PollHandle }[] = [];
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #timer: NodeJS.Timeout | undefined;
-  #busy = false;
+  #running: Promise<void> | undefined;
   #again = false;
   #closed = false;
 
@@ -33,7 +33,8 @@ export class Watcher {
     this.#watch(openNetlink(netnsPath, RULES, NETLINK_NETFILTER));
   }
 
-  close(): void {
+  /** After what a change has set off. */
+  async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -42,6 +43,7 @@ export class Watcher {
       poll.close();
       closeSync(fd);
     }
+    await this.#running;
   }
 
   #watch(fd: number): void {
@@ -70,23 +72,24 @@ export class Watcher {
 
   #schedule(): void {
     if (this.#closed) return;
-    if (this.#busy) {
+    if (this.#running) {
       this.#again = true;
       return;
     }
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#report(), SETTLE_MS);
+    this.#timer = setTimeout(() => {
+      this.#running = this.#report();
+    }, SETTLE_MS);
   }
 
   async #report(): Promise<void> {
-    this.#busy = true;
     this.#again = false;
     try {
       await this.onChange();
     } catch (error) {
       this.onError(error);
     } finally {
-      this.#busy = false;
+      this.#running = undefined;
       if (this.#again) this.#schedule();
     }
   }

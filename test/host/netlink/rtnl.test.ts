@@ -101,7 +101,7 @@ describe('rtnetlink', () => {
       expect(() => openTap('hp-t0', 1, namespace.path))
         .to.throw()
         .with.property('code', 'NET_KERNEL_REFUSED');
-      await rtnl.isolatePort(await index('hp-t0'), true, options);
+      await rtnl.changePort(await index('hp-t0'), { isolated: true }, options);
       expect(namespace.json('link', 'show', 'hp-t0')[0].linkinfo.info_slave_data.isolated).to.equal(true);
     } finally {
       for (const fd of tap.fds) closeSync(fd);
