@@ -66,17 +66,11 @@ export class Publisher {
   async publish(ports: readonly PublishedPort[], call: CallOptions): Promise<void> {
     const undo = new UndoStack();
     try {
-      const before = await this.firewall.published(call);
-      const fresh = ports.filter(({ id }) => !before.some((port) => port.id === id));
-      const reserved = await this.hostPorts.reserve(ports, async () => before);
+      const reserved = await this.hostPorts.reserve(ports, () => this.firewall.published(call));
       undo.push('host ports', async () => this.hostPorts.release(reserved));
-      undo.push('rules', (undoCall) =>
-        this.firewall.unpublish(
-          fresh.map(({ id }) => id),
-          undoCall,
-        ),
-      );
       await this.firewall.publish(ports, call);
+      undo.push('rules', (undoCall) => this.firewall.unpublish(reserved, undoCall));
+      const fresh = ports.filter(({ id }) => reserved.includes(id));
       await forgetUdpFlows(
         fresh.map(({ mapping }) => mapping),
         this.netns,
