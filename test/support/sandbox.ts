@@ -65,7 +65,10 @@ export class Sandbox {
     const left = processesNaming(this.root).map(({ pid, command }) => `process ${pid}: ${command}`);
     for (const directory of ['run/pods', 'run/locks', 'state/pods']) {
       const path = join(this.root, directory);
-      if (existsSync(path)) left.push(...(await readdir(path)).map((name) => join(path, name)));
+      if (!existsSync(path)) continue;
+      // The lock of the networks is not a pod's: its file stays, like the directories.
+      const names = (await readdir(path)).filter((name) => name !== 'network.lock');
+      left.push(...names.map((name) => join(path, name)));
     }
     return left;
   }

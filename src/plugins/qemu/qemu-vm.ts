@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
-import { HyperplugError, hasCode } from '../../core/errors.js';
+import { HyperplugError, hasCode, isHyperplugError } from '../../core/errors.js';
 import type {
   AttachedNic,
   HypervisorVm,
@@ -198,7 +198,9 @@ export class QemuVm implements HypervisorVm {
     try {
       return await body({ signal: combined });
     } catch (error) {
-      if (!hasCode(error, 'QMP_CLOSED', 'VM_EXITED')) throw error;
+      // An undo that failed for the same reason is in one error with what it was for.
+      const all = isHyperplugError(error) ? [error, ...error.errors] : [error];
+      if (!all.some((each) => hasCode(each, 'QMP_CLOSED', 'VM_EXITED'))) throw error;
       if (this.#released) throw this.#notRunning(what);
       // The monitor's end comes a moment before the process's.
       const exit = await Promise.race([this.exited, delay(1_000, undefined, { ref: false })]);
