@@ -26,11 +26,11 @@ const attachment = z.discriminatedUnion('kind', [
       kind: z.literal('openvswitch'),
       vlan: z.int().min(1).max(4094).optional().describe('access VLAN of the ports'),
       bridgeOptions: z
-        .array(z.string().regex(/^[\w-]+(:[\w-]+)?=\S+$/, 'COLUMN[:KEY]=VALUE'))
+        .array(z.string().regex(/^[a-z][\w-]*(:[\w-]+)?=\S+$/, 'COLUMN[:KEY]=VALUE'))
         .default([])
         .describe('set on the bridge as ovs-vsctl takes them'),
       portOptions: z
-        .array(z.string().regex(/^[\w-]+(:[\w-]+)?=\S+$/, 'COLUMN[:KEY]=VALUE'))
+        .array(z.string().regex(/^[a-z][\w-]*(:[\w-]+)?=\S+$/, 'COLUMN[:KEY]=VALUE'))
         .default([])
         .describe('set on each port'),
     })
