@@ -47,8 +47,11 @@ export interface Firewall {
   readonly capabilities: FirewallCapabilities;
   start?(options: CallOptions): Promise<void>;
   stop?(options: CallOptions): Promise<void>;
-  /** Tells the firewall all its networks and makes nothing: check() and repair() know these then, and no others. */
-  configure?(networks: readonly FirewallNetwork[]): void;
+  /**
+   * Tells the firewall all its networks, and the ports that are published on them (undefined: as it knows them), and makes
+   * nothing: check() and repair() know these then, and no others.
+   */
+  configure?(networks: readonly FirewallNetwork[], ports?: readonly PublishedPort[]): void;
   /** All of a network's rules, each exactly once, in order, in one transaction. @throws FIREWALL_FAILED: nothing changed. */
   ensureNetwork(network: FirewallNetwork, options: CallOptions): Promise<void>;
   /** Removes all rules of the network and of its ports. */

@@ -123,6 +123,13 @@ export interface HostNicRecord {
   readonly data: JsonValue;
 }
 
+/** A NIC that runs, as its pod's record has it. */
+export interface RunningNic {
+  readonly record: HostNicRecord;
+  readonly lease: AddressLease;
+  readonly ports: readonly PortMapping[];
+}
+
 export interface NetworkStatus {
   readonly name: string;
   /** False: nothing stands of what init() makes; undefined: there is nothing to make. */
@@ -143,10 +150,11 @@ export interface NetworkBackend {
   start?(options: CallOptions): Promise<void>;
   stop?(options: CallOptions): Promise<void>;
   /**
-   * Tells the backend its networks and makes nothing: status(), repair() and teardown() work then. init() does it too.
+   * Tells the backend its networks and the NICs that run in them, whoever attached them, and makes nothing: status(),
+   * repair() and teardown() go by that then. init() tells it the networks, too.
    * @throws NET_SPEC_INVALID.
    */
-  configure?(networks: readonly NetworkSpec[], options: CallOptions): Promise<void>;
+  configure?(networks: readonly NetworkSpec[], nics: readonly RunningNic[], options: CallOptions): Promise<void>;
   /**
    * Makes every configured network ready. With `hypervisorNetwork` it only checks the specifications.
    * @throws NET_SPEC_INVALID, NET_INIT_FAILED, FIREWALL_FAILED.

@@ -1,16 +1,16 @@
 import { type CallOptions, type UserCallOptions, withDeadline } from './calls.js';
 import { combineErrors, HyperplugError } from './errors.js';
-import type { NetworkBackend, NetworkSpec, NetworkStatus } from './network.js';
+import type { NetworkBackend, NetworkSpec, NetworkStatus, RunningNic } from './network.js';
 import type { NetworkRepair, NetworkReport, Networks } from './pod/types.js';
 
 const TIMEOUT_MS = 60_000;
 
-/** A NIC of a pod that is attached to a network, from its record. */
+/** A NIC on a network, from its pod's record. */
 export interface NicInUse {
   readonly podId: string;
   readonly network: string;
-  /** Publishes its ports where they are not published. */
-  republish(options: CallOptions): Promise<void>;
+  /** undefined: its pod does not run, or it is half made. */
+  readonly attached?: RunningNic;
 }
 
 export interface NetworksDeps {
@@ -40,7 +40,8 @@ export class ConfiguredNetworks implements Networks {
   async status(names: readonly string[] = [], options: UserCallOptions = {}): Promise<readonly NetworkReport[]> {
     const chosen = this.#chosen(names);
     const backend = await this.#backend(options);
-    const [found, nics] = await Promise.all([this.#found(backend, options), this.deps.nics(options)]);
+    const nics = await this.deps.nics(options);
+    const found = await this.#found(backend, nics, options);
     return chosen.flatMap(({ name }) => {
       const status = found.find((one) => one.name === name);
       if (!status) return [];
@@ -56,12 +57,8 @@ export class ConfiguredNetworks implements Networks {
     const all = await this.#withPresent(backend, chosen, options);
     this.deps.forget();
     await this.deps.init(all, options);
-    const nics = await this.deps.nics(options);
     await this.#call('repair networks', options, async (call) => {
-      for (const { name } of chosen) {
-        await backend.repair?.(name, call);
-        for (const nic of nics) if (nic.network === name) await nic.republish(call);
-      }
+      for (const { name } of chosen) await backend.repair?.(name, call);
     });
     return before.map(({ name, drift }) => ({ name, mended: drift }));
   }
@@ -72,11 +69,12 @@ export class ConfiguredNetworks implements Networks {
   ): Promise<readonly string[]> {
     const chosen = this.#chosen(names);
     const backend = await this.#backend(options);
-    if (!force) await this.#refuseUsed(chosen, options);
+    const nics = await this.deps.nics(options);
+    if (!force) refuseUsed(chosen, nics);
     const errors: unknown[] = [];
     this.deps.forget();
     await this.#call('tear down networks', options, async (call) => {
-      await this.#configure(backend, call);
+      await this.#configure(backend, nics, call);
       for (const { name } of chosen) {
         await backend.teardown(name, call).catch((error: unknown) => errors.push(error));
       }
@@ -100,17 +98,6 @@ export class ConfiguredNetworks implements Networks {
     return names.length === 0 ? specs : specs.filter(({ name }) => names.includes(name));
   }
 
-  async #refuseUsed(chosen: readonly NetworkSpec[], options: UserCallOptions): Promise<void> {
-    const nics = await this.deps.nics(options);
-    for (const { name } of chosen) {
-      const pods = [...new Set(nics.filter(({ network }) => network === name).map(({ podId }) => podId))];
-      if (pods.length === 0) continue;
-      throw new HyperplugError('NET_IN_USE', `network ${name}: expected no pod in it, got ${pods.join(', ')}`, {
-        details: { network: name, pods, fix: 'remove these pods first, or tear it down with force' },
-      });
-    }
-  }
-
   /**
    * The chosen networks and those that are there already, in their order: rules that keep an isolated network apart from
    * another are made for those that are made together.
@@ -121,20 +108,25 @@ export class ConfiguredNetworks implements Networks {
     options: UserCallOptions,
   ): Promise<readonly NetworkSpec[]> {
     if (chosen.length === this.deps.specs.length) return chosen;
-    const found = await this.#found(backend, options);
+    const found = await this.#found(backend, await this.deps.nics(options), options);
     const present = found.filter((status) => stateOf(status) !== 'absent').map(({ name }) => name);
     return this.deps.specs.filter((spec) => chosen.includes(spec) || present.includes(spec.name));
   }
 
-  #found(backend: NetworkBackend, options: UserCallOptions): Promise<readonly NetworkStatus[]> {
+  #found(
+    backend: NetworkBackend,
+    nics: readonly NicInUse[],
+    options: UserCallOptions,
+  ): Promise<readonly NetworkStatus[]> {
     return this.#call('look at networks', options, async (call) => {
-      await this.#configure(backend, call);
+      await this.#configure(backend, nics, call);
       return backend.status(call);
     });
   }
 
-  async #configure(backend: NetworkBackend, call: CallOptions): Promise<void> {
-    if (backend.configure) await backend.configure(this.deps.specs, call);
+  async #configure(backend: NetworkBackend, nics: readonly NicInUse[], call: CallOptions): Promise<void> {
+    const attached = nics.flatMap((nic) => nic.attached ?? []);
+    if (backend.configure) await backend.configure(this.deps.specs, attached, call);
     // init() of the hypervisor's own network makes nothing.
     else if (backend.capabilities.hypervisorNetwork) await backend.init(this.deps.specs, call);
     else
@@ -153,4 +145,15 @@ export class ConfiguredNetworks implements Networks {
 function stateOf({ present, drift }: NetworkStatus): NetworkReport['state'] {
   if (present === false) return 'absent';
   return drift.length > 0 ? 'drifted' : 'ready';
+}
+
+/** @throws NET_IN_USE */
+function refuseUsed(chosen: readonly NetworkSpec[], nics: readonly NicInUse[]): void {
+  for (const { name } of chosen) {
+    const pods = [...new Set(nics.filter(({ network }) => network === name).map(({ podId }) => podId))];
+    if (pods.length === 0) continue;
+    throw new HyperplugError('NET_IN_USE', `network ${name}: expected no pod in it, got ${pods.join(', ')}`, {
+      details: { network: name, pods, fix: 'remove these pods first, or tear it down with force' },
+    });
+  }
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { expect } from 'chai';
 import type { NetworkRepair, NetworkReport } from '../../src/core/pod/types.js';
 import { TestNamespace } from '../support/netns.js';
@@ -128,6 +129,34 @@ describe('hyperplug net', function () {
     expect(namespace.links()).to.include('hyper-lab');
     namespace.ip('link', 'delete', 'hyper-lab');
     await ok('init');
+  });
+
+  it("a running pod's ports are missed when somebody flushed them, and published again, kept or held", async () => {
+    const made = await sandbox.run(['run', '-n', '--keep', '--name', 'kept', '-p', '18080:80', '--', 'true']);
+    expect(made.code, made.stderr).to.equal(0);
+    const held = sandbox.start(['run', '--name', 'held', '-p', '18081:80', '--', 'sh', '-c', 'echo up; sleep 1000']);
+    try {
+      await once(held.stdout as NodeJS.EventEmitter, 'data');
+      expect(await ok('check')).to.equal('default: as it should be\nlab: as it should be\n');
+      const before = rules();
+      namespace.exec('iptables', '-t', 'nat', '-F', 'HYPER');
+      const { code, text } = await net('check', 'default');
+      expect(code).to.equal(1);
+      expect(text).to.match(/^(default: firewall: missing: .*DNAT.*\n){2}$/);
+      await ok('repair');
+      // Ports of different pods stand in no certain order.
+      expect(rules().sort()).to.deep.equal(before.sort());
+      const refused = await net('teardown');
+      expect([refused.code, refused.stderr.includes('NET_IN_USE')]).to.deep.equal([125, true]);
+    } finally {
+      const ended = once(held, 'close');
+      held.kill('SIGTERM');
+      await ended;
+      const removed = await sandbox.run(['rm', 'kept']);
+      expect(removed.code, removed.stderr).to.equal(0);
+    }
+    expect(rules().filter((rule) => /hyperplug default port/.test(rule))).to.deep.equal([]);
+    expect(await sandbox.leftovers()).to.deep.equal([]);
   });
 
   it('teardown of one leaves the other, of all leaves nothing; again is no error', async () => {

@@ -93,20 +93,12 @@ export class PodManager {
       const records = await store.list(call);
       const states = await Promise.all(records.map((record) => this.#state(record)));
       return records.flatMap((record, index) =>
-        record.nics.flatMap(({ lease, host, ports }): NicInUse[] => {
+        record.nics.flatMap(({ lease, host, ports, state }): NicInUse[] => {
           if (!lease) return [];
           const { podId, network } = lease;
-          // The ports of the hypervisor's own network are its process's.
-          const idle =
-            backend.capabilities.hypervisorNetwork ||
-            states[index] !== 'running' ||
-            record.network !== backend.name ||
-            ports.length === 0 ||
-            !host?.data;
-          const republish = async (publishing: CallOptions) => {
-            if (!idle) await backend.publish?.(host, lease, ports, publishing);
-          };
-          return [{ podId, network, republish }];
+          const runs = states[index] === 'running' && record.network === backend.name;
+          const whole = state === 'ready' || state === 'changing';
+          return [{ podId, network, ...(runs && whole && host && { attached: { record: host, lease, ports } }) }];
         }),
       );
     });

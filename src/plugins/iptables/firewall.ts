@@ -48,9 +48,12 @@ export class IptablesFirewall implements Firewall {
     this.#tables = { 4: tables(4), 6: tables(6) };
   }
 
-  configure(networks: readonly FirewallNetwork[]): void {
+  configure(networks: readonly FirewallNetwork[], ports?: readonly PublishedPort[]): void {
     this.#networks.clear();
     for (const network of networks) this.#networks.set(network.name, network);
+    if (!ports) return;
+    this.#ports.clear();
+    for (const port of ports) this.#ports.set(port.id, port);
   }
 
   ensureNetwork(network: FirewallNetwork, call: CallOptions): Promise<void> {

@@ -3,7 +3,7 @@ import type { AddressPool } from '../../core/address-pool.js';
 import type { CallOptions } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { combineErrors, HyperplugError } from '../../core/errors.js';
-import type { Firewall, FirewallDrift } from '../../core/firewall.js';
+import type { Firewall, PublishedPort } from '../../core/firewall.js';
 import type {
   AddressLease,
   AddressRequest,
@@ -14,6 +14,7 @@ import type {
   NetworkStatus,
   NicPlan,
   PortMapping,
+  RunningNic,
 } from '../../core/network.js';
 import { UndoStack } from '../../core/undo.js';
 import { acquireLock } from '../../host/lock.js';
@@ -95,12 +96,17 @@ export class NetlinkBackend implements NetworkBackend {
     this.#running = undefined;
   }
 
-  async configure(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
+  async configure(specs: readonly NetworkSpec[], nics: readonly RunningNic[], call: CallOptions): Promise<void> {
     const { rtnl } = this.#ground();
     this.#networks = await planNetworks(specs, this.options, rtnl, call);
     // Rules of a network that was never made are not missing.
     const links = new Set((await rtnl.links(call)).map(({ name }) => name));
-    this.#tellFirewall(({ bridge }) => links.has(bridge.name));
+    const { firewall } = this.deps;
+    const ports = nics.flatMap(({ lease, ports: mappings }) => {
+      const network = this.#networks.get(lease.network);
+      return network && firewall.capabilities.enforces ? publishedPorts(network, lease, mappings, firewall) : [];
+    });
+    this.#tellFirewall(({ bridge }) => links.has(bridge.name), ports);
   }
 
   async init(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
@@ -114,9 +120,9 @@ export class NetlinkBackend implements NetworkBackend {
     }
   }
 
-  #tellFirewall(which: (network: PlannedNetwork) => boolean): void {
+  #tellFirewall(which: (network: PlannedNetwork) => boolean, ports?: readonly PublishedPort[]): void {
     const routed = [...this.#networks.values()].filter(({ attachment }) => attachment.kind !== 'macvtap');
-    this.deps.firewall.configure?.(routed.filter(which).map(firewallNetwork));
+    this.deps.firewall.configure?.(routed.filter(which).map(firewallNetwork), ports);
   }
 
   async allocateAddress(request: AddressRequest, call: CallOptions): Promise<AddressLease> {
@@ -200,15 +206,16 @@ export class NetlinkBackend implements NetworkBackend {
       networks.map(async (network, index) => {
         const { spec, bridge, subnets } = network;
         const present = links[index] !== undefined;
-        // What would hold a network apart from one that is not there is not missed.
-        const idle = ({ kind, rule }: FirewallDrift) =>
-          present && kind === 'missing' && rule.split(/[\s"]+/).some((word) => absent.includes(word));
+        const names = (rule: string, bridges: readonly string[]) =>
+          rule.split(/[\s"]+/).some((word) => bridges.includes(word));
         // Rules that bear our mark and belong to no network are told with the first.
-        const known = (name: string) => this.#networks.has(name);
-        const first = this.#networks.values().next().value === network;
-        const mine = rules.filter(
-          (rule) => !idle(rule) && (rule.network === spec.name || (first && !known(rule.network))),
-        );
+        const first = networks[0] === network;
+        const mine = rules.filter(({ network: owner, rule }) => {
+          if (first && !this.#networks.has(owner)) return true;
+          // What held a network apart from one that is gone is told with that one.
+          if (present) return owner === spec.name && !names(rule, absent);
+          return owner === spec.name || names(rule, [bridge.name]);
+        });
         return {
           name: spec.name,
           present,
@@ -285,7 +292,7 @@ export class NetlinkBackend implements NetworkBackend {
     try {
       return await body();
     } finally {
-      await lock.release();
+      await lock.release({ remove: true });
     }
   }
 }

@@ -133,6 +133,13 @@ export class FakeFirewall implements Firewall {
     }
   }
 
+  configure(networks: readonly FirewallNetwork[], ports?: readonly PublishedPort[]): void {
+    this.restore({
+      networks: networks.map((network) => [network.name, network]),
+      ports: ports?.map((port) => [port.id, port]) ?? [...this.ports],
+    });
+  }
+
   async ensureNetwork(network: FirewallNetwork, options: CallOptions): Promise<void> {
     if (network.isolated && !this.capabilities.isolation) this.refuse('isolation');
     const families = new Set(network.subnets.map((subnet) => (isIPv6(subnet.split('/')[0] as string) ? 6 : 4)));

@@ -403,7 +403,7 @@ describe('netlink backend', function () {
     const bench = await ready();
     const nic = await attach(bench, 'p');
     const other = await start(new NoFirewall());
-    await other.backend.configure([networkSpec()], callFor());
+    await other.backend.configure([networkSpec()], [], callFor());
     await other.backend.detach({ ...nic.record, data: null }, callFor());
     expect(madeLinks(namespace)).to.deep.equal(['hyper0']);
     await nic.handedOver();

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { CallOptions } from '../../../src/core/calls.js';
 import { HyperplugError } from '../../../src/core/errors.js';
-import type { NetworkSpec } from '../../../src/core/network.js';
+import type { NetworkSpec, RunningNic } from '../../../src/core/network.js';
 import { ConfiguredNetworks, type NicInUse } from '../../../src/core/networks.js';
 import { FakeNetwork, type FakeNetworkOptions } from '../../../src/testing/index.js';
 import { rejects } from '../../support/rejects.js';
@@ -20,6 +20,16 @@ class RepairableNetwork extends FakeNetwork {
   readonly repairs: (string | undefined)[] = [];
   readonly broken = new Set<string>();
   readonly stuck = new Set<string>();
+  readonly told: (readonly RunningNic[])[] = [];
+
+  override async configure(
+    specs: readonly NetworkSpec[],
+    nics: readonly RunningNic[],
+    options: CallOptions,
+  ): Promise<void> {
+    this.told.push(nics);
+    await super.configure(specs, nics, options);
+  }
 
   async repair(network: string | undefined, _options: CallOptions): Promise<void> {
     this.repairs.push(network);
@@ -48,7 +58,7 @@ function setup(nics: readonly Partial<NicInUse>[] = [], options: FakeNetworkOpti
       inits.push(specs.map(({ name }) => name));
       await backend.init(specs, { signal: AbortSignal.timeout(10_000) });
     },
-    nics: async () => nics.map((nic) => ({ podId: 'web', network: 'lab', republish: async () => {}, ...nic })),
+    nics: async () => nics.map((nic) => ({ podId: 'web', network: 'lab', ...nic })),
     forget: () => {
       forgotten.times += 1;
     },
@@ -67,6 +77,13 @@ describe('configured networks', () => {
   it('tell which pods have NICs in them, each once', async () => {
     const { networks } = setup([{ podId: 'b' }, { podId: 'a' }, { podId: 'b' }, { podId: 'c', network: 'dmz' }]);
     expect((await networks.status(['lab', 'dmz'])).map(({ pods }) => pods)).to.deep.equal([['a', 'b'], ['c']]);
+  });
+  it('the backend is told of the NICs that run in them', async () => {
+    const attached = { ports: [], lease: {}, record: {} } as unknown as RunningNic;
+    const { networks, backend } = setup([{ attached }, { podId: 'exited' }]);
+    await networks.status();
+    await networks.teardown([], { force: true });
+    expect(backend.told).to.deep.equal([[attached], [attached]]);
   });
   it('of which one is not configured: nothing is done to the others', async () => {
     const { networks, bridges } = setup();
@@ -87,13 +104,8 @@ describe('configured networks', () => {
     expect(forgotten.times).to.equal(3);
   });
 
-  it('repair mends those named, tells what differed, and publishes the ports of their pods again', async () => {
-    const published: string[] = [];
-    const republish = (id: string) => async () => void published.push(id);
-    const { networks, backend, states } = setup([
-      { network: 'lab', republish: republish('in lab') },
-      { network: 'dmz', republish: republish('in dmz') },
-    ]);
+  it('repair mends those named, and tells what differed', async () => {
+    const { networks, backend, states } = setup();
     await networks.init();
     backend.broken.add('lab').add('dmz');
     expect(await states()).to.deep.equal(['default ready', 'lab drifted', 'dmz drifted']);
@@ -102,7 +114,6 @@ describe('configured networks', () => {
       { name: 'lab', mended: ['a rule is missing'] },
     ]);
     expect(backend.repairs).to.deep.equal(['default', 'lab']);
-    expect(published).to.deep.equal(['in lab']);
     expect(await states()).to.deep.equal(['default ready', 'lab ready', 'dmz drifted']);
   });
   it('repair makes what is absent', async () => {

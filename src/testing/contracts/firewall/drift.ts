@@ -82,6 +82,24 @@ export function driftContract({ describe, check }: FirewallSuite, contract: Fire
     );
 
     check(
+      'a manager that made none of it is told by configure(), finds nothing, and after a flush finds and repairs all',
+      async (context) => {
+        const { network, other, port, another, options, rules } = context;
+        const whole = await ready(context);
+        const second = await another();
+        if (!second.configure) return;
+        second.configure([network, other], publishes ? [port(20_000)] : []);
+        assert.deepEqual(await rules(), whole, 'configure() changed rules');
+        assert.deepEqual([...(await second.check(options()))], []);
+        await tamper.flush();
+        await found({ ...context, firewall: second }, 'missing');
+        await repaired({ ...context, firewall: second }, whole);
+        assert.equal((await second.published(options())).length, publishes ? 1 : 0);
+      },
+      unless,
+    );
+
+    check(
       'ensureNetwork() after a flush brings the rules of the network back',
       async (context) => {
         const { firewall, network, options, rules } = context;

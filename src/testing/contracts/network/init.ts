@@ -56,7 +56,7 @@ export function initContract({ describe, check }: NetworkSuite, contract: Networ
       const { backend, options, another, ready } = context;
       if (!backend.configure) return;
       const specs = multipleNetworks ? networks : [network];
-      await backend.configure(specs, options());
+      await backend.configure(specs, [], options());
       assert.deepEqual([...((await contract.host?.leftovers?.()) ?? [])], []);
       const names = (await backend.status(options())).map(({ name, present }) => ({ name, absent: present === false }));
       assert.deepEqual(
@@ -65,7 +65,7 @@ export function initContract({ describe, check }: NetworkSuite, contract: Networ
       );
       await ready();
       const second = await another();
-      await second.configure?.(specs, options());
+      await second.configure?.(specs, [], options());
       for (const { drift } of await second.status(options())) assert.deepEqual([...drift], []);
       for (const { name } of specs) await second.teardown(name, options());
       assert.deepEqual([...((await contract.host?.leftovers?.()) ?? [])], []);

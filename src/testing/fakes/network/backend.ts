@@ -84,7 +84,7 @@ export class FakeNetwork implements NetworkBackend {
     return hosts.get(this.machine) as HostState;
   }
 
-  async configure(specs: readonly NetworkSpec[], { signal }: CallOptions): Promise<void> {
+  async configure(specs: readonly NetworkSpec[], _nics: unknown, { signal }: CallOptions): Promise<void> {
     throwIfAborted(signal, 'network configuration');
     this.networks = new Map(this.checkSpecs(specs).map((network) => [network.spec.name, network]));
   }
