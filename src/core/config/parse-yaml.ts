@@ -12,7 +12,8 @@ const MAX_NODES = 20_000;
  * @throws CONFIG_SYNTAX with `file` and `line`; no line of the file is shown, which may be secret.
  */
 export async function parseYaml(text: string, file: string): Promise<ConfigNode> {
-  const yaml = await import('yaml');
+  // A CommonJS package: bundled, its names are on `default` alone.
+  const { default: yaml } = await import('yaml');
   const lines = new yaml.LineCounter();
   const document = yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const lineOf = (offset: number) => Math.max(1, lines.linePos(offset).line);
