@@ -5,6 +5,7 @@ import type { GuestImage } from '../guest-image.js';
 import type { HypervisorCapabilities, VmSpec } from '../hypervisor.js';
 import { deepFreeze } from '../json.js';
 import { chooseEndpoint } from '../registry/check-selection.js';
+import { explainSystemError } from '../system-error.js';
 import { UndoStack } from '../undo.js';
 import { Vm } from '../vm/vm.js';
 import { HeldPod } from './held-pod.js';
@@ -71,11 +72,14 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
         undo,
         call,
         async (hypervisor) => {
-          record = { ...record, state: 'running', vm: hypervisor.record() };
+          // Not `running` before it is what was asked for: a manager that dies meanwhile leaves a half-made pod.
+          record = { ...record, vm: hypervisor.record() };
           await Promise.all([store.write(record, call), ...nics.map((nic) => nic.host.handedOver())]);
         },
       );
       const guestNics = await configure(vm, spec, nics, call);
+      record = { ...record, state: 'running' };
+      await store.write(record, call);
       return new HeldPod({
         id: spec.id,
         vm,
@@ -92,7 +96,8 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
       });
     });
   } catch (error) {
-    throw await undo.fail('POD_CLEANUP_FAILED', `pod ${spec.id} could not be created, nor undone wholly`, error);
+    const cause = explainSystemError(error, `pod ${spec.id}`);
+    throw await undo.fail('POD_CLEANUP_FAILED', `pod ${spec.id} could not be created, nor undone wholly`, cause);
   }
 }
 
