@@ -6,6 +6,8 @@ import { EXIT, exitCodeOf, usageError } from './errors.js';
 import { signalNumber } from './interrupts.js';
 import { buildProgram } from './program.js';
 
+const GIVEN_UP_FLUSH_MS = 1_000;
+
 /** Runs one command line (without the program's name) and returns the exit code, when all output has been taken. */
 export async function runCli(argv: readonly string[], deps: CliDeps): Promise<number> {
   let exitCode: number = EXIT.ok;
@@ -25,13 +27,15 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     if (context === undefined) teller.interrupts.dispose();
   }
   context?.progress.stop();
-  await deps.io.stdout.flush();
+  // Who ended it does not wait for a reader that does not read.
+  const limitMs = exitCode === EXIT.timeout || interruptedBy(context) !== undefined ? GIVEN_UP_FLUSH_MS : undefined;
+  await deps.io.stdout.flush(limitMs);
   const failure = deps.io.stdout.failure;
   if (failure && exitCode === EXIT.ok) {
     context?.report(failure);
     exitCode = EXIT.failed;
   }
-  await deps.io.stderr.flush();
+  await deps.io.stderr.flush(limitMs);
   context?.interrupts.dispose();
   // As a program that nobody reads any more ends by SIGPIPE.
   return deps.io.stdout.isGone && exitCode === EXIT.ok ? 128 + constants.signals.SIGPIPE : exitCode;

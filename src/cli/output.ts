@@ -56,11 +56,15 @@ export class Output {
     if (!this.#failure) this.stream.write(text);
   }
 
-  /** Resolves when all that was written has been handed to the kernel, or never will be. */
-  flush(): Promise<void> {
+  /** Resolves when all that was written has been handed to the kernel, or never will be; or after `limitMs`. */
+  flush(limitMs?: number): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#failure) resolve();
-      else this.stream.write('', () => resolve());
+      if (this.#failure) return resolve();
+      const timer = limitMs === undefined ? undefined : setTimeout(resolve, limitMs);
+      this.stream.write('', () => {
+        clearTimeout(timer);
+        resolve();
+      });
     });
   }
 }

@@ -77,6 +77,7 @@ export const ERROR_CODES = {
   IMAGE_NOT_FOUND: 'a configured kernel or initramfs does not exist or cannot be read',
   HOST_TOOL_MISSING: 'a program that is needed is not installed and could not be provided',
   HOST_COMMAND_FAILED: 'a host command failed; argv, exit code and the end of stderr are in the details',
+  HOST_IO: 'a file or directory of ours could not be read or written (disk full, for one)',
   HOST_PERMISSION: 'the operating system refused an access that is needed',
   // command line
   CLI_USAGE: 'the command line is wrong',

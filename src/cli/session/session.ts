@@ -3,6 +3,7 @@ import type { ExecExit, GuestProcess } from '../../core/agent.js';
 import { withDeadline } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { ExecRequest, Pod } from '../../core/pod/types.js';
+import { consoleTail } from '../../core/vm/console-tail.js';
 import type { CommandContext } from '../context.js';
 import { EXIT } from '../errors.js';
 import { signalNumber } from '../interrupts.js';
@@ -136,7 +137,7 @@ async function vmExitError(pod: Pod, cause: unknown): Promise<HyperplugError | u
   };
   return new HyperplugError('VM_EXITED', `the pod's VM ${words[reason]} while the command ran`, {
     cause,
-    details: { reason, exitCode, signal, stderrTail, consoleLogPath: pod.consoleLogPath },
+    details: { reason, exitCode, signal, stderrTail, consoleTail: await consoleTail(pod.consoleLogPath) },
   });
 }
 

@@ -90,7 +90,7 @@ const guest = z.strictObject({
 });
 
 const pods = z.strictObject({
-  memoryMib: z.int().min(32).default(256).describe('memory of a pod that names none, MiB'),
+  memoryMib: z.int().min(96).default(256).describe('memory of a pod that names none, MiB'),
   cpus: z.int().min(1).default(1).describe('CPUs of a pod that names none'),
   nicSlots: z.int().min(0).default(2).describe('slots kept free for NICs that are added while a pod runs'),
   network: z.string().min(1).default('default').describe('network of an interface that names none'),

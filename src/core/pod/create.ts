@@ -7,6 +7,7 @@ import type { HeldLock } from '../host-services.js';
 import type { HypervisorCapabilities, VmSpec } from '../hypervisor.js';
 import { deepFreeze } from '../json.js';
 import { chooseEndpoint } from '../registry/check-selection.js';
+import { explainSystemError } from '../system-error.js';
 import { UndoStack } from '../undo.js';
 import { Vm } from '../vm/vm.js';
 import { destroyPod } from './destroy.js';
@@ -93,6 +94,7 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
         undo,
         call,
         async (hypervisor) => {
+          // Not `running` before it is what was asked for: a manager that dies meanwhile leaves a half-made pod.
           record = { ...record, vm: hypervisor.record() };
           await Promise.all([store.write(record, call), ...nics.map((nic) => nic.host.handedOver())]);
         },
@@ -117,7 +119,8 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
       });
     });
   } catch (error) {
-    throw await undo.fail('POD_CLEANUP_FAILED', `pod ${spec.id} could not be created, nor undone wholly`, error);
+    const cause = explainSystemError(error, `pod ${spec.id}`);
+    throw await undo.fail('POD_CLEANUP_FAILED', `pod ${spec.id} could not be created, nor undone wholly`, cause);
   }
 }
 

@@ -157,7 +157,14 @@ export class PodManager {
     });
     try {
       // Whoever held the lock before may have removed or changed it.
-      await destroyPod(this.services, await store.read(record.id, call), call);
+      const now = await store.read(record.id, call);
+      if (now.createdAt !== record.createdAt) {
+        throw new HyperplugError(
+          'POD_NOT_FOUND',
+          `pod ${record.id} is gone; another of its name was created meanwhile`,
+        );
+      }
+      await destroyPod(this.services, now, call);
       await lock?.release({ remove: true });
     } finally {
       await lock?.release();

@@ -16,6 +16,9 @@ export interface PodDefaults {
   readonly network: string;
 }
 
+/** Debian's kernel panics, or its initramfs does not unpack, with less than 80. */
+export const MIN_MEMORY_MIB = 96;
+
 const ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
 /** RFC 1123 labels. */
 const HOSTNAME = /^(?=.{1,63}$)[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$/;
@@ -28,7 +31,13 @@ const podSchema = z.strictObject({
   resource: z
     .strictObject({
       vcpu: z.number().int().min(1).max(255).optional(),
-      memory: z.number().int().min(32).max(1_048_576).optional().describe('MiB'),
+      memory: z
+        .number()
+        .int()
+        .min(MIN_MEMORY_MIB, `at least ${MIN_MEMORY_MIB} MiB, which the guest needs to boot`)
+        .max(1_048_576)
+        .optional()
+        .describe('MiB'),
     })
     .optional(),
   interfaces: z.array(interfaceSchema).max(32).optional(),

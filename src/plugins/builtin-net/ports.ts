@@ -12,6 +12,9 @@ const MAX_FORWARDS = 1024;
 /** @throws NET_SPEC_INVALID, NOT_SUPPORTED. */
 export function expandPorts(ports: readonly PortMapping[], guestAddress: string | undefined): readonly PortForward[] {
   const forwards: PortForward[] = [];
+  const total = ports.reduce((sum, { count }) => sum + count, 0);
+  if (total > MAX_FORWARDS)
+    throw fieldError('NET_SPEC_INVALID', 'ports', `at most ${MAX_FORWARDS} ports in all`, total);
   for (const [index, mapping] of ports.entries()) {
     const field = `ports[${index}]`;
     const { protocol, hostAddress, hostPort, guestPort, count } = mapping;
@@ -37,8 +40,7 @@ export function expandPorts(ports: readonly PortMapping[], guestAddress: string 
       forwards.push(forward);
     }
   }
-  if (forwards.length <= MAX_FORWARDS) return forwards;
-  throw fieldError('NET_SPEC_INVALID', 'ports', `at most ${MAX_FORWARDS} ports in all`, forwards.length);
+  return forwards;
 }
 
 /** @throws NET_PORT_IN_USE with who holds it, HOST_PERMISSION, NET_SPEC_INVALID (no address of this host). */
