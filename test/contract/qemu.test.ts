@@ -1,5 +1,9 @@
+import { expect } from 'chai';
+import { closeAll } from '../../src/plugins/netlink/host-nic.js';
+import { openTap } from '../../src/plugins/netlink/tap.js';
 import { qemuCapabilities } from '../../src/plugins/qemu/driver.js';
 import { hypervisorContract } from '../../src/testing/index.js';
+import { TestNamespace } from '../support/netns.js';
 import { hasQemu, processesNaming, QemuFixture } from '../support/qemu-fixture.js';
 import { requireOrSkip } from '../support/require.js';
 
@@ -12,17 +16,40 @@ describe('plugin qemu', function () {
   after(() => fixture.dispose());
 
   const { cpus, memoryMib, kernelPath, initramfsPath, kernelArgs, channels } = fixture.spec('cooperate');
-  hypervisorContract({
+  const contract = {
     runner: { describe, it, before, after, beforeEach, afterEach },
-    label: 'qemu (TCG, a guest without an operating system)',
     capabilities: qemuCapabilities,
     create: () => fixture.driver(),
     spec: { cpus, memoryMib, kernelPath, initramfsPath, kernelArgs, channels },
     guest: { answersPowerButton: true, unplugsNics: true },
     host: {
-      reap(id) {
+      reap(id: string) {
         for (const pid of processesNaming(id)) process.kill(pid, 'SIGKILL');
       },
     },
+  };
+  hypervisorContract({ ...contract, label: 'qemu (TCG, a guest without an operating system)' });
+
+  describe('with taps', () => {
+    let namespace: TestNamespace;
+    let serial = 0;
+    before(function () {
+      const reason = TestNamespace.unavailable();
+      requireOrSkip(this, reason === undefined, reason ?? '');
+      namespace = new TestNamespace();
+    });
+    after(() => {
+      const left = namespace?.links();
+      namespace?.delete();
+      expect(left ?? ['lo'], 'taps left').to.deep.equal(['lo']);
+    });
+    hypervisorContract({
+      ...contract,
+      label: 'qemu (TCG, taps by descriptor)',
+      endpoint() {
+        const { fds } = openTap(`contract${++serial}`, 1, namespace.path);
+        return { endpoint: { kind: 'tap-fd', fds, vnetHdr: true }, release: () => closeAll(fds) };
+      },
+    });
   });
 });
