@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { expect } from 'chai';
 import { hasCode } from '../../../../src/core/errors.js';
 import type { HeldPod } from '../../../../src/core/pod/held-pod.js';
@@ -289,6 +291,19 @@ describe('the network of a running pod', function () {
       expect(fixture.network.publishedPorts()).to.deep.equal([two]);
       await pod.publish([{ ...port(one), interface: 'x' }]);
       expect((await recorded('x'))?.ports).to.have.length(2);
+    });
+
+    it('of several NICs, all or none: those of the first are withdrawn when the second is refused', async () => {
+      await pod.addNic({ id: 'x', network: 'back' });
+      const [one, busy] = [await freePort(), await freePort()];
+      const server = createServer().listen(busy, '127.0.0.1');
+      await once(server, 'listening');
+      const port = (hostPort: number) => ({ hostAddress: '127.0.0.1', hostPort, containerPort: 80 });
+      const error = await failure(pod.publish([port(one), { ...port(busy), interface: 'x' }]));
+      expect(hasCode(error, 'NET_PORT_IN_USE')).to.equal(true);
+      expect(fixture.network.publishedPorts()).to.deep.equal([]);
+      expect((await fixture.record()).nics.flatMap(({ ports }) => ports)).to.deep.equal([]);
+      await new Promise((resolve) => server.close(resolve));
     });
 
     it('stay in the record when they cannot be withdrawn, and go when it is tried again', async () => {
