@@ -60,6 +60,16 @@ export class ConfiguredNetworks implements Networks {
     await this.#call('repair networks', options, async (call) => {
       for (const { name } of chosen) await backend.repair?.(name, call);
     });
+    for (const { name, drift } of await this.status(names, options)) {
+      if (drift.length === 0) continue;
+      throw new HyperplugError(
+        'NET_INIT_FAILED',
+        `network ${name} still differs after its repair: ${drift.join('; ')}`,
+        {
+          details: { network: name, drift },
+        },
+      );
+    }
     return before.map(({ name, drift }) => ({ name, mended: drift }));
   }
 

@@ -171,7 +171,7 @@ export interface Networks {
   status(names?: readonly string[], options?: UserCallOptions): Promise<readonly NetworkReport[]>;
   /**
    * Puts right what differs, and makes what is absent; published ports of running pods too.
-   * @throws NET_INIT_FAILED something of others is in the way; FIREWALL_FAILED.
+   * @throws NET_INIT_FAILED something of others is in the way, or it still differs; FIREWALL_FAILED.
    */
   repair(names?: readonly string[], options?: UserCallOptions): Promise<readonly NetworkRepair[]>;
   /**

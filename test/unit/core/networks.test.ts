@@ -116,6 +116,14 @@ describe('configured networks', () => {
     expect(backend.repairs).to.deep.equal(['default', 'lab']);
     expect(await states()).to.deep.equal(['default ready', 'lab ready', 'dmz drifted']);
   });
+  it('repair that did not help says so', async () => {
+    const { networks, backend } = setup();
+    await networks.init();
+    backend.broken.add('lab');
+    backend.repair = async () => {};
+    const error = await rejects(networks.repair(), 'NET_INIT_FAILED');
+    expect(error.message).to.include('lab').and.to.include('a rule is missing');
+  });
   it('repair makes what is absent', async () => {
     const { networks, states } = setup();
     await networks.repair(['dmz']);
