@@ -33,7 +33,6 @@ const INIT = fileURLToPath(new URL('../../support/netlink-init.js', import.meta.
 
 describe('netlink backend', function () {
   this.timeout(120_000);
-  const directories = tempDirs();
   let namespace: TestNamespace;
   let directory: string;
   let before_: number;
@@ -53,6 +52,9 @@ describe('netlink backend', function () {
     namespace.delete();
     expect(openDescriptors(), 'open descriptors').to.be.at.most(before_);
   });
+
+  // After the hook that needs it: hooks run in the order in which they stand.
+  const directories = tempDirs();
 
   const start = async (firewall?: Firewall, options: Partial<NetlinkOptions> = {}): Promise<Bench> => {
     const bench = await startBackend({ namespace, directory, options, ...(firewall && { firewall }) });

@@ -31,7 +31,6 @@ const OUTSIDE = '198.51.100.2';
  */
 describe('traffic of a netlink network', function () {
   this.timeout(120_000);
-  const directory = tempDirs();
   let host: TestNamespace;
   let outside: TestNamespace;
   let bench: Bench;
@@ -80,6 +79,9 @@ describe('traffic of a netlink network', function () {
     for (const namespace of [host, outside]) namespace.delete();
     expect(left, 'left on the host').to.deep.equal([]);
   });
+
+  // After the hook that needs it: hooks run in the order in which they stand.
+  const directory = tempDirs();
 
   const start = async (...networks: NetworkSpec[]) => {
     specs = networks;
