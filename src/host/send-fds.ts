@@ -13,18 +13,19 @@ const MSG_NOSIGNAL = 0x4000;
 const MAX_FDS = 253;
 const CMSG_HEADER_BYTES = 16;
 
-koffi.struct('hyperplug_iovec', { base: 'void *', length: 'size_t' });
-koffi.struct('hyperplug_msghdr', {
+// Without names: two copies of this package may meet in one process, and koffi's names are the process's.
+const iovec = koffi.struct({ base: 'void *', length: 'size_t' });
+const msghdr = koffi.struct({
   name: 'void *',
   namelen: 'uint32_t',
-  iov: 'hyperplug_iovec *',
+  iov: koffi.pointer(iovec),
   iovlen: 'size_t',
   control: 'void *',
   controllen: 'size_t',
   flags: 'int',
 });
 const libc = koffi.load('libc.so.6');
-const sendmsg = libc.func('long sendmsg(int socket, const hyperplug_msghdr *message, int flags)');
+const sendmsg = libc.func('sendmsg', 'long', ['int', koffi.pointer(msghdr), 'int']);
 
 /**
  * Writes `bytes` to a unix stream socket with descriptors beside the first of them (SCM_RIGHTS of unix(7)). The receiver

@@ -1,6 +1,8 @@
+import { BlockList, isIPv6 } from 'node:net';
 import type { GuestNic } from '../agent.js';
 import type { CallOptions } from '../calls.js';
 import { HyperplugError } from '../errors.js';
+import type { InterfaceAddress } from '../network.js';
 import type { PodStore } from './pod-store.js';
 import type { NicRecord, PodRecord, RouteRecord } from './record.js';
 
@@ -66,13 +68,13 @@ export class NicTable {
     return this.find(id);
   }
 
-  /** The NIC and the routes by it are no more. Idempotent. */
+  /** The NIC and the routes by it are no more, those too that only say their gateway. Idempotent. */
   async drop(id: string, call: CallOptions): Promise<void> {
     await this.update(
       (record) => ({
         ...record,
         nics: record.nics.filter((nic) => nic.id !== id),
-        routes: record.routes.filter(({ nic }) => nic !== id),
+        routes: record.routes.filter((route) => !goesWith(route, id, record.nics)),
       }),
       call,
     );
@@ -131,4 +133,21 @@ function refuseTwice(nic: NicRecord, others: readonly NicRecord[]): void {
       details: { field: 'id', received: nic.id, other: other.id },
     });
   }
+}
+
+/** Whether the guest's kernel forgets this route with that NIC: it names it, or no other NIC reaches its gateway. */
+function goesWith(route: RouteRecord, id: string, nics: readonly NicRecord[]): boolean {
+  const { nic, gateway } = route;
+  if (nic !== undefined || gateway === undefined) return nic === id;
+  const by = nics.filter(({ lease }) => reaches(lease.addresses, gateway));
+  return by.length === 1 && by[0]?.id === id;
+}
+
+function reaches(addresses: readonly InterfaceAddress[], gateway: string): boolean {
+  const family = isIPv6(gateway) ? 'ipv6' : 'ipv4';
+  const subnets = new BlockList();
+  for (const { address, prefixLength } of addresses) {
+    subnets.addSubnet(address, prefixLength, isIPv6(address) ? 'ipv6' : 'ipv4');
+  }
+  return subnets.check(gateway, family);
 }
