@@ -139,7 +139,7 @@ function refuseTwice(nic: NicRecord, others: readonly NicRecord[]): void {
 function goesWith(route: RouteRecord, id: string, nics: readonly NicRecord[]): boolean {
   const { nic, gateway } = route;
   if (nic !== undefined || gateway === undefined) return nic === id;
-  const by = nics.filter(({ lease }) => reaches(lease.addresses, gateway));
+  const by = nics.filter(({ lease }) => lease !== null && reaches(lease.addresses, gateway));
   return by.length === 1 && by[0]?.id === id;
 }
 
