@@ -112,12 +112,12 @@ describe('the Hyper network', function () {
     }));
     await two.addNic({ id: 'back', network: 'back' });
     const nics = await one.addNics(specs, { timeoutMs: 180_000 });
-    // Else any NIC of a network answers for the others.
+    // Else any NIC of a network answers, and asks, for the others.
     await run(
       one,
       'sh',
       '-c',
-      'echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore; echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter',
+      'cd /proc/sys/net/ipv4/conf/all; echo 1 >arp_ignore; echo 2 >arp_announce; echo 0 >rp_filter',
     );
     await run(one, 'sh', '-c', 'for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done');
     for (const [index, nic] of nics.entries()) {
