@@ -79,6 +79,16 @@ export const ERROR_CODES = {
   HOST_COMMAND_FAILED: 'a host command failed; argv, exit code and the end of stderr are in the details',
   HOST_IO: 'a file or directory of ours could not be read or written (disk full, for one)',
   HOST_PERMISSION: 'the operating system refused an access that is needed',
+  // daemon
+  DAEMON_UNREACHABLE: 'no daemon answers at the socket',
+  DAEMON_LOST: 'the connection to the daemon ended while a call waited; kept pods run on',
+  DAEMON_RUNNING: 'another daemon has this state directory or socket',
+  DAEMON_STOPPING: 'the daemon is ending and takes no more requests',
+  DAEMON_BUSY: 'the daemon has as many streams or connections as it takes',
+  DAEMON_FAILED: 'the daemon met a defect of its own; its log has more under the request id in the details',
+  API_REQUEST_INVALID: 'a request to the daemon does not fit its API: path, header, query or body',
+  API_NOT_FOUND: 'the API of the daemon has no such path or method',
+  API_TOO_LARGE: 'a request to the daemon is larger than it takes',
   // command line
   CLI_USAGE: 'the command line is wrong',
   CLI_OUTPUT_FAILED: 'standard output or standard error could not be written (disk full, and the like)',

@@ -115,6 +115,19 @@ const paths = z.strictObject({
     .describe('images and tools; without it /var/cache/hyperplug (root) or $XDG_CACHE_HOME/hyperplug'),
 });
 
+const daemon = z.strictObject({
+  socket: path
+    .optional()
+    .describe("the daemon's unix socket, at most 107 bytes; without it daemon.sock in the runtime directory"),
+  maxStreams: z
+    .int()
+    .min(1)
+    .max(65_536)
+    .default(512)
+    .describe('commands, logs, events and waits that the daemon serves at a time'),
+  maxConnections: z.int().min(1).max(65_536).default(1_024).describe('connections that the daemon takes at a time'),
+});
+
 export const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 export const LOG_FORMATS = ['auto', 'pretty', 'json'] as const;
 
@@ -129,6 +142,7 @@ const FIXED = {
   pods: pods.prefault({}).describe('what pods have where they say nothing themselves'),
   paths: paths.prefault({}).describe('directories'),
   log: log.prefault({}).describe('the log on standard error'),
+  daemon: daemon.prefault({}).describe('the daemon, and where its clients find it'),
   plugins: z
     .array(z.string().min(1))
     .default([])
@@ -156,6 +170,7 @@ export interface HyperplugConfig {
   readonly pods: Readonly<z.output<typeof pods>>;
   readonly paths: Readonly<z.output<typeof paths>>;
   readonly log: Readonly<z.output<typeof log>>;
+  readonly daemon: Readonly<z.output<typeof daemon>>;
   readonly plugins: readonly string[];
   readonly $schema?: string;
 }
