@@ -16,6 +16,7 @@ const SOURCES = [
   'tsconfig.json',
   'tsconfig.build.json',
   'scripts/bundle.mjs',
+  'scripts/program-loader.mjs',
 ];
 const TESTS = ['test', 'bench'];
 

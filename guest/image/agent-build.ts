@@ -17,13 +17,20 @@ export async function readAgentSources(folder: string): Promise<AgentSources> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => /\.[ch]$/.test(name)).sort();
   const units = names.filter((name) => name.endsWith('.c'));
   if (units.length === 0) throw new HyperplugError('IMAGE_BUILD_FAILED', `${folder}: no sources of the guest agent`);
+  return { folder, units, hash: await hashFiles(folder, names) };
+}
+
+/** Over names and contents. All are read at once: each start of a pod does it, one after the other it would take 25 ms. */
+export async function hashFiles(folder: string, names: readonly string[]): Promise<string> {
+  const contents = await Promise.all(names.map((name) => readFile(join(folder, name))));
   const hash = createHash('sha256');
-  for (const name of names)
+  for (const [index, name] of names.entries()) {
     hash
       .update(`${name}\0`)
-      .update(await readFile(join(folder, name)))
+      .update(contents[index] as Buffer)
       .update('\0');
-  return { folder, units, hash: hash.digest('hex') };
+  }
+  return hash.digest('hex');
 }
 
 /** As in guest/agent/Makefile. */

@@ -9,7 +9,7 @@ import type { ProgressSink } from '../../src/core/progress.js';
 import { acquireLockTelling, makeCacheDir } from '../../src/host/debian/cache-folder.js';
 import { PackageStore } from '../../src/host/debian/packages.js';
 import type { ToolProvider } from '../../src/host/tools.js';
-import { type AgentSources, readAgentSources } from './agent-build.js';
+import { type AgentSources, hashFiles, readAgentSources } from './agent-build.js';
 import { buildImage } from './build.js';
 import { checkInitramfs, checkKernel } from './configured.js';
 import { guestPackages } from './packages.js';
@@ -93,8 +93,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
   }
 
   private async built(call: Call): Promise<GuestImage> {
-    const builder = await builderHash();
-    const agent = await readAgentSources(this.agentDir);
+    const [builder, agent] = await Promise.all([builderHash(), readAgentSources(this.agentDir)]);
     const { refresh = false } = this.options;
     const known = refresh ? undefined : await this.recall(builder, agent);
     if (known) return known;
@@ -196,11 +195,8 @@ export class DebianGuestImageProvider implements GuestImageProvider {
  * what is compiled from them differs with how they were joined.
  */
 async function builderHash(): Promise<string> {
-  const hash = createHash('sha256');
-  for (const name of (await readdir(BUILDER_SOURCES)).filter((file) => file.endsWith('.ts')).sort()) {
-    hash.update(`${name}\0`).update(await readFile(join(BUILDER_SOURCES, name)));
-  }
-  return hash.digest('hex');
+  const names = (await readdir(BUILDER_SOURCES)).filter((file) => file.endsWith('.ts')).sort();
+  return hashFiles(BUILDER_SOURCES, names);
 }
 
 async function writeDurably(path: string, content: Buffer): Promise<void> {

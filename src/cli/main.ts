@@ -1,6 +1,5 @@
-#!/usr/bin/env node
 import { processIo } from './process-io.js';
 import { realDeps } from './real-deps.js';
 import { runMain } from './run-main.js';
 
-await runMain(process.argv.slice(2), realDeps(processIo()));
+void runMain(process.argv.slice(2), realDeps(processIo()));
