@@ -67,5 +67,7 @@ export interface AddressPool {
   /** Releases all that this owner holds, in every network; the allocations it held. */
   releaseOwner(owner: string, options: CallOptions): Promise<readonly Allocation[]>;
   list(range: IpRange, options: CallOptions): Promise<readonly Allocation[]>;
+  /** Every allocation of every network, registered by whichever process. */
+  all?(options: CallOptions): Promise<readonly Allocation[]>;
   usage(range: IpRange, options: CallOptions): Promise<PoolUsage>;
 }

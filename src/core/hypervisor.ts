@@ -161,6 +161,13 @@ export type VmEvent =
   | { readonly type: 'panicked' }
   | { readonly type: 'exited'; readonly exit: VmExit };
 
+/** A process of a hypervisor, by the marks on it and no record. */
+export interface VmTrace {
+  readonly process: ProcessIdentity;
+  /** VmSpec.runDir, as it was launched. */
+  readonly runDir: string;
+}
+
 /** A process, told apart from a later one of the same pid. */
 export interface ProcessIdentity {
   readonly pid: number;
@@ -212,6 +219,8 @@ export interface HypervisorDriver {
    * removes its files. Idempotent. Where it is missing no launch can leave one.
    */
   reap?(runDir: string, options: CallOptions): Promise<void>;
+  /** Every VM process of this driver on the machine, whoever launched it; changes nothing. Missing: it cannot be told. */
+  traces?(options: CallOptions): Promise<readonly VmTrace[]>;
   diagnose?(options: CallOptions): Promise<readonly Diagnosis[]>;
 }
 

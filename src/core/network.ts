@@ -130,6 +130,19 @@ export interface RunningNic {
   readonly ports: readonly PortMapping[];
 }
 
+/** What this machine has of one NIC, by the marks on it and no record: whoever made it, and whether or not that lives. */
+export interface NicTrace {
+  readonly podId: string;
+  readonly nicId: string;
+  /** null: it cannot be told which. */
+  readonly network: string | null;
+  /** Names of links. */
+  readonly devices: readonly string[];
+  /** Without prefix length. */
+  readonly addresses: readonly string[];
+  readonly ports: readonly PortMapping[];
+}
+
 export interface NetworkStatus {
   readonly name: string;
   /** False: nothing stands of what init() makes; undefined: there is nothing to make. */
@@ -193,5 +206,11 @@ export interface NetworkBackend {
   repair?(network: string | undefined, options: CallOptions): Promise<void>;
   /** Removes what init() made for this network. Idempotent. @throws NET_NOT_FOUND. */
   teardown(network: string, options: CallOptions): Promise<void>;
+  /**
+   * Every NIC of which there is something on this machine that says it is ours; changes nothing. What another state
+   * directory has is not among it. detach() with `data` null and releaseAddress() without addresses remove what it tells.
+   * Missing: nothing of this backend outlives its process.
+   */
+  traces?(options: CallOptions): Promise<readonly NicTrace[]>;
   diagnose?(options: CallOptions): Promise<readonly Diagnosis[]>;
 }

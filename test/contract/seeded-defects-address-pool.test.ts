@@ -221,13 +221,18 @@ const EXPECTED: Readonly<Record<string, { readonly families: readonly number[]; 
       tests: [
         'durable: allocations, owners, order and restriction survive',
         'shared: what one instance does the other knows at once',
+        'shared: all() tells every allocation of every network, whoever registered it',
         'shared: instances that lag far behind catch up',
         'shared: concurrent requests of several instances get different addresses',
       ],
     },
     'does not find networks that are as large as it declares': {
       families: [4, 6],
-      tests: ['as large as declared are held, to their last address', 'shared: instances that lag far behind catch up'],
+      tests: [
+        'as large as declared are held, to their last address',
+        'shared: all() tells every allocation of every network, whoever registered it',
+        'shared: instances that lag far behind catch up',
+      ],
     },
     'keeps the edges of networks that have none': {
       families: [4, 6],

@@ -139,7 +139,7 @@ describe('the Hyper network', function () {
     await one.addNic({ id: 'x', network: 'back' });
     const changed = await one.updateNic('x', { addAddresses: ['10.91.0.77'], name: 'lan', mtu: 1300 });
     expect(await macBehind(two, '10.91.0.77')).to.equal(changed.mac);
-    const link = namespace.json('link', 'show').find((each) => each.ifalias === 'hyperplug pod one nic x');
+    const link = namespace.json('link', 'show').find((each) => /^hyperplug@\w+ pod one nic x$/.test(each.ifalias));
     expect(link?.mtu).to.equal(1300);
     await one.addRoutes([{ destination: '203.0.113.0/24', gateway: '10.91.0.1', metric: 7 }]);
     const route = (await one.routes()).find(({ destination }) => destination === '203.0.113.0/24');

@@ -49,7 +49,7 @@ describe('the network of a kept pod', function () {
   const aliases = () =>
     namespace
       .json('link', 'show')
-      .flatMap(({ ifalias }) => (ifalias?.includes(' nic ') ? [ifalias] : []))
+      .flatMap(({ ifalias }) => (ifalias?.includes(' nic ') ? [ifalias.replace(/@\w+/, '')] : []))
       .sort();
   /** One process's hold of the pod. */
   async function held<T>(body: (pod: Pod) => Promise<T>): Promise<T> {

@@ -18,6 +18,7 @@ const SERVICE_METHODS: { readonly [K in PluginKind]: Requirement<PluginKinds[K][
     adopt: 'required',
     destroy: 'required',
     reap: 'optional',
+    traces: 'optional',
     diagnose: 'optional',
   },
   network: {
@@ -36,6 +37,7 @@ const SERVICE_METHODS: { readonly [K in PluginKind]: Requirement<PluginKinds[K][
     setMtu: 'optional',
     status: 'required',
     repair: 'optional',
+    traces: 'optional',
     teardown: 'required',
     diagnose: 'optional',
   },
@@ -62,6 +64,7 @@ const SERVICE_METHODS: { readonly [K in PluginKind]: Requirement<PluginKinds[K][
     release: 'required',
     releaseOwner: 'required',
     list: 'required',
+    all: 'optional',
     usage: 'required',
   },
   state: {

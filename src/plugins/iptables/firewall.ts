@@ -43,8 +43,9 @@ export class IptablesFirewall implements Firewall {
   /** One change at a time: each is made from what it read. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(options: IptablesOptions, tools: ToolProvider) {
-    const tables = (family: 4 | 6) => new Tables(family, tools, options.variant, options.netns);
+  /** @param owner whose the rules are; undefined: they bear no such mark. See ownerTag(). */
+  constructor(options: IptablesOptions, tools: ToolProvider, owner?: string) {
+    const tables = (family: 4 | 6) => new Tables(family, tools, options.variant, options.netns, owner);
     this.#tables = { 4: tables(4), 6: tables(6) };
   }
 

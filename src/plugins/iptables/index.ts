@@ -1,4 +1,5 @@
 import { definePlugin } from '../../core/define-plugin.js';
+import { ownerTag } from '../../core/ownership.js';
 import { HOST_TOKENS, TOKENS } from '../../core/plugin.js';
 import { IptablesFirewall, iptablesCapabilities } from './firewall.js';
 import { iptablesOptions } from './options.js';
@@ -12,7 +13,10 @@ export default definePlugin({
   options: iptablesOptions,
   register({ bind }, options) {
     bind(TOKENS.firewall)
-      .toDynamicValue(({ get }) => new IptablesFirewall(options, get(HOST_TOKENS.tools)))
+      .toDynamicValue(({ get }) => {
+        const paths = get(HOST_TOKENS.paths, { optional: true });
+        return new IptablesFirewall(options, get(HOST_TOKENS.tools), paths && ownerTag(paths.stateDir));
+      })
       .inSingletonScope();
   },
 });

@@ -4,6 +4,7 @@ import { silentProgress } from '../../core/progress.js';
 import { runCommand } from '../../host/command.js';
 import type { Tool, ToolProvider } from '../../host/tools.js';
 import type { PlannedRule } from './network-rules.js';
+import { ownedRule, ownedWords } from './owner.js';
 import { parseSave, quote, type SavedRule, type SavedTable, type Words } from './rule-text.js';
 
 /** One change of a rule set. */
@@ -38,12 +39,20 @@ export class Tables {
     private readonly tools: ToolProvider,
     private readonly variant: 'auto' | 'nft' | 'legacy',
     private readonly netns: string | undefined,
+    private readonly owner?: string,
   ) {}
 
   async read(call: CallOptions): Promise<RuleSet> {
     const { stdout } = await this.#run('save', ['-c'], undefined, call);
     // Counters stand before each rule: [packets:bytes].
-    return new RuleSet(parseSave(stdout.replace(/^\[\d+:\d+\] /gm, '')));
+    const tables = [...parseSave(stdout.replace(/^\[\d+:\d+\] /gm, ''))];
+    return new RuleSet(
+      new Map(
+        tables.map(([name, { chains, rules }]) => {
+          return [name, { chains, rules: rules.map((rule) => ownedRule(rule, this.owner)) }];
+        }),
+      ),
+    );
   }
 
   /** All of them or none: one transaction for each table, the first of which is checked with the others before. */
@@ -55,6 +64,7 @@ export class Tables {
         section(
           table,
           changes.filter((change) => tableOf(change) === table),
+          (words) => ownedWords(words, this.owner),
         ),
       )
       .join('');
@@ -88,21 +98,21 @@ export class Tables {
   }
 }
 
-function section(table: string, changes: readonly Change[]): string {
+function section(table: string, changes: readonly Change[], owned: (words: Words) => Words): string {
   // Chains are declared first, and only where they are missing: a declaration empties one that is there.
   const declared = changes.filter((change) => change.kind === 'chain').map((change) => `:${chainOf(change)} - [0:0]`);
-  const rest = changes.filter((change) => change.kind !== 'chain').map(line);
+  const rest = changes.filter((change) => change.kind !== 'chain').map((change) => line(change, owned));
   return [`*${table}`, ...declared, ...rest, 'COMMIT', ''].join('\n');
 }
 
-function line(change: Change): string {
+function line(change: Change, owned: (words: Words) => Words): string {
   switch (change.kind) {
     case 'insert':
-      return `-I ${change.rule.chain} ${change.position} ${change.rule.words.map(quote).join(' ')}`;
+      return `-I ${change.rule.chain} ${change.position} ${owned(change.rule.words).map(quote).join(' ')}`;
     case 'append':
-      return `-A ${change.rule.chain} ${change.rule.words.map(quote).join(' ')}`;
+      return `-A ${change.rule.chain} ${owned(change.rule.words).map(quote).join(' ')}`;
     case 'delete':
-      return `-D ${change.chain} ${change.words.map(quote).join(' ')}`;
+      return `-D ${change.chain} ${owned(change.words).map(quote).join(' ')}`;
     default:
       return `-X ${change.chain}`;
   }

@@ -143,6 +143,17 @@ export class LocalAddressPool implements AddressPool {
     );
   }
 
+  async all(options: CallOptions): Promise<readonly Allocation[]> {
+    return this.#state.transaction((transaction) => {
+      return transaction.list(NETWORKS).flatMap(({ key }) => {
+        const network = key.at(-1) as string;
+        const { space } = this.#load(transaction, network, readRecord(transaction, network) as PoolRecord);
+        const known = space.list().filter(({ owner }) => owner !== UNREADABLE);
+        return known.map((holding) => allocation(space.layout, holding));
+      });
+    }, options);
+  }
+
   async usage(range: IpRange, options: CallOptions): Promise<PoolUsage> {
     return this.#change(range, options, (_transaction, { space }, network) => ({
       network,

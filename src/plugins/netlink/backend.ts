@@ -13,6 +13,7 @@ import type {
   NetworkSpec,
   NetworkStatus,
   NicPlan,
+  NicTrace,
   PortMapping,
   RunningNic,
 } from '../../core/network.js';
@@ -41,11 +42,14 @@ import type { NetlinkOptions } from './options.js';
 import { Publisher, portId, publishedPorts } from './published.js';
 import { Rtnl } from './rtnl.js';
 import type { Tap } from './tap.js';
+import { nicTraces } from './traces.js';
 import { Watcher } from './watcher.js';
 
 export interface NetlinkDeps {
   readonly firewall: Firewall;
   readonly pool: AddressPool;
+  /** Whose the devices are; undefined: they bear no such mark. */
+  readonly owner?: string | undefined;
   /** For locks; made when first needed. */
   readonly runtimeDir: string;
   /** Where ovs-vsctl comes from; default: the PATH. */
@@ -82,7 +86,11 @@ export class NetlinkBackend implements NetworkBackend {
 
   async start(): Promise<void> {
     if (this.#running) return;
-    const ground = { rtnl: new Rtnl(this.options.netns), ovs: new OpenVswitch(ovsVsctl(this.deps.tools)) };
+    const ground = {
+      rtnl: new Rtnl(this.options.netns),
+      ovs: new OpenVswitch(ovsVsctl(this.deps.tools)),
+      owner: this.deps.owner,
+    };
     const maker = new NetworkMaker(ground, this.deps.firewall, this.deps.pool);
     this.#running = { ...ground, maker, reaper: new LinkReaper(ground.rtnl) };
   }
@@ -98,7 +106,7 @@ export class NetlinkBackend implements NetworkBackend {
 
   async configure(specs: readonly NetworkSpec[], nics: readonly RunningNic[], call: CallOptions): Promise<void> {
     const { rtnl } = this.#ground();
-    this.#networks = await planNetworks(specs, this.options, rtnl, call);
+    this.#networks = await this.#plan(specs, call);
     // Rules of a network that was never made are not missing.
     const links = new Set((await rtnl.links(call)).map(({ name }) => name));
     const { firewall } = this.deps;
@@ -110,7 +118,7 @@ export class NetlinkBackend implements NetworkBackend {
   }
 
   async init(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
-    this.#networks = await planNetworks(specs, this.options, this.#ground().rtnl, call);
+    this.#networks = await this.#plan(specs, call);
     this.#tellFirewall(() => true);
     await this.#locked('init of the networks', call, async () => {
       for (const network of this.#networks.values()) await this.#ground().maker.ensure(network, call);
@@ -118,6 +126,10 @@ export class NetlinkBackend implements NetworkBackend {
     if (this.options.repair === 'watch') {
       this.#watcher ??= new Watcher(this.options.netns, () => this.#repairDrift());
     }
+  }
+
+  #plan(specs: readonly NetworkSpec[], call: CallOptions): Promise<Map<string, PlannedNetwork>> {
+    return planNetworks(specs, { ...this.options, owner: this.deps.owner }, this.#ground().rtnl, call);
   }
 
   #tellFirewall(which: (network: PlannedNetwork) => boolean, ports?: readonly PublishedPort[]): void {
@@ -245,6 +257,16 @@ export class NetlinkBackend implements NetworkBackend {
     await this.#locked(`teardown of network ${name}`, call, () => this.#ground().maker.remove(network, call));
   }
 
+  async traces(call: CallOptions): Promise<readonly NicTrace[]> {
+    const { firewall, pool, owner } = this.deps;
+    const [links, ports, allocations] = await Promise.all([
+      this.#ground().rtnl.links(call),
+      firewall.published(call),
+      pool.all?.(call) ?? [],
+    ]);
+    return nicTraces({ links, ports, allocations, networks: [...this.#networks.values()], owner });
+  }
+
   async diagnose(call: CallOptions): Promise<readonly Diagnosis[]> {
     const where = this.options.netns ?? "this process's network namespace";
     const links = await this.#ground().rtnl.links(call);
@@ -254,7 +276,8 @@ export class NetlinkBackend implements NetworkBackend {
   /** What a NIC has whose attach() never answered. */
   #plannedDevice(network: string, podId: string, nicId: string): DeviceRecord {
     const known = this.#networks.get(network);
-    return plannedDevice({ podId, nicId }, known?.attachment.kind ?? 'bridge', known?.bridge.name ?? '');
+    const kind = known?.attachment.kind ?? 'bridge';
+    return plannedDevice({ podId, nicId }, kind, known?.bridge.name ?? '', this.deps.owner);
   }
 
   async #repairDrift(): Promise<void> {

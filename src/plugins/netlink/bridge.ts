@@ -13,14 +13,13 @@ export interface BridgeSpec {
   /** At most 15 characters. */
   readonly name: string;
   readonly network: string;
+  /** Says whose it is. */
+  readonly alias: string;
   readonly subnets: readonly Subnet[];
   readonly mtu: number;
   /** A bridge that the user named and made: it is checked, and never made, changed or deleted. */
   readonly foreign: boolean;
 }
-
-/** linux/if.h: IFALIASZ is 256. Says whose a link is. */
-export const bridgeAlias = (network: string): string => `hyperplug network ${network}`;
 
 /**
  * The bridge of a network, made if it is not there; one that is there is accepted only if it fits. The caller holds the
@@ -44,7 +43,7 @@ export async function ensureBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOp
 /** Removes a bridge that is ours. */
 export async function removeBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<void> {
   const link = await rtnl.link(spec.name, options);
-  if (link && !spec.foreign && link.alias === bridgeAlias(spec.network)) await rtnl.deleteLink(link.index, options);
+  if (link && !spec.foreign && link.alias === spec.alias) await rtnl.deleteLink(link.index, options);
 }
 
 async function fitBridge(rtnl: Rtnl, spec: BridgeSpec, link: Link | undefined, options: CallOptions): Promise<void> {
@@ -83,12 +82,12 @@ export async function bridgeDrift(
   if (link.kind !== 'bridge')
     return [{ kind: 'foreign', expected: 'a bridge', received: link.kind ?? 'a device of no kind' }];
   const drift: BridgeDrift[] = [];
-  const ours = link.alias === bridgeAlias(spec.network);
+  const ours = link.alias === spec.alias;
   if (!ours && !spec.foreign) {
     const received = link.alias ? `one with the alias ${JSON.stringify(link.alias)}` : 'one without an alias';
     drift.push({
       kind: 'foreign',
-      expected: `a bridge with the alias ${JSON.stringify(bridgeAlias(spec.network))}`,
+      expected: `a bridge with the alias ${JSON.stringify(spec.alias)}`,
       received,
     });
   }
@@ -126,7 +125,7 @@ export async function addressDrift(
 async function createBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<void> {
   // A fixed address: without one the bridge takes the lowest of its ports', and changes it when that port goes.
   const mac = stableMac(spec.name, spec.network);
-  const alias = bridgeAlias(spec.network);
+  const { alias } = spec;
   await rtnl.createLink(
     'bridge',
     spec.name,

@@ -3,7 +3,7 @@ import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { HostNic, HostNicRecord, NicPlan } from '../../core/network.js';
 import { refusedWith } from './errno.js';
-import { TAP_ALIAS, tapAlias, tapGroup, tapName } from './names.js';
+import { tapAlias, tapGroup, tapName } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import type { OpenVswitch } from './openvswitch.js';
 import type { Rtnl } from './rtnl.js';
@@ -30,6 +30,8 @@ export interface Device {
 export interface Ground {
   readonly rtnl: Rtnl;
   readonly ovs: OpenVswitch;
+  /** Whose devices these are; see ownerTag(). */
+  readonly owner: string | undefined;
 }
 
 /**
@@ -50,7 +52,7 @@ export function attachDevice(
 }
 
 async function attachPort(
-  { rtnl, ovs }: Ground,
+  { rtnl, ovs, owner }: Ground,
   network: PlannedNetwork,
   plan: NicPlan,
   call: CallOptions,
@@ -58,7 +60,7 @@ async function attachPort(
   const { attachment, bridge, spec } = network;
   const master = await rtnl.link(bridge.name, call);
   if (!master) throw gone(network, `bridge ${bridge.name}`);
-  const record = plannedDevice(plan, attachment.kind, bridge.name);
+  const record = plannedDevice(plan, attachment.kind, bridge.name, owner);
   const tap = openTap(record.device, plan.queues, rtnl.netnsPath);
   try {
     const { index } = await mustBe(rtnl, tap.name, call);
@@ -86,7 +88,7 @@ async function attachPort(
 }
 
 async function attachMacvtap(
-  { rtnl }: Ground,
+  { rtnl, owner }: Ground,
   network: PlannedNetwork,
   plan: NicPlan,
   call: CallOptions,
@@ -95,7 +97,7 @@ async function attachMacvtap(
   const mode = attachment.kind === 'macvtap' ? attachment.mode : 'bridge';
   const under = await rtnl.link(parent.name, call);
   if (!under) throw gone(network, `parent interface ${parent.name}`);
-  const record = plannedDevice(plan, 'macvtap', parent.name);
+  const record = plannedDevice(plan, 'macvtap', parent.name, owner);
   const { alias, device: name } = record;
   const change = { alias, mac: plan.mac, mtu: plan.mtu, group: tapGroup(spec.name), up: true };
   await rtnl.createLink('macvtap', name, change, { mode: MACVLAN_MODE[mode] }, call, under.index);
@@ -169,11 +171,10 @@ export function plannedDevice(
   { podId, nicId }: Pick<NicPlan, 'podId' | 'nicId'>,
   kind: DeviceRecord['kind'],
   bridge: string,
+  owner: string | undefined,
 ): DeviceRecord {
-  return { kind, device: tapName(podId, nicId), alias: tapAlias(podId, nicId), bridge };
+  return { kind, device: tapName(podId, nicId, owner), alias: tapAlias(podId, nicId, owner), bridge };
 }
-
-export const isOurTap = (alias: string | undefined): boolean => alias?.startsWith(TAP_ALIAS) === true;
 
 async function mustBe(rtnl: Rtnl, name: string, call: CallOptions) {
   const link = await rtnl.link(name, call);

@@ -1,4 +1,5 @@
 import { definePlugin } from '../../core/define-plugin.js';
+import { ownerTag } from '../../core/ownership.js';
 import { HOST_TOKENS, TOKENS } from '../../core/plugin.js';
 import { netlinkCapabilities } from './capabilities.js';
 import { netlinkOptions } from './options.js';
@@ -19,8 +20,9 @@ export default definePlugin({
         ]);
         // Native calls are loaded only where they are needed.
         const { NetlinkBackend } = await import('./backend.js');
-        const { runtimeDir } = context.get(HOST_TOKENS.paths);
-        return new NetlinkBackend(options, { firewall, pool, runtimeDir, tools: context.get(HOST_TOKENS.tools) });
+        const { runtimeDir, stateDir } = context.get(HOST_TOKENS.paths);
+        const tools = context.get(HOST_TOKENS.tools);
+        return new NetlinkBackend(options, { firewall, pool, runtimeDir, tools, owner: ownerTag(stateDir) });
       })
       .inSingletonScope();
   },

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { ownerMark } from '../../core/ownership.js';
 
 /** linux/if.h: IFNAMSIZ is 16 with the NUL. */
 const MAX_NAME = 15;
@@ -15,11 +16,22 @@ export function bridgeName(network: string): string {
  * `hp` and 52 bits of a digest of pod and NIC: no two of them share a name by a common beginning of their ids. Whose it
  * is stands in the alias.
  */
-export const tapName = (podId: string, nicId: string): string => `hp${digest(`${podId}\0${nicId}`, MAX_NAME - 2)}`;
+export const tapName = (podId: string, nicId: string, owner?: string): string =>
+  `hp${digest(`${owner === undefined ? '' : `${owner}\0`}${podId}\0${nicId}`, MAX_NAME - 2)}`;
 
-export const tapAlias = (podId: string, nicId: string): string => `hyperplug pod ${podId} nic ${nicId}`;
+/** linux/if.h: IFALIASZ is 256. Says whose a link is. */
+export const tapAlias = (podId: string, nicId: string, owner?: string): string =>
+  `${ownerMark(owner)} pod ${podId} nic ${nicId}`;
 
-export const TAP_ALIAS = 'hyperplug pod ';
+export const bridgeAlias = (network: string, owner?: string): string => `${ownerMark(owner)} network ${network}`;
+
+/** The NIC that a device of ours is of, by its alias; undefined: it is not ours. */
+export function nicOfAlias(alias: string | undefined, owner?: string): { podId: string; nicId: string } | undefined {
+  const words = alias?.split(' ') ?? [];
+  const [mark, pod, podId, nic, nicId] = words;
+  if (words.length !== 5 || mark !== ownerMark(owner) || pod !== 'pod' || nic !== 'nic') return undefined;
+  return { podId: podId as string, nicId: nicId as string };
+}
 
 /**
  * IFLA_GROUP of a network's taps: by it a port finds back to its bridge when that was made anew. 31 bits, never 0 (the

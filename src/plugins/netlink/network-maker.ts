@@ -4,8 +4,8 @@ import { combineErrors, HyperplugError } from '../../core/errors.js';
 import type { Firewall, FirewallNetwork } from '../../core/firewall.js';
 import { UndoStack } from '../../core/undo.js';
 import { bridgeDrift, ensureBridge, removeBridge } from './bridge.js';
-import { type Ground, isOurTap } from './host-nic.js';
-import { tapGroup } from './names.js';
+import type { Ground } from './host-nic.js';
+import { nicOfAlias, tapGroup } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import { ensureOvsBridge, ovsDrift, removeOvsBridge } from './ovs-bridge.js';
 import type { Link } from './rtnl.js';
@@ -115,7 +115,10 @@ export class NetworkMaker {
     const links = await this.ground.rtnl.links(call);
     const master = links.find(({ name }) => name === bridge.name);
     const group = tapGroup(spec.name);
-    return links.filter((link) => isOurTap(link.alias) && link.group === group && link.master !== master?.index);
+    const { owner } = this.ground;
+    return links.filter(
+      (link) => link.group === group && link.master !== master?.index && nicOfAlias(link.alias, owner) !== undefined,
+    );
   }
 
   async #adopt({ spec, bridge }: PlannedNetwork, port: Link, call: CallOptions): Promise<void> {

@@ -5,7 +5,7 @@ import { fieldError } from '../../core/errors.js';
 import type { NetworkSpec } from '../../core/network.js';
 import type { BridgeSpec } from './bridge.js';
 import { netlinkCapabilities } from './capabilities.js';
-import { bridgeName } from './names.js';
+import { bridgeAlias, bridgeName } from './names.js';
 import type { Attachment, NetlinkOptions } from './options.js';
 import type { Rtnl } from './rtnl.js';
 import { parseSubnet, type Subnet, withGateway } from './subnet.js';
@@ -27,7 +27,7 @@ const BRIDGE: Attachment = { kind: 'bridge' };
 /** @throws NET_SPEC_INVALID naming the field; NET_INIT_FAILED for an uplink that is not there. */
 export async function planNetworks(
   specs: readonly NetworkSpec[],
-  options: NetlinkOptions,
+  options: NetlinkOptions & { readonly owner?: string | undefined },
   rtnl: Rtnl,
   call: CallOptions,
 ): Promise<Map<string, PlannedNetwork>> {
@@ -55,7 +55,7 @@ export async function planNetworks(
     if (mtu < MIN_MTU_V6 && subnets.some(({ family }) => family === 6)) {
       throw fieldError('NET_SPEC_INVALID', `${field}.mtu`, `at least ${MIN_MTU_V6}, as it has an IPv6 subnet`, mtu);
     }
-    const bridge = { name, network: spec.name, subnets, mtu, foreign };
+    const bridge = { name, network: spec.name, alias: bridgeAlias(spec.name, options.owner), subnets, mtu, foreign };
     planned.set(spec.name, { spec, subnets, bridge, attachment });
   }
   return planned;

@@ -1,13 +1,13 @@
-import { type CallOptions, raceSignal, withDeadline } from '../../core/calls.js';
+import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
-import type { HypervisorCapabilities, HypervisorDriver, VmRecord, VmSpec } from '../../core/hypervisor.js';
+import type { HypervisorCapabilities, HypervisorDriver, VmRecord, VmSpec, VmTrace } from '../../core/hypervisor.js';
 import { deepFreeze } from '../../core/json.js';
 import type { PluginLogger, PluginPaths } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { runCommand } from '../../host/command.js';
 import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
-import { killProcess, sameProcess } from '../../host/process.js';
+import { identifyProcess, killProcess, sameProcess } from '../../host/process.js';
 import type { ToolProvider } from '../../host/tools.js';
 import { checkSpec } from './check-spec.js';
 import { type Acceleration, AccelerationChooser } from './kvm/acceleration.js';
@@ -16,7 +16,7 @@ import type { QemuOptions } from './options.js';
 import { openSocket, QemuVm } from './qemu-vm.js';
 import { QmpClient } from './qmp/client.js';
 import { isObject } from './qmp/messages.js';
-import { RunDir } from './run-dir.js';
+import { markedProcesses, RunDir } from './run-dir.js';
 import { requireUserNetwork } from './user-network.js';
 import { adoptedProcess } from './vm-process.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
@@ -128,6 +128,16 @@ export class QemuDriver implements HypervisorDriver {
     const process = await directory.runningProcess();
     if (process) await killProcess(process, options);
     await directory.removeFiles();
+  }
+
+  async traces({ signal }: CallOptions): Promise<readonly VmTrace[]> {
+    throwIfAborted(signal, 'look for QEMU processes');
+    return [...markedProcesses()].flatMap(({ pid, marker }) => {
+      const process = identifyProcess(pid);
+      // hyperplug, the id, then the directory, which may hold blanks.
+      const runDir = /^hyperplug \S+ (\/.*)$/s.exec(marker)?.[1];
+      return process && runDir !== undefined ? [{ process, runDir }] : [];
+    });
   }
 
   async diagnose(options: CallOptions): Promise<readonly Diagnosis[]> {

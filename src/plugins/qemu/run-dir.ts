@@ -111,13 +111,8 @@ export class RunDir {
 
   /** A process that was started with our marker for this directory. */
   findProcess(): ProcessIdentity | undefined {
-    for (const pid of processIds()) {
-      const argv = processArgv(pid);
-      const at = argv?.indexOf('-name') ?? -1;
-      const name = at < 0 ? undefined : argv?.[at + 1];
-      if (name?.startsWith('guest=hyperplug ') && name.replaceAll(',,', ',').endsWith(` ${this.path}`)) {
-        return identifyProcess(pid);
-      }
+    for (const { pid, marker } of markedProcesses()) {
+      if (marker.endsWith(` ${this.path}`)) return identifyProcess(pid);
     }
     return undefined;
   }
@@ -156,6 +151,16 @@ export class RunDir {
     return new HyperplugError('VM_ALREADY_EXISTS', `VM ${id}: ${this.path} is in use${who}`, {
       details: { id, runDir: this.path, pid },
     });
+  }
+}
+
+/** Every QEMU that bears a marker of ours, whosever it is. */
+export function* markedProcesses(): Generator<{ readonly pid: number; readonly marker: string }> {
+  for (const pid of processIds()) {
+    const argv = processArgv(pid);
+    const at = argv?.indexOf('-name') ?? -1;
+    const name = at < 0 ? undefined : argv?.[at + 1]?.replaceAll(',,', ',');
+    if (name?.startsWith('guest=hyperplug ')) yield { pid, marker: name.slice('guest='.length) };
   }
 }
 

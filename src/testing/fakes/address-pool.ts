@@ -110,6 +110,13 @@ export class FakeAddressPool implements AddressPool {
     return offsets.map((offset) => this.describe(network, offset, network.owners.get(offset) as string));
   }
 
+  async all(options: CallOptions): Promise<readonly Allocation[]> {
+    throwIfAborted(options.signal, 'all allocations');
+    return [...this.medium.networks.values()].flatMap((network) =>
+      [...network.owners].map(([offset, owner]) => this.describe(network, offset, owner)),
+    );
+  }
+
   async usage(range: IpRange, options: CallOptions): Promise<PoolUsage> {
     this.checkCall(options);
     const { layout, owners } = this.find(range);

@@ -42,6 +42,22 @@ const RELEASED = 'of a VM that was released, every call rejects with VM_NOT_RUNN
 
 export const HYPERVISOR_DEFECTS: readonly Defect<Parts>[] = [
   {
+    what: 'tells of VMs that it launched itself alone',
+    parts: {
+      driver: class extends FakeHypervisor {
+        readonly #own = new Set<string>();
+        override launch(spec: VmSpec, options: CallOptions) {
+          this.#own.add(spec.runDir);
+          return super.launch(spec, options);
+        }
+        override async traces(options: CallOptions) {
+          return (await super.traces(options)).filter(({ runDir }) => this.#own.has(runDir));
+        }
+      },
+    },
+    failing: ['traces() tells another manager of the VM and its directory as long as it runs'],
+  },
+  {
     what: 'leaves the backend of a NIC whose device could not be added',
     parts: withVm(
       class extends FakeHypervisorVm {

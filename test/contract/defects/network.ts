@@ -26,6 +26,17 @@ const RANGE = 'a builtin endpoint has a range of ports as one forward each: port
 
 export const NETWORK_DEFECTS: readonly Defect<Parts>[] = [
   {
+    what: 'does not tell of addresses whose device is gone or never came',
+    parts: {
+      backend: class extends FakeNetwork {
+        override async traces(options: CallOptions) {
+          return (await super.traces(options)).map((trace) => ({ ...trace, addresses: [] }));
+        }
+      },
+    },
+    failing: ['traces() tells another manager all that a NIC has; detach() and release by its ids remove it'],
+  },
+  {
     what: 'never frees an address: what it releases it cannot parse',
     parts: {
       backend: class extends FakeNetwork {

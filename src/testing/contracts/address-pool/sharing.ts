@@ -41,6 +41,18 @@ export function sharingContract(suite: FamilySuite): void {
       assert.equal(await next(pool), at(2));
     });
 
+    check('shared: all() tells every allocation of every network, whoever registered it', async (pool, { attach }) => {
+      if (!pool.all) return;
+      await register(pool);
+      await register(pool, plan.huge.network);
+      await take(pool, at(3), 'a');
+      await pool.request(rangeOf(plan.huge.network), undefined, 'b', call());
+      const other = await attach();
+      const told = (await other.all?.(call())) ?? [];
+      assert.deepEqual(told.map(({ owner }) => owner).sort(), ['a', 'b']);
+      assert.ok(told.some(({ address, network }) => address === at(3) && network === plan.network));
+    });
+
     check('shared: instances that lag far behind catch up', async (pool, { attach }) => {
       await register(pool, plan.huge.network);
       const other = await attach();

@@ -166,6 +166,18 @@ export function adoptContract({ describe, check }: HypervisorSuite, contract: Hy
       }
     });
 
+    check('traces() tells another manager of the VM and its directory as long as it runs', async (context) => {
+      const { launch, options, another, runDir } = context;
+      const manager = await another();
+      if (!manager.traces) return;
+      const mine = async () => (await manager.traces?.(options()))?.filter((trace) => trace.runDir === runDir) ?? [];
+      assert.deepEqual(await mine(), [], 'before the launch');
+      const vm = await launch();
+      assert.deepEqual(await mine(), [{ process: vm.record().process, runDir }]);
+      await vm.kill(options());
+      assert.deepEqual(await mine(), [], 'after the end');
+    });
+
     check('reap() ends what a launch left in a run directory, and is idempotent', async (context) => {
       const { driver, launch, options, runDir, timeouts } = context;
       if (!driver.reap) return;

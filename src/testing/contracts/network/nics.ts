@@ -32,6 +32,37 @@ export function nicContract({ describe, check }: NetworkSuite, contract: Network
   );
 
   describe('NICs', () => {
+    check(
+      'traces() tells another manager all that a NIC has; detach() and release by its ids remove it',
+      async (context) => {
+        const { ready, lease, plan, attach, another, options, port } = context;
+        await ready();
+        const manager = await another();
+        if (!manager.traces) return;
+        const tracesOf = async (podId: string) =>
+          (await manager.traces?.(options()))?.filter((trace) => trace.podId === podId) ?? [];
+        const given = await lease('n0');
+        const publishes = publish.includes('tcp') && capabilities.livePublish;
+        const ports = publishes ? [port(await freePort())] : [];
+        const nic = await attach(plan(given, { ports: checksPorts ? ports : [] }));
+        const [trace, ...others] = await tracesOf('contract-n0');
+        assert.ok(trace, 'it is not told of');
+        assert.deepEqual(others, [], 'it is told of twice');
+        assert.equal(trace.nicId, 'n0');
+        assert.deepEqual([...trace.addresses].sort(), given.addresses.map(({ address }) => address).sort());
+        assert.deepEqual(
+          trace.ports.map(({ hostPort }) => hostPort),
+          checksPorts ? ports.map(({ hostPort }) => hostPort) : [],
+        );
+        await nic.handedOver();
+        const { version, backend, network, podId, nicId } = nic.record;
+        await manager.detach({ version, backend, network, podId, nicId, data: null }, options());
+        await manager.releaseAddress({ ...given, addresses: [] }, options());
+        assert.deepEqual(await tracesOf('contract-n0'), []);
+      },
+      !podToPod && 'podToPod is not declared: a NIC has nothing that others could have',
+    );
+
     for (const endpoint of KINDS) {
       check(
         `attach() makes an endpoint of the kind planned: ${endpoint}`,

@@ -8,6 +8,7 @@ import type {
   VmExit,
   VmRecord,
   VmSpec,
+  VmTrace,
 } from '../../../core/hypervisor.js';
 import { deepFreeze } from '../../../core/json.js';
 import { Faults } from '../faults.js';
@@ -173,6 +174,12 @@ export class FakeHypervisor implements HypervisorDriver {
   async reap(runDir: string, _options: CallOptions): Promise<void> {
     await turn();
     this.endVm(this.findByRunDir(runDir));
+  }
+
+  async traces({ signal }: CallOptions): Promise<readonly VmTrace[]> {
+    throwIfAborted(signal, 'traces of VMs');
+    const alive = [...this.#vms.values()].filter((vm) => !vm.exit);
+    return alive.map(({ process, spec }) => ({ process: process.identity, runDir: spec.runDir }));
   }
 
   protected endVm(vm: FakeVmProcess | undefined, signal: VmExit['signal'] = 'SIGKILL'): void {

@@ -14,6 +14,7 @@ import type {
   NetworkSpec,
   NetworkStatus,
   NicPlan,
+  NicTrace,
   PortMapping,
 } from '../../../core/network.js';
 import { formatAddress, parseSubnet, type Subnet } from '../../kit/subnets.js';
@@ -364,6 +365,30 @@ export class FakeNetwork implements NetworkBackend {
     const doomed = held.ports.filter(mine);
     held.ports.splice(0, held.ports.length, ...held.ports.filter((port) => !mine(port)));
     await this.closePorts(doomed);
+  }
+
+  async traces({ signal }: CallOptions): Promise<readonly NicTrace[]> {
+    throwIfAborted(signal, 'traces of NICs');
+    const traces = new Map<string, NicTrace>();
+    const add = (key: string, parts: Partial<NicTrace>) => {
+      const [podId = '', nicId = ''] = key.split('/');
+      const none = { podId, nicId, network: null, devices: [], addresses: [], ports: [] };
+      const before = traces.get(key) ?? none;
+      traces.set(key, {
+        ...before,
+        network: parts.network ?? before.network,
+        devices: [...before.devices, ...(parts.devices ?? [])],
+        addresses: [...before.addresses, ...(parts.addresses ?? [])],
+        ports: [...before.ports, ...(parts.ports ?? [])],
+      });
+    };
+    for (const { name, owner } of this.machine.taps.values()) add(owner, { devices: [name] });
+    for (const { address, owner, network } of this.host.leases.held) add(owner, { network, addresses: [address] });
+    for (const [key, { record, ports }] of this.host.nics) {
+      const mappings = ports.map(({ forward: { guestAddress: _, ...forward } }) => ({ ...forward, count: 1 }));
+      add(key, { network: record.network, ports: mappings });
+    }
+    return [...traces.values()];
   }
 
   async status({ signal }: CallOptions): Promise<readonly NetworkStatus[]> {
