@@ -28,7 +28,9 @@ export {
   type PluginRegistration,
   TOKENS,
 } from './core/plugin.js';
+export { ExecError, isExecError } from './core/pod/exec/error.js';
 export type { InterfaceInput, NicInput, PortInput } from './core/pod/interface-spec.js';
+export type * from './core/pod/pods-api.js';
 export type { PodSpecInput } from './core/pod/spec.js';
 export type * from './core/pod/types.js';
 export type * from './core/progress.js';

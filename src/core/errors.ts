@@ -16,7 +16,7 @@ export interface HyperplugErrorOptions {
  * Recognise it by `isHyperplugError`, not by `instanceof`: two copies of the package may meet.
  */
 export class HyperplugError extends Error {
-  override readonly name = 'HyperplugError';
+  override readonly name: string = 'HyperplugError';
   readonly code: ErrorCode;
   readonly details: Readonly<Record<string, unknown>>;
   readonly errors: readonly unknown[];

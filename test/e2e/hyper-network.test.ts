@@ -66,7 +66,7 @@ describe('the Hyper network', function () {
   const address = (nic: PodNic | undefined) => nic?.addresses[0]?.address ?? expect.fail('a NIC without an address');
 
   async function run(pod: Pod, ...argv: string[]): Promise<string> {
-    const { exitCode, stdout, stderr } = await pod.run({ argv });
+    const { exitCode, stdout, stderr } = await pod.exec(argv, { reject: false });
     expect(exitCode, `${argv.join(' ')}: ${stdout}${stderr}`).to.equal(0);
     return stdout.toString();
   }
@@ -91,14 +91,14 @@ describe('the Hyper network', function () {
 
   it('joins two machines to each other, to the host and, by its address, to the internet', async () => {
     expect(namespace.links()).to.include('hyper0');
-    await pings(one, address(two.nics[0]));
-    await pings(two, address(one.nics[0]));
+    await pings(one, address(two.nics.list()[0]));
+    await pings(two, address(one.nics.list()[0]));
     await pings(one, '192.168.123.1');
     await pings(one, '198.51.100.1');
   });
 
   it('gives a machine with two CPUs a tap of two queues, and one answered ping over it', async () => {
-    const nic = two.nics[0] as PodNic;
+    const nic = two.nics.list()[0] as PodNic;
     expect(await macBehind(one, address(nic))).to.equal(nic.mac);
     expect(await run(two, 'sh', '-c', 'ls -d /sys/class/net/eth0/queues/rx-*')).to.match(/rx-1/);
   });
@@ -110,8 +110,8 @@ describe('the Hyper network', function () {
       mac: `52:54:00:00:01:0${index}`,
       ...(index < 2 && { ifname: `plug${index}` }),
     }));
-    await two.addNic({ id: 'back', network: 'back' });
-    const nics = await one.addNics(specs, { timeoutMs: 180_000 });
+    await two.nics.add({ id: 'back', network: 'back' });
+    const nics = await one.nics.add(specs, { timeoutMs: 180_000 });
     // Else any NIC of a network answers, and asks, for the others.
     await run(
       one,
@@ -128,49 +128,50 @@ describe('the Hyper network', function () {
     }
     expect(nics[1]?.guest?.name).to.equal('plug1');
     expect(taps()).to.have.length(11);
-    await Promise.all(nics.map(({ id }) => one.removeNic(id, { timeoutMs: 180_000 })));
-    expect(one.nics.map(({ id }) => id)).to.deep.equal(['eth-default']);
+    await Promise.all(nics.map(({ id }) => one.nics.remove(id, { timeoutMs: 180_000 })));
+    expect(one.nics.list().map(({ id }) => id)).to.deep.equal(['eth-default']);
     await eventually(async () => expect(taps()).to.have.length(3), 15_000);
     expect((await run(one, 'ls', '/sys/class/net')).trim().split(/\s+/).sort()).to.deep.equal(['eth0', 'lo']);
     await pings(one, '192.168.123.1');
   });
 
   it('changes a NIC: addresses, name, MTU, and routes by it, as host and guest both tell', async () => {
-    await one.addNic({ id: 'x', network: 'back' });
-    const changed = await one.updateNic('x', { addAddresses: ['10.91.0.77'], name: 'lan', mtu: 1300 });
+    await one.nics.add({ id: 'x', network: 'back' });
+    const changed = await one.nics.update('x', { addAddresses: ['10.91.0.77'], name: 'lan', mtu: 1300 });
     expect(await macBehind(two, '10.91.0.77')).to.equal(changed.mac);
     const link = namespace.json('link', 'show').find((each) => /^hyperplug@\w+ pod one nic x$/.test(each.ifalias));
     expect(link?.mtu).to.equal(1300);
-    await one.addRoutes([{ destination: '203.0.113.0/24', gateway: '10.91.0.1', metric: 7 }]);
-    const route = (await one.routes()).find(({ destination }) => destination === '203.0.113.0/24');
+    await one.routes.add([{ destination: '203.0.113.0/24', gateway: '10.91.0.1', metric: 7 }]);
+    const route = (await one.routes.list()).find(({ destination }) => destination === '203.0.113.0/24');
     expect(route).to.deep.include({ gateway: '10.91.0.1', nic: 'x', device: 'lan', metric: 7, origin: 'pod' });
-    await one.updateNic('x', { removeAddresses: ['10.91.0.77'], name: 'lan2', mtu: 1400 });
-    expect((await one.routes()).some(({ destination }) => destination === '203.0.113.0/24')).to.equal(true);
-    await one.addNic({ ifname: 'lo', ip: '10.200.0.1' });
+    await one.nics.update('x', { removeAddresses: ['10.91.0.77'], name: 'lan2', mtu: 1400 });
+    expect((await one.routes.list()).some(({ destination }) => destination === '203.0.113.0/24')).to.equal(true);
+    await one.nics.add({ ifname: 'lo', ip: '10.200.0.1' });
     await pings(one, '10.200.0.1');
-    await one.removeNic('lo');
-    await one.removeNic('x');
-    expect((await one.routes()).filter(({ origin }) => origin === 'pod').map(({ gateway }) => gateway)).to.deep.equal([
-      '192.168.123.1',
-    ]);
+    await one.nics.remove('lo');
+    await one.nics.remove('x');
+    expect(
+      (await one.routes.list()).filter(({ origin }) => origin === 'pod').map(({ gateway }) => gateway),
+    ).to.deep.equal(['192.168.123.1']);
   });
 
   it('publishes a port while the machine runs, and it leads to the NIC it was declared on', async () => {
-    const server = await one.exec({ argv: ['sh', '-c', 'while true; do echo hello | nc -l -p 80; done'] });
-    await one.publish([{ hostPort: 18_080, containerPort: 80 }]);
+    const server = one.exec(['sh', '-c', 'while true; do echo hello | nc -l -p 80; done'], { reject: false });
+    await one.ports.add([{ hostPort: 18_080, containerPort: 80 }]);
     const fetched = () => internet.exec('timeout', '10', 'bash', '-c', 'exec 3<>/dev/tcp/198.51.100.2/18080; cat <&3');
     await eventually(async () => expect(fetched()).to.equal('hello\n'), 30_000);
-    expect(await one.unpublish([{ hostPort: 18_080 }])).to.have.length(1);
+    expect(await one.ports.remove([{ hostPort: 18_080 }])).to.have.length(1);
     expect(rulesOf('18080')).to.deep.equal([]);
-    await server.kill(9, { signal: AbortSignal.timeout(10_000) });
+    await server.kill('SIGKILL');
+    expect((await server).signal).to.equal('SIGKILL');
   });
 
   it('leaves no tap, rule, address or descriptor after 100 rounds of adding and removing', async () => {
     const before = { descriptors: openDescriptors(), rules: rules().split('\n').length, links: namespace.links() };
     for (let round = 0; round < 100; round++) {
-      const nic = await one.addNic({ id: 'round', network: round % 2 === 0 ? 'default' : 'back' });
+      const nic = await one.nics.add({ id: 'round', network: round % 2 === 0 ? 'default' : 'back' });
       expect(nic.guest?.up).to.equal(true);
-      await one.removeNic('round');
+      await one.nics.remove('round');
     }
     await eventually(async () => expect(namespace.links()).to.deep.equal(before.links), 15_000);
     expect(rules().split('\n').length).to.equal(before.rules);

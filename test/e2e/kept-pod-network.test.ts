@@ -56,21 +56,21 @@ describe('the network of a kept pod', function () {
     await using hyperplug = await manager();
     return await body(await hyperplug.openPod('kept'));
   }
-  const gateway = (pod: Pod) => pod.run({ argv: ['ping', '-c', '2', '-W', '10', '192.168.123.1'] });
+  const gateway = (pod: Pod) => pod.exec(['ping', '-c', '2', '-W', '10', '192.168.123.1'], { reject: false });
 
   it('is changed by one process after the other', async () => {
-    await held((pod) => pod.addNic({ id: 'x', network: 'back', ifname: 'lan' }));
+    await held((pod) => pod.nics.add({ id: 'x', network: 'back', ifname: 'lan' }));
     await held(async (pod) => {
-      expect(pod.nics.map(({ id }) => id)).to.deep.equal(['eth-default', 'x']);
-      await pod.updateNic('x', { addAddresses: ['10.91.0.40'] });
-      await pod.addRoutes([{ destination: '203.0.113.0/24', nic: 'x' }]);
+      expect(pod.nics.list().map(({ id }) => id)).to.deep.equal(['eth-default', 'x']);
+      await pod.nics.update('x', { addAddresses: ['10.91.0.40'] });
+      await pod.routes.add([{ destination: '203.0.113.0/24', nic: 'x' }]);
     });
     expect(aliases()).to.deep.equal(['hyperplug pod kept nic eth-default', 'hyperplug pod kept nic x']);
     await held(async (pod) => {
-      const [, x] = await pod.readNics();
+      const [, x] = await pod.nics.read();
       expect(x?.guest?.addresses.map(({ address }) => address)).to.include.members(['10.91.0.2', '10.91.0.40']);
-      await pod.removeNic('x');
-      expect((await pod.routes()).map(({ destination }) => destination)).to.not.include('203.0.113.0/24');
+      await pod.nics.remove('x');
+      expect((await pod.routes.list()).map(({ destination }) => destination)).to.not.include('203.0.113.0/24');
     });
     await eventually(async () => expect(aliases()).to.deep.equal(['hyperplug pod kept nic eth-default']), 15_000);
   });
@@ -93,12 +93,12 @@ describe('the network of a kept pod', function () {
       await exit;
       reached.add(output.trim().split('\n').at(-1) as string);
       await held(async (pod) => {
-        for (const { id } of pod.nics) if (id !== 'eth-default') await pod.removeNic(id).catch(notFound);
+        for (const { id } of pod.nics) if (id !== 'eth-default') await pod.nics.remove(id).catch(notFound);
         // What was being added is not listed, and goes with the next change.
-        await pod.unpublish([{ hostPort: 18_090 }]);
-        expect(pod.nics.map(({ id }) => id)).to.deep.equal(['eth-default']);
-        const links = await pod.run({ argv: ['ls', '/sys/class/net'] });
-        expect(links.stdout.toString().trim().split(/\s+/).sort()).to.deep.equal(['eth0', 'lo']);
+        await pod.ports.remove([{ hostPort: 18_090 }]);
+        expect(pod.nics.list().map(({ id }) => id)).to.deep.equal(['eth-default']);
+        const links = await pod.exec(['ls', '/sys/class/net']);
+        expect(links.stdout.split(/\s+/).sort()).to.deep.equal(['eth0', 'lo']);
         expect((await gateway(pod)).exitCode).to.equal(0);
       });
       await eventually(async () => expect(aliases()).to.deep.equal(['hyperplug pod kept nic eth-default']), 15_000);
@@ -107,9 +107,9 @@ describe('the network of a kept pod', function () {
     expect([...reached]).to.include.members(['opened', 'added']);
     // Every address is free again.
     await held(async (pod) => {
-      const nic = await pod.addNic({ id: 'y', network: 'back', ip: ['10.91.0.99'] });
+      const nic = await pod.nics.add({ id: 'y', network: 'back', ip: ['10.91.0.99'] });
       expect(nic.addresses[0]?.address).to.equal('10.91.0.99');
-      await pod.removeNic('y');
+      await pod.nics.remove('y');
     });
   });
 
@@ -117,7 +117,7 @@ describe('the network of a kept pod', function () {
     await using hyperplug = await manager();
     const pod = await hyperplug.openPod('kept');
     const qemu = processesNaming(`${sandbox.root}/run/pods/kept`).find(({ command }) => command.includes('qemu'));
-    const adding = pod.addNic({ id: 'z', network: 'back' }).catch((error: unknown) => error);
+    const adding = pod.nics.add({ id: 'z', network: 'back' }).catch((error: unknown) => error);
     await delay(30);
     process.kill(qemu?.pid ?? expect.fail('no QEMU'), 'SIGKILL');
     const outcome = await adding;

@@ -10,7 +10,7 @@ import { withPod } from '../with-pod.js';
 /** All or none. */
 export function add(context: CommandContext, podId: string, nics: readonly NicText[]): Promise<number> {
   return withPod(context, podId, async (pod) => {
-    await print(context, await pod.addNics(nics.length > 0 ? nics : [{}], context.call));
+    await print(context, await pod.nics.add(nics.length > 0 ? nics : [{}], context.call));
     return EXIT.ok;
   });
 }
@@ -19,7 +19,7 @@ export function add(context: CommandContext, podId: string, nics: readonly NicTe
 export function rm(context: CommandContext, podId: string, nicIds: readonly string[]): Promise<number> {
   return withPod(context, podId, async (pod) => {
     const ids = [...new Set(nicIds)];
-    const settled = await Promise.allSettled(ids.map((id) => pod.removeNic(id, context.call)));
+    const settled = await Promise.allSettled(ids.map((id) => pod.nics.remove(id, context.call)));
     const results = settled.map((result, index) => ({
       id: ids[index],
       removed: result.status === 'fulfilled',
@@ -56,7 +56,7 @@ export function set(context: CommandContext, podId: string, nicId: string, optio
     throw usageError('nothing to change was given', '--add-ip, --remove-ip, --name or --mtu');
   }
   return withPod(context, podId, async (pod) => {
-    await print(context, [await pod.updateNic(nicId, change, context.call)]);
+    await print(context, [await pod.nics.update(nicId, change, context.call)]);
     return EXIT.ok;
   });
 }
@@ -71,11 +71,11 @@ export function ls(context: CommandContext, podId: string): Promise<number> {
 /** As the guest has them; an agent that cannot tell leaves what is recorded. */
 async function read(context: CommandContext, pod: Pod): Promise<readonly PodNic[]> {
   try {
-    return await pod.readNics(context.call);
+    return await pod.nics.read(context.call);
   } catch (error) {
     if (!hasCode(error, 'NOT_SUPPORTED')) throw error;
     context.say(`as recorded: ${error.message}`);
-    return pod.nics;
+    return pod.nics.list();
   }
 }
 

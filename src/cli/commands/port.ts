@@ -18,14 +18,14 @@ export function add(
 ): Promise<number> {
   const wanted = ports.map((port) => (options.nic === undefined ? port : { ...port, interface: options.nic }));
   return withPod(context, podId, async (pod) => {
-    await print(context, await pod.publish(wanted, context.call));
+    await print(context, await pod.ports.add(wanted, context.call));
     return EXIT.ok;
   });
 }
 
 export function rm(context: CommandContext, podId: string, ports: readonly PortSelector[]): Promise<number> {
   return withPod(context, podId, async (pod) => {
-    await print(context, await pod.unpublish(ports, context.call));
+    await print(context, await pod.ports.remove(ports, context.call));
     return EXIT.ok;
   });
 }

@@ -20,7 +20,7 @@ export function add(
   options: RouteOptions,
 ): Promise<number> {
   return withPod(context, podId, async (pod) => {
-    await pod.addRoutes(inputs(destinations, options), context.call);
+    await pod.routes.add(inputs(destinations, options), context.call);
     return EXIT.ok;
   });
 }
@@ -32,7 +32,7 @@ export function rm(
   options: RouteOptions,
 ): Promise<number> {
   return withPod(context, podId, async (pod) => {
-    await pod.removeRoutes(inputs(destinations, options), context.call);
+    await pod.routes.remove(inputs(destinations, options), context.call);
     return EXIT.ok;
   });
 }
@@ -40,7 +40,7 @@ export function rm(
 /** Those of the guest, and those that were set and that it lacks. */
 export function ls(context: CommandContext, podId: string): Promise<number> {
   return withPod(context, podId, async (pod) => {
-    const routes = await pod.routes(context.call);
+    const routes = await pod.routes.list(context.call);
     await context.print(routes, () => table(HEADER, routes.map(row)));
     return EXIT.ok;
   });

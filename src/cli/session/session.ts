@@ -1,9 +1,8 @@
 import { constants } from 'node:os';
 import type { ExecExit, GuestProcess } from '../../core/agent.js';
 import { withDeadline } from '../../core/calls.js';
-import { HyperplugError } from '../../core/errors.js';
+import { endedWith } from '../../core/pod/pod-end.js';
 import type { ExecRequest, Pod } from '../../core/pod/types.js';
-import { consoleTail } from '../../core/vm/console-tail.js';
 import type { CommandContext } from '../context.js';
 import { EXIT } from '../errors.js';
 import { signalNumber } from '../interrupts.js';
@@ -24,8 +23,6 @@ const OUT_OF_TIME = [
   { signal: SIGTERM, waitMs: 5_000 },
   { signal: SIGKILL, waitMs: 5_000 },
 ];
-/** After the agent's channel broke: how long the VM's own end may take to be known, for a better reason. */
-const VM_EXIT_WAIT_MS = 1_000;
 
 export interface SessionOptions {
   readonly request: ExecRequest;
@@ -41,7 +38,7 @@ export interface SessionOptions {
  */
 export async function runSession(context: CommandContext, pod: Pod, options: SessionOptions): Promise<number> {
   const { io, interrupts, progress } = context;
-  const process = await pod.exec(options.request, { signal: interrupts.signal });
+  const process = await pod.spawn(options.request, { signal: interrupts.signal });
   progress.stop();
   const cleanups: (() => void)[] = [];
   const ending = { timedOut: false };
@@ -114,31 +111,8 @@ async function takeAll(pod: Pod, process: GuestProcess, outputs: readonly CopyOu
     await Promise.all(outputs.map((output) => output.done));
     return exit;
   } catch (error) {
-    throw (await vmExitError(pod, error)) ?? error;
+    throw await endedWith(pod, error);
   }
-}
-
-/** The VM's end is the better reason for a broken channel. */
-async function vmExitError(pod: Pod, cause: unknown): Promise<HyperplugError | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), VM_EXIT_WAIT_MS);
-  });
-  const exit = await Promise.race([pod.exited, late]);
-  clearTimeout(timer);
-  if (!exit) return undefined;
-  const { reason, exitCode, signal, stderrTail } = exit;
-  const words = {
-    shutdown: 'was shut down',
-    panicked: 'panicked',
-    killed: 'was killed',
-    crashed: 'crashed',
-    unknown: 'ended',
-  };
-  return new HyperplugError('VM_EXITED', `the pod's VM ${words[reason]} while the command ran`, {
-    cause,
-    details: { reason, exitCode, signal, stderrTail, consoleTail: await consoleTail(pod.consoleLogPath) },
-  });
 }
 
 async function sendSignal(process: GuestProcess, signal: number): Promise<void> {

@@ -1,20 +1,16 @@
-import type { Duplex, Readable } from 'node:stream';
 import type { GuestProcess } from '../agent.js';
-import { type CallOptions, type UserCallOptions, withDeadline } from '../calls.js';
+import type { CallOptions } from '../calls.js';
 import { HyperplugError } from '../errors.js';
 import type { VmExit } from '../hypervisor.js';
 import type { PortMapping } from '../network.js';
 import type { Vm } from '../vm/vm.js';
+import type { ExecRequest } from './exec/types.js';
 import type { NicInput, PortInput } from './interface-spec.js';
+import type { NicChange, PodNic, PodRoute, PortSelector, RouteInput } from './nic-types.js';
+import type { PodBackend, PodLife } from './pod-backend.js';
+import { PodHandle } from './pod-handle.js';
 import type { PodNetwork } from './pod-network.js';
 import { readNics } from './read-nics.js';
-import type { ExecRequest, NicChange, Pod, PodNic, PodRoute, PortSelector, RouteInput } from './types.js';
-
-const DEFAULT_CALL_TIMEOUT_MS = 60_000;
-const MAX_COLLECTED_BYTES = 64 * 1024 * 1024;
-
-/** What a command in a pod finds in its environment unless it is told otherwise. */
-const BASE_ENV = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' };
 
 export interface HeldPodParts {
   readonly id: string;
@@ -22,175 +18,95 @@ export interface HeldPodParts {
   readonly network: PodNetwork;
   readonly consoleLogPath: string;
   readonly keep: boolean;
+  readonly life?: PodLife;
   /** Ends the VM and undoes all; called once. */
   remove(options: CallOptions): Promise<void>;
   /** Gives the lock back; called once. */
   letGo(): Promise<void>;
 }
 
-export class HeldPod implements Pod {
-  #removed: Promise<void> | undefined;
-  #released: Promise<void> | undefined;
+/** A pod that this very process holds. */
+export class HeldPod extends PodHandle {
+  constructor(parts: HeldPodParts) {
+    super(new HeldPodBackend(parts));
+  }
+}
 
-  constructor(private readonly parts: HeldPodParts) {}
+/** For a holder that cannot be asked by id. */
+const noLife = new Proxy({} as PodLife, {
+  get: (_, name) => () => {
+    throw new HyperplugError('NOT_SUPPORTED', `${String(name)}: who holds this pod cannot`);
+  },
+});
 
-  get id(): string {
-    return this.parts.id;
+class HeldPodBackend implements PodBackend {
+  readonly id: string;
+  readonly keep: boolean;
+  readonly consoleLogPath: string;
+  readonly life: PodLife;
+
+  constructor(private readonly parts: HeldPodParts) {
+    this.id = parts.id;
+    this.keep = parts.keep;
+    this.consoleLogPath = parts.consoleLogPath;
+    this.life = parts.life ?? noLife;
+  }
+
+  get exited(): Promise<VmExit> {
+    return this.parts.vm.hypervisor.exited;
   }
   get nics(): readonly PodNic[] {
     return this.parts.network.nics;
   }
-  get consoleLogPath(): string {
-    return this.parts.consoleLogPath;
+
+  spawn(request: ExecRequest, call: CallOptions): Promise<GuestProcess> {
+    const { argv, env = {}, workingDirectory = '/', user, terminal = false, size, container } = request;
+    if (container !== undefined) throw new HyperplugError('NOT_SUPPORTED', 'the agent runs no command in containers');
+    const spec = { argv, env, workingDirectory, terminal, ...(user !== undefined && { user }), ...(size && { size }) };
+    return this.parts.vm.session.exec(spec, call);
   }
-  get exited(): Promise<VmExit> {
-    return this.parts.vm.hypervisor.exited;
+  writeFile(path: string, content: Uint8Array, call: CallOptions): Promise<void> {
+    return this.parts.vm.session.writeFile(path, content, call);
+  }
+  readFile(path: string, call: CallOptions): Promise<Buffer> {
+    return this.parts.vm.session.readFile(path, call);
   }
 
-  exec(request: ExecRequest, options: UserCallOptions = {}): Promise<GuestProcess> {
-    if (request.argv.length === 0) throw new TypeError('argv: expected at least the program, got an empty array');
-    const terminal = request.terminal ?? false;
-    return this.#call('exec', options, (call) =>
-      this.parts.vm.session.exec(
-        {
-          argv: request.argv,
-          env: { ...BASE_ENV, ...(terminal ? { TERM: 'xterm' } : {}), ...request.env },
-          workingDirectory: request.workingDirectory ?? '/',
-          user: request.user,
-          terminal,
-          size: request.size,
-        },
-        call,
-      ),
-    );
+  addNics(specs: readonly NicInput[], call: CallOptions): Promise<readonly PodNic[]> {
+    return this.parts.network.addNics(specs, call);
+  }
+  removeNic(id: string, call: CallOptions): Promise<void> {
+    return this.parts.network.removeNic(id, call);
+  }
+  updateNic(id: string, change: NicChange, call: CallOptions): Promise<PodNic> {
+    return this.parts.network.updateNic(id, change, call);
+  }
+  readNics(call: CallOptions): Promise<readonly PodNic[]> {
+    return readNics(this.parts.vm.session, this.nics, call);
   }
 
-  async run(request: ExecRequest & { readonly input?: Uint8Array | string }, options: UserCallOptions = {}) {
-    const process = await this.exec(request, options);
-    const onAbort = () => {
-      for (const stream of [process.stdin, process.stdout, process.stderr] as Duplex[]) stream.destroy();
-    };
-    options.signal?.addEventListener('abort', onAbort, { once: true });
-    try {
-      // The program may end without having read its input.
-      process.stdin.on('error', () => {});
-      process.stdin.end(request.input ?? '');
-      const [exit, stdout, stderr] = await Promise.all([
-        process.exited,
-        collect(process.stdout),
-        collect(process.stderr),
-      ]);
-      return { ...exit, stdout, stderr };
-    } finally {
-      options.signal?.removeEventListener('abort', onAbort);
-    }
+  readRoutes(call: CallOptions): Promise<readonly PodRoute[]> {
+    return this.parts.network.routes(call);
+  }
+  addRoutes(routes: readonly RouteInput[], call: CallOptions): Promise<void> {
+    return this.parts.network.addRoutes(routes, call);
+  }
+  removeRoutes(routes: readonly RouteInput[], call: CallOptions): Promise<void> {
+    return this.parts.network.removeRoutes(routes, call);
   }
 
-  writeFile(path: string, content: Uint8Array, options: UserCallOptions = {}): Promise<void> {
-    return this.#call('writeFile', options, (call) => this.parts.vm.session.writeFile(path, content, call));
+  publish(ports: readonly PortInput[], call: CallOptions): Promise<readonly PortMapping[]> {
+    return this.parts.network.publish(ports, call);
+  }
+  unpublish(ports: readonly PortSelector[], call: CallOptions): Promise<readonly PortMapping[]> {
+    return this.parts.network.unpublish(ports, call);
   }
 
-  readFile(path: string, options: UserCallOptions = {}): Promise<Buffer> {
-    return this.#call('readFile', options, (call) => this.parts.vm.session.readFile(path, call));
+  remove(call: CallOptions): Promise<void> {
+    return this.parts.remove(call);
   }
-
-  addNics(specs: readonly NicInput[], options: UserCallOptions = {}): Promise<readonly PodNic[]> {
-    return this.#call('adding NICs', options, (call) => this.parts.network.addNics(specs, call));
-  }
-
-  async addNic(spec: NicInput, options: UserCallOptions = {}): Promise<PodNic> {
-    const [nic] = await this.addNics([spec], options);
-    return nic as PodNic;
-  }
-
-  removeNic(id: string, options: UserCallOptions = {}): Promise<void> {
-    return this.#call(`removing NIC ${id}`, options, (call) => this.parts.network.removeNic(id, call));
-  }
-
-  updateNic(id: string, change: NicChange, options: UserCallOptions = {}): Promise<PodNic> {
-    return this.#call(`changing NIC ${id}`, options, (call) => this.parts.network.updateNic(id, change, call));
-  }
-
-  readNics(options: UserCallOptions = {}): Promise<readonly PodNic[]> {
-    return this.#call('reading the NICs', options, (call) => readNics(this.parts.vm.session, this.nics, call));
-  }
-
-  routes(options: UserCallOptions = {}): Promise<readonly PodRoute[]> {
-    return this.#call('reading routes', options, (call) => this.parts.network.routes(call));
-  }
-
-  addRoutes(routes: readonly RouteInput[], options: UserCallOptions = {}): Promise<void> {
-    return this.#call('adding routes', options, (call) => this.parts.network.addRoutes(routes, call));
-  }
-
-  removeRoutes(routes: readonly RouteInput[], options: UserCallOptions = {}): Promise<void> {
-    return this.#call('removing routes', options, (call) => this.parts.network.removeRoutes(routes, call));
-  }
-
-  publish(ports: readonly PortInput[], options: UserCallOptions = {}): Promise<readonly PortMapping[]> {
-    return this.#call('publishing ports', options, (call) => this.parts.network.publish(ports, call));
-  }
-
-  unpublish(ports: readonly PortSelector[], options: UserCallOptions = {}): Promise<readonly PortMapping[]> {
-    return this.#call('withdrawing ports', options, (call) => this.parts.network.unpublish(ports, call));
-  }
-
-  remove(options: UserCallOptions = {}): Promise<void> {
-    this.#removed ??= withDeadline(
-      `remove pod ${this.id}`,
-      options.timeoutMs ?? DEFAULT_CALL_TIMEOUT_MS,
-      options.signal,
-      (call) => this.parts.remove(call),
-    );
-    return this.#removed;
-  }
-
   async release(): Promise<void> {
-    if (!this.parts.keep) {
-      throw new HyperplugError('NOT_SUPPORTED', `pod ${this.id} was not created with keep: it ends with its creator`);
-    }
-    this.#released ??= (async () => {
-      await this.parts.vm.release();
-      await this.parts.letGo();
-    })();
-    return this.#released;
+    await this.parts.vm.release();
+    await this.parts.letGo();
   }
-
-  /** What close() of the whole does: a kept pod lives on, another one ends. */
-  finish(): Promise<void> {
-    if (this.#removed) return this.#removed;
-    return this.parts.keep ? this.release() : this.remove();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.finish();
-  }
-
-  #call<T>(what: string, options: UserCallOptions, body: (call: CallOptions) => Promise<T>): Promise<T> {
-    if (this.#removed || this.#released) {
-      return Promise.reject(new HyperplugError('POD_NOT_RUNNING', `pod ${this.id} is not held any more`));
-    }
-    return withDeadline(
-      `${what} in pod ${this.id}`,
-      options.timeoutMs ?? DEFAULT_CALL_TIMEOUT_MS,
-      options.signal,
-      body,
-    );
-  }
-}
-
-async function collect(stream: Readable): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_COLLECTED_BYTES) {
-      throw new HyperplugError(
-        'NOT_SUPPORTED',
-        `more than ${MAX_COLLECTED_BYTES} bytes of output: use exec() and its streams`,
-      );
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }

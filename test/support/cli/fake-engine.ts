@@ -1,9 +1,11 @@
 import { PassThrough } from 'node:stream';
 import type { ExecExit, GuestProcess, TerminalSize } from '../../../src/core/agent.js';
-import type { UserCallOptions } from '../../../src/core/calls.js';
+import type { CallOptions, UserCallOptions } from '../../../src/core/calls.js';
 import type { Diagnosis } from '../../../src/core/diagnosis.js';
 import { HyperplugError } from '../../../src/core/errors.js';
 import type { VmExit } from '../../../src/core/hypervisor.js';
+import type { PodBackend, PodLife } from '../../../src/core/pod/pod-backend.js';
+import { PodHandle } from '../../../src/core/pod/pod-handle.js';
 import type { ExecRequest, Hyperplug, Pod, PodNic, PodStatus } from '../../../src/core/pod/types.js';
 import { FakeNetworks } from './fake-networks.js';
 import { FakePodNetwork } from './fake-pod-network.js';
@@ -49,7 +51,7 @@ export class FakeProcess implements GuestProcess {
 
 export type Program = (process: FakeProcess) => void | Promise<void>;
 
-export class FakePod extends FakePodNetwork implements Pod {
+class FakeBackend extends FakePodNetwork implements PodBackend {
   readonly exited: Promise<VmExit>;
   readonly started: GuestProcess[] = [];
   endVm!: (exit: VmExit) => void;
@@ -59,9 +61,9 @@ export class FakePod extends FakePodNetwork implements Pod {
   constructor(
     readonly id: string,
     readonly keep: boolean,
-    private readonly spawn: (request: ExecRequest) => Promise<GuestProcess>,
-    readonly consoleLogPath = '/nonexistent/console.log',
-    nics: readonly PodNic[] = [],
+    private readonly start: (request: ExecRequest) => Promise<GuestProcess>,
+    readonly life: PodLife,
+    nics: readonly PodNic[],
   ) {
     super(nics);
     this.exited = new Promise((resolve) => {
@@ -69,20 +71,18 @@ export class FakePod extends FakePodNetwork implements Pod {
     });
   }
 
-  async exec(request: ExecRequest, options: UserCallOptions = {}): Promise<GuestProcess> {
-    options.signal?.throwIfAborted();
-    const process = await this.spawn(request);
+  readonly consoleLogPath = '/nonexistent/console.log';
+  async spawn(request: ExecRequest, { signal }: CallOptions): Promise<GuestProcess> {
+    signal.throwIfAborted();
+    const process = await this.start(request);
     this.started.push(process);
     return process;
   }
-  run(): never {
-    throw new Error('the command line does not use run()');
-  }
   writeFile(): never {
-    throw new Error('the command line does not use writeFile()');
+    throw new Error('no files in this pod');
   }
   readFile(): never {
-    throw new Error('the command line does not use readFile()');
+    throw new Error('no files in this pod');
   }
   async remove(): Promise<void> {
     this.removed = true;
@@ -90,8 +90,12 @@ export class FakePod extends FakePodNetwork implements Pod {
   async release(): Promise<void> {
     this.released = true;
   }
-  async [Symbol.asyncDispose](): Promise<void> {
-    await (this.keep ? this.release() : this.remove());
+}
+
+/** What a user holds, on a pod in memory. */
+export class FakePod extends PodHandle {
+  constructor(readonly fake: FakeBackend) {
+    super(fake);
   }
 }
 
@@ -153,7 +157,7 @@ export class FakeHyperplug implements Hyperplug {
   }
 
   #pod(id: string, keep: boolean, nics: readonly PodNic[] = []): FakePod {
-    const pod = new FakePod(id, keep, this.spawn, undefined, nics);
+    const pod = new FakePod(new FakeBackend(id, keep, this.spawn, {} as PodLife, nics));
     this.pods.push(pod);
     return pod;
   }
@@ -187,7 +191,7 @@ export function status(id: string, changes: Partial<PodStatus> = {}): PodStatus 
 
 /** What the first pod's first command is. */
 export function firstProcess(hyperplug: FakeHyperplug): FakeProcess {
-  const process = hyperplug.pods[0]?.started[0];
+  const process = hyperplug.pods[0]?.fake.started[0];
   if (!(process instanceof FakeProcess)) throw new Error('no command has been started');
   return process;
 }

@@ -53,10 +53,6 @@ export class FakePodNetwork {
     this.nics = [...this.nics, ...added];
     return added;
   }
-  async addNic(spec: NicInput): Promise<PodNic> {
-    const [nic] = await this.addNics([spec]);
-    return nic as PodNic;
-  }
   async removeNic(id: string): Promise<void> {
     this.#note('removeNic', id);
     this.#nic(id);
@@ -70,8 +66,8 @@ export class FakePodNetwork {
     this.#note('readNics');
     return this.nics;
   }
-  async routes(): Promise<readonly PodRoute[]> {
-    this.#note('routes');
+  async readRoutes(): Promise<readonly PodRoute[]> {
+    this.#note('readRoutes');
     return this.guestRoutes;
   }
   async addRoutes(routes: readonly RouteInput[]): Promise<void> {

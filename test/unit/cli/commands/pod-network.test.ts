@@ -15,7 +15,7 @@ function engine(nics: readonly PodNic[] = [fakeNic('eth-default')], onOpen: (pod
   hyperplug.onOpen = onOpen;
   return hyperplug;
 }
-const calls = (hyperplug: FakeHyperplug) => hyperplug.pods[0]?.calls;
+const calls = (hyperplug: FakeHyperplug) => hyperplug.pods[0]?.fake.calls;
 
 describe('hyperplug nic', () => {
   it('add gives the pod what was asked for, all in one call, and lets go of it', async () => {
@@ -40,7 +40,7 @@ describe('hyperplug nic', () => {
       'second default',
       '',
     ]);
-    expect(hyperplug.pods[0]).to.include({ released: true, removed: false });
+    expect(hyperplug.pods[0]?.fake).to.include({ released: true, removed: false });
   });
   it('add without any adds one', async () => {
     const hyperplug = engine();
@@ -50,7 +50,7 @@ describe('hyperplug nic', () => {
   it('add says what a driver cannot', async () => {
     const refusal = new HyperplugError('NOT_SUPPORTED', 'hypervisor uml cannot add a NIC to a VM that runs');
     const hyperplug = engine([], (pod) => {
-      pod.refusal = refusal;
+      pod.fake.refusal = refusal;
     });
     const { exitCode, err, out } = await cli(['nic', 'add', 'web'], { hyperplug });
     expect([exitCode, out]).to.deep.equal([125, '']);
@@ -134,7 +134,7 @@ describe('hyperplug nic', () => {
   });
   it('ls with an agent that cannot tell shows what is recorded, and says so', async () => {
     const hyperplug = engine([fakeNic('eth-default')], (pod) => {
-      pod.refusal = new HyperplugError('NOT_SUPPORTED', 'agent original cannot read the network back');
+      pod.fake.refusal = new HyperplugError('NOT_SUPPORTED', 'agent original cannot read the network back');
     });
     const { exitCode, out, err } = await cli(['nic', 'ls', '--json', 'web'], { hyperplug });
     expect(exitCode).to.equal(0);
@@ -188,7 +188,7 @@ describe('hyperplug route', () => {
       { destination: '10.9.0.0/16', gateway: '10.7.0.1', nic: 'lan', origin: 'pod', missing: true },
     ];
     const open = (pod: FakePod) => {
-      pod.guestRoutes = routes;
+      pod.fake.guestRoutes = routes;
     };
     const { out } = await cli(['route', 'ls', 'web'], { hyperplug: engine([], open) });
     expect(out.split('\n').map((line) => line.split(/ {2,}/))).to.deep.equal([

@@ -18,7 +18,7 @@ describe('hyperplug run, to its end', () => {
     const running = async (program: Program = () => {}, argv = ['run', 'x'], io = new FakeIo()) => {
       const hyperplug = FakeHyperplug.running(program);
       const end = cli(argv, { io, hyperplug });
-      await until(() => hyperplug.pods[0]?.started.length === 1, 'the command');
+      await until(() => hyperplug.pods[0]?.fake.started.length === 1, 'the command');
       const process = firstProcess(hyperplug);
       await new Promise((resolve) => setTimeout(resolve, 10));
       return { io, hyperplug, process, end };
@@ -56,7 +56,7 @@ describe('hyperplug run, to its end', () => {
       io.signals.emit('SIGINT');
       expect((await end).exitCode).to.equal(130);
       expect(process.signals).to.deep.equal([SIGINT]);
-      expect(hyperplug.pods[0]?.removed).to.equal(true);
+      expect(hyperplug.pods[0]?.fake.removed).to.equal(true);
     });
     it('and in a pod that stays the command is killed', async () => {
       const { io, process, hyperplug, end } = await running(undefined, ['run', '--keep', 'x']);
@@ -65,7 +65,7 @@ describe('hyperplug run, to its end', () => {
       io.signals.emit('SIGTERM');
       expect((await end).exitCode).to.equal(143);
       expect(process.signals).to.deep.equal([SIGTERM, SIGKILL]);
-      expect(hyperplug.pods[0]).to.include({ removed: false, released: true });
+      expect(hyperplug.pods[0]?.fake).to.include({ removed: false, released: true });
     });
     it('during set-up abort it: 130, and all is undone', async () => {
       const io = new FakeIo();
@@ -166,11 +166,11 @@ describe('hyperplug run, to its end', () => {
     it('ours: 125, and the pod does not stay', async () => {
       const hyperplug = failing(new HyperplugError('AGENT_CLOSED', 'gone'));
       expect((await cli(['run', 'x'], { hyperplug })).exitCode).to.equal(125);
-      expect(hyperplug.pods[0]?.removed).to.equal(true);
+      expect(hyperplug.pods[0]?.fake.removed).to.equal(true);
     });
     it('a VM that ends meanwhile is told as such', async () => {
       const hyperplug = FakeHyperplug.running((process) => {
-        hyperplug.pods[0]?.endVm({ reason: 'crashed', exitCode: 1, signal: null, stderrTail: 'qemu: oh no\n' });
+        hyperplug.pods[0]?.fake.endVm({ reason: 'crashed', exitCode: 1, signal: null, stderrTail: 'qemu: oh no\n' });
         const error = new HyperplugError('AGENT_CLOSED', 'the channel closed');
         process.rejectExit(error);
         process.stdout.destroy(error);
@@ -235,7 +235,7 @@ describe('hyperplug run, to its end', () => {
     it('gives it back when the pod fails', async () => {
       const io = terminal();
       const hyperplug = FakeHyperplug.running((process) => {
-        hyperplug.pods[0]?.endVm({ reason: 'killed', exitCode: null, signal: 'SIGKILL', stderrTail: '' });
+        hyperplug.pods[0]?.fake.endVm({ reason: 'killed', exitCode: null, signal: 'SIGKILL', stderrTail: '' });
         process.rejectExit(new HyperplugError('AGENT_CLOSED', 'gone'));
       });
       expect((await cli(['run', '-it', 'x'], { io, hyperplug })).exitCode).to.equal(125);

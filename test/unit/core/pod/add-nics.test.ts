@@ -38,13 +38,13 @@ describe('NICs added to a running pod', function () {
       .map(({ gateway }) => gateway);
 
   it('have an address of their network, a tap that the VM holds, and what was asked, as the guest tells', async () => {
-    const nic = await pod.addNic({ network: 'back', ifname: 'back0', mtu: 1300, mac: '52-54-00-00-00-AA' });
+    const nic = await pod.nics.add({ network: 'back', ifname: 'back0', mtu: 1300, mac: '52-54-00-00-00-AA' });
     expect(nic).to.deep.include({ id: 'eth-1', kind: 'network', mac: '52:54:00:00:00:aa', name: 'back0', mtu: 1300 });
     expect(nic.addresses).to.deep.equal([{ address: '10.91.0.2', prefixLength: 24 }]);
     expect(nic.guest).to.deep.include({ name: 'back0', mtu: 1300, up: true, addresses: nic.addresses });
     expect(guestLink('52:54:00:00:00:aa')).to.deep.include({ name: 'back0', mtu: 1300 });
     expect(fixture.traces().taps).to.deep.equal(['p/eth-1 held by p', 'p/eth-default held by p']);
-    expect(pod.nics.map(({ id }) => id)).to.deep.equal(['eth-default', 'eth-1']);
+    expect(pod.nics.list().map(({ id }) => id)).to.deep.equal(['eth-default', 'eth-1']);
     const { nics } = await fixture.record();
     expect(nics.map(({ id, state, guestName }) => [id, state, guestName])).to.deep.equal([
       ['eth-default', 'ready', 'eth0'],
@@ -53,13 +53,13 @@ describe('NICs added to a running pod', function () {
   });
 
   it('leave the default route to the first interface, unless a gateway is given', async () => {
-    await pod.addNic({ network: 'back' });
+    await pod.nics.add({ network: 'back' });
     expect(defaults()).to.deep.equal(['10.90.0.1', 'fd90::1']);
-    const error = await failure(pod.addNic({ network: 'back', gateway: '10.91.0.9' }));
+    const error = await failure(pod.nics.add({ network: 'back', gateway: '10.91.0.9' }));
     expect(hasCode(error, 'POD_SPEC_INVALID')).to.equal(true);
-    await pod.removeNic('eth-default');
+    await pod.nics.remove('eth-default');
     expect(defaults()).to.deep.equal([]);
-    await pod.addNic({ network: 'back', gateway: '10.91.0.9' });
+    await pod.nics.add({ network: 'back', gateway: '10.91.0.9' });
     expect(defaults()).to.deep.equal(['10.91.0.9']);
     expect((await fixture.record()).routes).to.deep.equal([
       { destination: 'default', gateway: '10.91.0.9', nic: 'eth-default' },
@@ -72,17 +72,17 @@ describe('NICs added to a running pod', function () {
       { id: 'b', network: 'default', ip: '10.90.0.60', mac: '52:54:00:00:00:02' },
       { id: 'c', network: 'back', ip: '10.91.0.70', mac: '52:54:00:00:00:03' },
     ];
-    await Promise.all([pod.addNics(wanted.slice(0, 2)), pod.addNic(wanted[2]!)]);
+    await Promise.all([pod.nics.add(wanted.slice(0, 2)), pod.nics.add(wanted[2]!)]);
     for (const { mac, ip } of wanted) {
       expect(guestLink(mac)?.addresses.map(({ address }) => address)).to.deep.equal([ip.split('/')[0]]);
     }
-    await Promise.all(['a', 'b', 'c'].map((id) => pod.removeNic(id)));
+    await Promise.all(['a', 'b', 'c'].map((id) => pod.nics.remove(id)));
     expect(fixture.traces().taps).to.deep.equal(['p/eth-default held by p']);
-    expect(pod.nics.map(({ id }) => id)).to.deep.equal(['eth-default']);
+    expect(pod.nics.list().map(({ id }) => id)).to.deep.equal(['eth-default']);
   });
 
   it('are given ids that are free by calls that know nothing of each other', async () => {
-    const nics = await Promise.all([1, 2, 3].map(() => pod.addNic({ network: 'back' })));
+    const nics = await Promise.all([1, 2, 3].map(() => pod.nics.add({ network: 'back' })));
     expect(nics.map(({ id }) => id).sort()).to.deep.equal(['eth-1', 'eth-2', 'eth-3']);
   });
 
@@ -100,37 +100,37 @@ describe('NICs added to a running pod', function () {
   for (const [what, spec, code] of refused) {
     it(`are refused ${what}, and leave nothing`, async () => {
       const before = fixture.traces();
-      expect(hasCode(await failure(pod.addNic(spec)), code as never)).to.equal(true);
+      expect(hasCode(await failure(pod.nics.add(spec)), code as never)).to.equal(true);
       expect(fixture.traces()).to.deep.equal(before);
       expect((await fixture.record()).nics).to.have.length(1);
     });
   }
 
   it('find no slot when all are taken, and one again after a removal', async () => {
-    await pod.addNics([{ network: 'back' }, { network: 'back' }, { network: 'back' }]);
+    await pod.nics.add([{ network: 'back' }, { network: 'back' }, { network: 'back' }]);
     const before = fixture.traces();
-    expect(hasCode(await failure(pod.addNic({ network: 'back' })), 'VM_NO_SLOT')).to.equal(true);
+    expect(hasCode(await failure(pod.nics.add({ network: 'back' })), 'VM_NO_SLOT')).to.equal(true);
     expect(fixture.traces()).to.deep.equal(before);
-    await pod.removeNic('eth-2');
-    await pod.addNic({ network: 'back' });
+    await pod.nics.remove('eth-2');
+    await pod.nics.add({ network: 'back' });
   });
 
   it('find a network of one address empty, and full again after a release', async () => {
-    await pod.addNic({ id: 'one', network: 'tiny' });
-    expect(hasCode(await failure(pod.addNic({ network: 'tiny' })), 'IPAM_EXHAUSTED')).to.equal(true);
-    await pod.removeNic('one');
-    expect((await pod.addNic({ network: 'tiny' })).addresses[0]?.address).to.equal('10.92.0.2');
+    await pod.nics.add({ id: 'one', network: 'tiny' });
+    expect(hasCode(await failure(pod.nics.add({ network: 'tiny' })), 'IPAM_EXHAUSTED')).to.equal(true);
+    await pod.nics.remove('one');
+    expect((await pod.nics.add({ network: 'tiny' })).addresses[0]?.address).to.equal('10.92.0.2');
   });
 
   it('are one more loopback address, and no device', async () => {
-    const nic = await pod.addNic({ ifname: 'lo', ip: ['10.200.0.1', 'fd00::1/128'] });
+    const nic = await pod.nics.add({ ifname: 'lo', ip: ['10.200.0.1', 'fd00::1/128'] });
     expect(nic).to.deep.include({ id: 'lo', kind: 'loopback', lease: null });
     const lo = () => fixture.guest.network.read().links.find(({ name }) => name === 'lo');
     expect(lo()?.addresses.map(({ address }) => address)).to.deep.equal(['127.0.0.1', '10.200.0.1', 'fd00::1']);
-    expect(hasCode(await failure(pod.addNic({ ifname: 'lo', id: 'again' })), 'VM_NIC_EXISTS')).to.equal(true);
-    await pod.updateNic('lo', { addAddresses: ['10.200.0.2'], removeAddresses: ['10.200.0.1'] });
+    expect(hasCode(await failure(pod.nics.add({ ifname: 'lo', id: 'again' })), 'VM_NIC_EXISTS')).to.equal(true);
+    await pod.nics.update('lo', { addAddresses: ['10.200.0.2'], removeAddresses: ['10.200.0.1'] });
     expect(lo()?.addresses.map(({ address }) => address)).to.deep.equal(['127.0.0.1', 'fd00::1', '10.200.0.2']);
-    await pod.removeNic('lo');
+    await pod.nics.remove('lo');
     expect(lo()?.addresses.map(({ address }) => address)).to.deep.equal(['127.0.0.1']);
   });
 
@@ -149,13 +149,13 @@ describe('NICs added to a running pod', function () {
       it(`${what}: nothing is left, and a retry works`, async () => {
         const before = { ...fixture.traces(), links: fixture.guest.network.read(), nics: pod.nics };
         plan();
-        await failure(pod.addNic(spec, { timeoutMs: 400 }));
+        await failure(pod.nics.add(spec, { timeoutMs: 400 }));
         const after = { ...fixture.traces(), links: fixture.guest.network.read(), nics: pod.nics };
         expect(after).to.deep.equal(before);
         expect((await fixture.record()).nics).to.have.length(1);
-        const nic = await pod.addNic(spec);
+        const nic = await pod.nics.add(spec);
         expect(guestLink(nic.mac)?.up).to.equal(true);
-        await pod.removeNic('x');
+        await pod.nics.remove('x');
       });
     }
 
@@ -166,30 +166,30 @@ describe('NICs added to a running pod', function () {
         return { result, body: Buffer.alloc(0) };
       };
       agent.plan('setupInterface', lies);
-      const error = await failure(pod.addNic(spec));
+      const error = await failure(pod.nics.add(spec));
       expect(hasCode(error, 'AGENT_REFUSED')).to.equal(true);
       expect((error as Error).message).to.match(/10\.91\.0\.2\/24 is missing/);
       expect(fixture.traces().taps).to.deep.equal(['p/eth-default held by p']);
-      await pod.addNic(spec);
+      await pod.nics.add(spec);
     });
 
     it('the default route is refused: the NIC goes, and so does its record', async () => {
-      await pod.removeNic('eth-default');
+      await pod.nics.remove('eth-default');
       agent.plan('addRoutes', refuses);
-      expect(hasCode(await failure(pod.addNic(spec)), 'AGENT_REFUSED')).to.equal(true);
+      expect(hasCode(await failure(pod.nics.add(spec)), 'AGENT_REFUSED')).to.equal(true);
       expect(await fixture.record()).to.deep.include({ nics: [], routes: [] });
       expect(fixture.traces()).to.deep.equal({ taps: [], addresses: [] });
-      await pod.addNic(spec);
+      await pod.nics.add(spec);
       expect(defaults()).to.deep.equal(['10.91.0.1']);
     });
 
     it('one of several: none is left', async () => {
       const before = fixture.traces();
       fixture.hypervisor.faults.plan('attach');
-      await failure(pod.addNics([{ network: 'back' }, { network: 'back' }, { network: 'default' }]));
+      await failure(pod.nics.add([{ network: 'back' }, { network: 'back' }, { network: 'default' }]));
       expect(fixture.traces()).to.deep.equal(before);
       expect((await fixture.record()).nics).to.have.length(1);
-      await pod.addNics([{ network: 'back' }, { network: 'back' }, { network: 'default' }]);
+      await pod.nics.add([{ network: 'back' }, { network: 'back' }, { network: 'default' }]);
     });
 
     it('the VM dies: every address and device is given back at once, with the reason', async () => {
@@ -197,7 +197,7 @@ describe('NICs added to a running pod', function () {
         fixture.guest.panic();
         return silent(ask, args, options);
       });
-      const error = await failure(pod.addNic(spec));
+      const error = await failure(pod.nics.add(spec));
       expect(hasCode(error, 'VM_EXITED', 'AGENT_CLOSED')).to.equal(true);
       expect(fixture.traces().addresses.filter((text) => text.endsWith('/x'))).to.deep.equal([]);
       expect((await fixture.record()).nics).to.have.length(1);
@@ -208,7 +208,7 @@ describe('NICs added to a running pod', function () {
       let rejected = 0;
       for (let turns = 0; turns < 40; turns++) {
         const abort = new AbortController();
-        const adding = pod.addNic(spec, { signal: abort.signal }).then(
+        const adding = pod.nics.add(spec, { signal: abort.signal }).then(
           () => 'done',
           (error: unknown) => error,
         );
@@ -216,7 +216,7 @@ describe('NICs added to a running pod', function () {
         abort.abort();
         const outcome = await adding;
         if (outcome === 'done') {
-          await pod.removeNic('x');
+          await pod.nics.remove('x');
         } else {
           rejected += 1;
           expect(hasCode(outcome, 'ABORTED'), String(outcome)).to.equal(true);
@@ -225,21 +225,21 @@ describe('NICs added to a running pod', function () {
         expect((await fixture.record()).nics).to.have.length(1);
       }
       expect(rejected).to.be.greaterThan(2);
-      await pod.addNic(spec);
+      await pod.nics.add(spec);
     });
 
     for (const step of ['setupInterface', 'addRoutes', 'readNetwork'] as const) {
       it(`the caller aborts while ${step} is on its way: nothing is left, and a retry works`, async () => {
-        await pod.removeNic('eth-default');
+        await pod.nics.remove('eth-default');
         const abort = new AbortController();
         agent.plan(step, async (ask, args, options) => {
           abort.abort();
           return doesSilently(ask, args, options);
         });
-        expect(hasCode(await failure(pod.addNic(spec, { signal: abort.signal })), 'ABORTED')).to.equal(true);
+        expect(hasCode(await failure(pod.nics.add(spec, { signal: abort.signal })), 'ABORTED')).to.equal(true);
         expect(fixture.traces()).to.deep.equal({ taps: [], addresses: [] });
         expect(await fixture.record()).to.deep.include({ nics: [], routes: [] });
-        await pod.addNic(spec);
+        await pod.nics.add(spec);
         expect(defaults()).to.deep.equal(['10.91.0.1']);
       });
     }
@@ -247,12 +247,12 @@ describe('NICs added to a running pod', function () {
     it('the guest keeps the device: slot, address and record stay, and a removal later goes on', async () => {
       fixture.hypervisor.faults.plan('detach');
       agent.plan('setupInterface', refuses);
-      const error = await failure(pod.addNic(spec));
+      const error = await failure(pod.nics.add(spec));
       expect(hasCode(error, 'POD_CLEANUP_FAILED')).to.equal(true);
       expect(fixture.traces().addresses).to.include('10.91.0.2 of p/x');
       expect((await fixture.record()).nics.map(({ id, state }) => [id, state])).to.deep.include(['x', 'removing']);
-      expect(pod.nics.map(({ id }) => id)).to.deep.equal(['eth-default', 'x']);
-      await pod.removeNic('x');
+      expect(pod.nics.list().map(({ id }) => id)).to.deep.equal(['eth-default', 'x']);
+      await pod.nics.remove('x');
       expect(fixture.traces().taps).to.deep.equal(['p/eth-default held by p']);
     });
   });

@@ -47,12 +47,12 @@ describe('the network of a running pod', function () {
 
   describe('removing a NIC', () => {
     it('goes from the guest outwards, and the record last', async () => {
-      await pod.addNic({ id: 'x', network: 'back' });
-      await pod.removeNic('x');
+      await pod.nics.add({ id: 'x', network: 'back' });
+      await pod.nics.remove('x');
       expect(fixture.traces().addresses).to.deep.equal(['10.90.0.2 of p/eth-default', 'fd90::2 of p/eth-default']);
       expect(fixture.guest.network.read().links.map(({ name }) => name)).to.deep.equal(['lo', 'eth0']);
       expect(await recorded('x')).to.equal(undefined);
-      expect(hasCode(await failure(pod.removeNic('x')), 'VM_NIC_NOT_FOUND')).to.equal(true);
+      expect(hasCode(await failure(pod.nics.remove('x')), 'VM_NIC_NOT_FOUND')).to.equal(true);
     });
 
     const steps: Record<string, () => void> = {
@@ -64,43 +64,43 @@ describe('the network of a running pod', function () {
     };
     for (const [what, plan] of Object.entries(steps)) {
       it(`keeps address and record when ${what}, and goes on when called again`, async () => {
-        await pod.addNic({ id: 'x', network: 'back' });
+        await pod.nics.add({ id: 'x', network: 'back' });
         plan();
-        await failure(pod.removeNic('x', { timeoutMs: 300 }));
+        await failure(pod.nics.remove('x', { timeoutMs: 300 }));
         expect(fixture.traces().addresses).to.include('10.91.0.2 of p/x');
         expect((await recorded('x'))?.state).to.equal('removing');
-        expect(pod.nics.map(({ id }) => id)).to.deep.equal(['eth-default', 'x']);
-        await pod.removeNic('x');
+        expect(pod.nics.list().map(({ id }) => id)).to.deep.equal(['eth-default', 'x']);
+        await pod.nics.remove('x');
         expect(fixture.traces().addresses).to.not.include('10.91.0.2 of p/x');
         expect(await recorded('x')).to.equal(undefined);
       });
     }
 
     it('leaves slot and tap with the VM when the guest keeps the device', async () => {
-      await pod.addNic({ id: 'x', network: 'back' });
+      await pod.nics.add({ id: 'x', network: 'back' });
       fixture.guest.onNicWanted = 'ignore';
-      expect(hasCode(await failure(pod.removeNic('x', { timeoutMs: 300 })), 'TIMEOUT')).to.equal(true);
+      expect(hasCode(await failure(pod.nics.remove('x', { timeoutMs: 300 })), 'TIMEOUT')).to.equal(true);
       expect(fixture.traces().taps).to.include('p/x held by p');
       fixture.guest.releaseNics();
-      await pod.removeNic('x');
+      await pod.nics.remove('x');
       expect(fixture.traces().taps).to.deep.equal(['p/eth-default held by p']);
     });
 
     it('is done by another process than the one that added it', async () => {
-      await pod.addNic({ id: 'x', network: 'back' });
-      await (await reopened()).removeNic('x');
+      await pod.nics.add({ id: 'x', network: 'back' });
+      await (await reopened()).nics.remove('x');
       expect(fixture.traces().taps).to.deep.equal(['p/eth-default held by p']);
-      expect(pod.nics.map(({ id }) => id)).to.deep.equal(['eth-default']);
+      expect(pod.nics.list().map(({ id }) => id)).to.deep.equal(['eth-default']);
     });
 
     for (const state of ['adding', 'removing'] as const) {
       it(`is finished for a manager that died with a NIC ${state}`, async () => {
-        await pod.addNic({ id: 'x', network: 'back' });
+        await pod.nics.add({ id: 'x', network: 'back' });
         const nics = (await fixture.record()).nics.map((nic) => (nic.id === 'x' ? { ...nic, state } : nic));
         const call = { signal: AbortSignal.timeout(5_000) };
         await fixture.store.update('p', (record) => ({ ...record, nics }), call);
-        await (await reopened()).addNic({ id: 'y', network: 'back' });
-        expect(pod.nics.map(({ id }) => id)).to.deep.equal(['eth-default', 'y']);
+        await (await reopened()).nics.add({ id: 'y', network: 'back' });
+        expect(pod.nics.list().map(({ id }) => id)).to.deep.equal(['eth-default', 'y']);
         expect(fixture.traces().taps).to.deep.equal(['p/eth-default held by p', 'p/y held by p']);
       });
     }
@@ -108,7 +108,7 @@ describe('the network of a running pod', function () {
 
   describe('changing a NIC', () => {
     it('adds addresses of its network, which nobody else gets, and others with their prefix length', async () => {
-      const nic = await pod.updateNic('eth-default', { addAddresses: ['10.90.0.9', '172.16.5.1/24'] });
+      const nic = await pod.nics.update('eth-default', { addAddresses: ['10.90.0.9', '172.16.5.1/24'] });
       expect(nic.addresses.map(({ address }) => address)).to.deep.equal([
         '10.90.0.2',
         'fd90::2',
@@ -117,15 +117,15 @@ describe('the network of a running pod', function () {
       ]);
       expect(guestAddresses()).to.deep.equal(['10.90.0.2/24', 'fd90::2/64', '10.90.0.9/24', '172.16.5.1/24']);
       expect(fixture.traces().addresses).to.include('10.90.0.9 of p/eth-default');
-      expect(hasCode(await failure(pod.addNic({ ip: '10.90.0.9' })), 'IPAM_ADDRESS_TAKEN')).to.equal(true);
-      await pod.updateNic('eth-default', { addAddresses: ['10.90.0.9'] });
-      await pod.updateNic('eth-default', { removeAddresses: ['10.90.0.9/24', '172.16.5.1', '10.90.0.77'] });
+      expect(hasCode(await failure(pod.nics.add({ ip: '10.90.0.9' })), 'IPAM_ADDRESS_TAKEN')).to.equal(true);
+      await pod.nics.update('eth-default', { addAddresses: ['10.90.0.9'] });
+      await pod.nics.update('eth-default', { removeAddresses: ['10.90.0.9/24', '172.16.5.1', '10.90.0.77'] });
       expect(guestAddresses()).to.deep.equal(['10.90.0.2/24', 'fd90::2/64']);
       expect(fixture.traces().addresses).to.not.include('10.90.0.9 of p/eth-default');
     });
 
     it('renames and sets the MTU, as the guest tells', async () => {
-      const nic = await pod.updateNic('eth-default', { name: 'wan', mtu: 1400 });
+      const nic = await pod.nics.update('eth-default', { name: 'wan', mtu: 1400 });
       expect(nic).to.deep.include({ name: 'wan', mtu: 1400 });
       expect(nic.guest).to.deep.include({ name: 'wan', mtu: 1400 });
       expect(await recorded()).to.deep.include({ name: 'wan', guestName: 'wan', mtu: 1400, state: 'ready' });
@@ -142,10 +142,10 @@ describe('the network of a running pod', function () {
       ];
       const before = [fixture.traces(), fixture.guest.network.read(), await fixture.record()];
       for (const [change, code] of wrong) {
-        expect(hasCode(await failure(pod.updateNic('eth-default', change)), code as never), code).to.equal(true);
+        expect(hasCode(await failure(pod.nics.update('eth-default', change)), code as never), code).to.equal(true);
       }
       expect([fixture.traces(), fixture.guest.network.read(), await fixture.record()]).to.deep.equal(before);
-      expect(hasCode(await failure(pod.updateNic('nobody', {})), 'VM_NIC_NOT_FOUND')).to.equal(true);
+      expect(hasCode(await failure(pod.nics.update('nobody', {})), 'VM_NIC_NOT_FOUND')).to.equal(true);
     });
 
     const change = {
@@ -165,12 +165,12 @@ describe('the network of a running pod', function () {
         const before = [fixture.traces(), fixture.guest.network.read().links.length, await fixture.record()];
         const addresses = guestAddresses()?.sort();
         plan();
-        await failure(pod.updateNic('eth-default', change, { timeoutMs: 300 }));
+        await failure(pod.nics.update('eth-default', change, { timeoutMs: 300 }));
         expect([fixture.traces(), fixture.guest.network.read().links.length, await fixture.record()]).to.deep.equal(
           before,
         );
         expect(guestAddresses()?.sort()).to.deep.equal(addresses);
-        await pod.updateNic('eth-default', change);
+        await pod.nics.update('eth-default', change);
         expect(guestAddresses('wan')?.sort()).to.deep.equal(['10.90.0.2/24', '10.90.0.9/24', '172.16.5.1/24']);
       });
     }
@@ -185,7 +185,7 @@ describe('the network of a running pod', function () {
         call,
       );
       await reopened();
-      await pod.publish([]).catch(() => {});
+      await pod.ports.add([]).catch(() => {});
       expect(guestAddresses()).to.include('172.16.5.1/24');
       expect((await recorded())?.state).to.equal('ready');
     });
@@ -196,11 +196,11 @@ describe('the network of a running pod', function () {
       fixture.guest.network.read().routes.map(({ destination, gateway }) => `${destination} via ${gateway}`);
 
     it('are added, read back with whose they are, and removed', async () => {
-      await pod.addRoutes([
+      await pod.routes.add([
         { destination: '10.50.0.0/16', gateway: '10.90.0.7', metric: 50 },
         { destination: '10.51.0.1', nic: 'eth-default' },
       ]);
-      const routes = await pod.routes();
+      const routes = await pod.routes.list();
       expect(routes).to.deep.include({
         destination: '10.50.0.0/16',
         gateway: '10.90.0.7',
@@ -211,18 +211,18 @@ describe('the network of a running pod', function () {
       });
       expect(routes.find(({ destination }) => destination === '10.51.0.1/32')?.origin).to.equal('pod');
       expect((await fixture.record()).routes).to.have.length(4);
-      await pod.removeRoutes(
+      await pod.routes.remove(
         [{ destination: '10.50.0.0/16', gateway: '10.90.0.7' }].map((route) => ({ ...route, metric: 50 })),
       );
-      expect((await pod.routes()).map(({ destination }) => destination)).to.not.include('10.50.0.0/16');
-      await pod.removeRoutes([{ destination: '10.50.0.0/16', gateway: '10.90.0.7', metric: 50 }]);
+      expect((await pod.routes.list()).map(({ destination }) => destination)).to.not.include('10.50.0.0/16');
+      await pod.routes.remove([{ destination: '10.50.0.0/16', gateway: '10.90.0.7', metric: 50 }]);
       expect((await fixture.record()).routes).to.have.length(3);
     });
 
     it('all or none: those before the refused one are taken back', async () => {
       const before = [guestRoutes(), (await fixture.record()).routes];
       const error = await failure(
-        pod.addRoutes([
+        pod.routes.add([
           { destination: '10.50.0.0/16', gateway: '10.90.0.7' },
           { destination: '10.51.0.0/16', gateway: '10.99.0.7' },
         ]),
@@ -232,9 +232,9 @@ describe('the network of a running pod', function () {
     });
 
     it('one that is there already is refused by the guest, and stays', async () => {
-      await pod.addRoutes([{ destination: '10.50.0.0/16', gateway: '10.90.0.7' }]);
+      await pod.routes.add([{ destination: '10.50.0.0/16', gateway: '10.90.0.7' }]);
       const before = [guestRoutes(), (await fixture.record()).routes];
-      await failure(pod.addRoutes([{ destination: '10.50.0.0/16', gateway: '10.90.0.7' }]));
+      await failure(pod.routes.add([{ destination: '10.50.0.0/16', gateway: '10.90.0.7' }]));
       expect([guestRoutes(), (await fixture.record()).routes]).to.deep.equal(before);
     });
 
@@ -248,16 +248,16 @@ describe('the network of a running pod', function () {
         [{ destination: '10.50.0.0/16', via: '10.90.0.7' }, /via/],
       ];
       for (const [route, words] of wrong) {
-        const error = await failure(pod.addRoutes([route as never]));
+        const error = await failure(pod.routes.add([route as never]));
         expect(hasCode(error, 'POD_SPEC_INVALID'), String(error)).to.equal(true);
         expect((error as Error).message).to.match(words);
       }
     });
 
     it('go with their NIC', async () => {
-      await pod.addNic({ id: 'x', network: 'back' });
-      await pod.addRoutes([{ destination: '10.50.0.0/16', gateway: '10.91.0.7', nic: 'x' }]);
-      await pod.removeNic('x');
+      await pod.nics.add({ id: 'x', network: 'back' });
+      await pod.routes.add([{ destination: '10.50.0.0/16', gateway: '10.91.0.7', nic: 'x' }]);
+      await pod.nics.remove('x');
       expect((await fixture.record()).routes.filter(({ nic }) => nic === 'x')).to.deep.equal([]);
       expect(guestRoutes()).to.not.include('10.50.0.0/16 via 10.91.0.7');
     });
@@ -267,39 +267,41 @@ describe('the network of a running pod', function () {
     it('are published and withdrawn, by this process and by the next', async () => {
       const [one, two] = [await freePort(), await freePort()];
       const mapping = { protocol: 'tcp', hostAddress: '127.0.0.1', guestPort: 80, count: 1 };
-      await pod.publish([{ hostAddress: '127.0.0.1', hostPort: one, containerPort: 80 }]);
+      await pod.ports.add([{ hostAddress: '127.0.0.1', hostPort: one, containerPort: 80 }]);
       expect(fixture.network.publishedPorts()).to.deep.equal([one]);
       await reopened();
-      expect(pod.nics[0]?.ports).to.deep.equal([{ ...mapping, hostPort: one }]);
-      await pod.publish([{ hostAddress: '127.0.0.1', hostPort: two, containerPort: 80 }]);
-      expect(await pod.unpublish([{ hostPort: one }, { hostPort: 1 }])).to.deep.equal([{ ...mapping, hostPort: one }]);
+      expect(pod.nics.list()[0]?.ports).to.deep.equal([{ ...mapping, hostPort: one }]);
+      await pod.ports.add([{ hostAddress: '127.0.0.1', hostPort: two, containerPort: 80 }]);
+      expect(await pod.ports.remove([{ hostPort: one }, { hostPort: 1 }])).to.deep.equal([
+        { ...mapping, hostPort: one },
+      ]);
       expect(fixture.network.publishedPorts()).to.deep.equal([two]);
       expect((await recorded())?.ports.map(({ hostPort }) => hostPort)).to.deep.equal([two]);
-      expect(await pod.unpublish([{ hostPort: one }])).to.deep.equal([]);
+      expect(await pod.ports.remove([{ hostPort: one }])).to.deep.equal([]);
     });
 
     it('all or none: a port in use withdraws the others', async () => {
       const [one, two] = [await freePort(), await freePort()];
       const port = (hostPort: number) => ({ hostAddress: '127.0.0.1', hostPort, containerPort: 80 });
-      await pod.addNic({ id: 'x', network: 'back', portmappings: [port(two)] });
-      const error = await failure(pod.publish([port(one), port(two)]));
+      await pod.nics.add({ id: 'x', network: 'back', portmappings: [port(two)] });
+      const error = await failure(pod.ports.add([port(one), port(two)]));
       expect(hasCode(error, 'NET_PORT_IN_USE')).to.equal(true);
       expect(fixture.network.publishedPorts()).to.deep.equal([two]);
       expect((await recorded())?.ports).to.deep.equal([]);
       fixture.network.faults.plan('publish');
-      await failure(pod.publish([port(one)]));
+      await failure(pod.ports.add([port(one)]));
       expect(fixture.network.publishedPorts()).to.deep.equal([two]);
-      await pod.publish([{ ...port(one), interface: 'x' }]);
+      await pod.ports.add([{ ...port(one), interface: 'x' }]);
       expect((await recorded('x'))?.ports).to.have.length(2);
     });
 
     it('of several NICs, all or none: those of the first are withdrawn when the second is refused', async () => {
-      await pod.addNic({ id: 'x', network: 'back' });
+      await pod.nics.add({ id: 'x', network: 'back' });
       const [one, busy] = [await freePort(), await freePort()];
       const server = createServer().listen(busy, '127.0.0.1');
       await once(server, 'listening');
       const port = (hostPort: number) => ({ hostAddress: '127.0.0.1', hostPort, containerPort: 80 });
-      const error = await failure(pod.publish([port(one), { ...port(busy), interface: 'x' }]));
+      const error = await failure(pod.ports.add([port(one), { ...port(busy), interface: 'x' }]));
       expect(hasCode(error, 'NET_PORT_IN_USE')).to.equal(true);
       expect(fixture.network.publishedPorts()).to.deep.equal([]);
       expect((await fixture.record()).nics.flatMap(({ ports }) => ports)).to.deep.equal([]);
@@ -308,31 +310,31 @@ describe('the network of a running pod', function () {
 
     it('stay in the record when they cannot be withdrawn, and go when it is tried again', async () => {
       const hostPort = await freePort();
-      await pod.publish([{ hostAddress: '127.0.0.1', hostPort, containerPort: 80 }]);
+      await pod.ports.add([{ hostAddress: '127.0.0.1', hostPort, containerPort: 80 }]);
       fixture.network.faults.plan('unpublish');
-      await failure(pod.unpublish([{ hostPort }]));
+      await failure(pod.ports.remove([{ hostPort }]));
       expect((await recorded())?.ports).to.have.length(1);
-      await pod.unpublish([{ hostPort }]);
+      await pod.ports.remove([{ hostPort }]);
       expect((await recorded())?.ports).to.have.length(0);
     });
 
     it("follow their NIC's address, and keep the last one that they lead to", async () => {
       const hostPort = await freePort();
-      await pod.publish([{ hostAddress: '127.0.0.1', hostPort, containerPort: 80 }]);
-      const error = await failure(pod.updateNic('eth-default', { removeAddresses: ['10.90.0.2'] }));
+      await pod.ports.add([{ hostAddress: '127.0.0.1', hostPort, containerPort: 80 }]);
+      const error = await failure(pod.nics.update('eth-default', { removeAddresses: ['10.90.0.2'] }));
       expect(hasCode(error, 'POD_SPEC_INVALID')).to.equal(true);
       expect(fixture.network.portTargets()).to.deep.equal(['10.90.0.2']);
-      await pod.updateNic('eth-default', { addAddresses: ['10.90.0.9'], removeAddresses: ['10.90.0.2'] });
+      await pod.nics.update('eth-default', { addAddresses: ['10.90.0.9'], removeAddresses: ['10.90.0.2'] });
       expect(fixture.network.portTargets()).to.deep.equal(['10.90.0.9']);
     });
   });
 
   it('is all gone with the pod, whatever was added and removed', async () => {
-    await pod.addNics([{ network: 'back' }, { ifname: 'lo', ip: '10.200.0.1' }, { id: 'x' }]);
-    await pod.updateNic('x', { addAddresses: ['10.90.0.40'] });
-    await pod.removeNic('eth-default');
+    await pod.nics.add([{ network: 'back' }, { ifname: 'lo', ip: '10.200.0.1' }, { id: 'x' }]);
+    await pod.nics.update('x', { addAddresses: ['10.90.0.40'] });
+    await pod.nics.remove('eth-default');
     await reopened();
-    await pod.addNic({ network: 'tiny' });
+    await pod.nics.add({ network: 'tiny' });
     await pod.remove();
     expect(fixture.traces()).to.deep.equal({ taps: [], addresses: [] });
   });
@@ -343,8 +345,8 @@ describe('a pod without hot-plug', () => {
     const fixture = new PodFixture({ hypervisor: { hotplugNic: false } });
     const pod = await fixture.pod();
     try {
-      expect(hasCode(await failure(pod.addNic({ network: 'back' })), 'NOT_SUPPORTED')).to.equal(true);
-      await pod.addNic({ ifname: 'lo', ip: '10.200.0.1' });
+      expect(hasCode(await failure(pod.nics.add({ network: 'back' })), 'NOT_SUPPORTED')).to.equal(true);
+      await pod.nics.add({ ifname: 'lo', ip: '10.200.0.1' });
     } finally {
       await pod.remove();
     }
@@ -359,11 +361,11 @@ describe('ports of a network that is the hypervisor’s own', () => {
     const pod = await fixture.pod();
     try {
       const hostPort = await freePort();
-      await pod.publish([{ hostAddress: '127.0.0.1', hostPort, containerPort: 80 }]);
+      await pod.ports.add([{ hostAddress: '127.0.0.1', hostPort, containerPort: 80 }]);
       const port = { hostAddress: '127.0.0.1', hostPort, containerPort: 81 };
-      expect(hasCode(await failure(pod.publish([port])), 'NET_PORT_IN_USE')).to.equal(true);
-      await pod.unpublish([{ hostPort }]);
-      await pod.publish([port]);
+      expect(hasCode(await failure(pod.ports.add([port])), 'NET_PORT_IN_USE')).to.equal(true);
+      await pod.ports.remove([{ hostPort }]);
+      await pod.ports.add([port]);
     } finally {
       await pod.remove();
     }
