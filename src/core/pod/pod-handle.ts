@@ -15,7 +15,7 @@ import type { EventOptions, LogOptions, PodDetails, PodEvent, PodEventType, PodS
 const DEFAULT_CALL_TIMEOUT_MS = 60_000;
 
 /** What a command in a pod finds in its environment unless it is told otherwise. */
-const BASE_ENV = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' };
+export const BASE_ENV = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' };
 
 /** Runs a call with a deadline, where the pod is held. */
 export type Guarded = <T>(

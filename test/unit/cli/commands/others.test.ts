@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { PluginListing } from '../../../../src/cli/deps.js';
 import { HyperplugError } from '../../../../src/core/errors.js';
+import { BASE_ENV } from '../../../../src/core/pod/pod-handle.js';
 import { FakeHyperplug, firstProcess, type Program, status } from '../../../support/cli/fake-engine.js';
 import { cli, FakeIo, until } from '../../../support/cli/fake-io.js';
 
@@ -22,7 +23,7 @@ describe('hyperplug exec', () => {
     expect(exitCode).to.equal(0);
     expect(firstProcess(hyperplug).request).to.deep.equal({
       argv: ['ls', '-l'],
-      env: { A: '1' },
+      env: { ...BASE_ENV, A: '1' },
       terminal: false,
       workingDirectory: '/srv',
       user: '33',

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { HyperplugError } from '../../../../src/core/errors.js';
+import { BASE_ENV } from '../../../../src/core/pod/pod-handle.js';
 import { FakeHyperplug, firstProcess, type Program } from '../../../support/cli/fake-engine.js';
 import { cli, FakeIo, until } from '../../../support/cli/fake-io.js';
 
@@ -197,7 +198,7 @@ describe('hyperplug run, to its end', () => {
       await cli(['run'], { io, hyperplug });
       expect(firstProcess(hyperplug).request).to.deep.equal({
         argv: ['/bin/sh'],
-        env: { TERM: 'xterm-256color' },
+        env: { ...BASE_ENV, TERM: 'xterm-256color' },
         terminal: true,
         size: { rows: 40, columns: 120 },
       });

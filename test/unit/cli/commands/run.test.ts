@@ -1,6 +1,7 @@
 import { type PassThrough, Readable } from 'node:stream';
 import { expect } from 'chai';
 import { HyperplugError } from '../../../../src/core/errors.js';
+import { BASE_ENV } from '../../../../src/core/pod/pod-handle.js';
 import { FakeHyperplug, type FakeProcess, firstProcess, type Program } from '../../../support/cli/fake-engine.js';
 import { cli, FakeIo } from '../../../support/cli/fake-io.js';
 
@@ -62,7 +63,7 @@ describe('hyperplug run', () => {
     ]);
     expect(firstProcess(hyperplug).request).to.deep.equal({
       argv: ['id'],
-      env: { A: '1', HERE: 'yes', B: 'x=y' },
+      env: { ...BASE_ENV, A: '1', HERE: 'yes', B: 'x=y' },
       terminal: false,
       workingDirectory: '/srv',
       user: 'www',
