@@ -1,5 +1,14 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { CallOptions } from './calls.js';
+import type {
+  ContainerExit,
+  ContainerLog,
+  ContainerProcess,
+  ContainerSetup,
+  GuestContainer,
+  GuestMount,
+  GuestStats,
+} from './container.js';
 import type { InterfaceAddress } from './network.js';
 
 export interface AgentCapabilities {
@@ -21,6 +30,13 @@ export interface SessionFeatures {
   /** A slow reader of one stream holds up no other. */
   readonly streamCredit: boolean;
   readonly ipv6: boolean;
+  /** Containers; exec and files in them; modes and owners of files. Else what is about them is NOT_SUPPORTED. */
+  readonly containers: boolean;
+  /** mountVolume and unmountVolume. */
+  readonly volumes: boolean;
+  /** reseed and setClock: what a guest that was cloned or paused for long needs before it goes on. */
+  readonly renewal: boolean;
+  readonly stats: boolean;
 }
 
 export interface AgentConnection {
@@ -99,9 +115,25 @@ export interface ExecSpec {
   /** Name or number; undefined: root. */
   readonly user?: string;
   readonly group?: string;
+  readonly additionalGroups?: readonly string[];
   readonly terminal: boolean;
   /** Initial size of the terminal. */
   readonly size?: TerminalSize;
+  /** Id of a container, whose namespaces and root it gets; undefined: the guest's own. */
+  readonly container?: string;
+  /** It is the container's main process; see GuestSession.startContainer, which has no streams. */
+  readonly main?: boolean;
+}
+
+/** Where a file is, and whose it becomes. */
+export interface FileTarget {
+  /** Id of a container whose root `path` is in; undefined: the guest's own. */
+  readonly container?: string;
+  /** Permission bits; undefined: those the file has, 0644 for a new one. */
+  readonly mode?: number;
+  /** Names or numbers, looked up in that root; undefined: the owner it has, root for a new one. */
+  readonly user?: string;
+  readonly group?: string;
 }
 
 export interface TerminalSize {
@@ -155,9 +187,44 @@ export interface GuestSession {
   readNetwork(options: CallOptions): Promise<GuestNetwork>;
   /** Resolves when the program runs. @throws AGENT_EXEC_FAILED, where the agent tells; else it ends with 127. */
   exec(spec: ExecSpec, options: CallOptions): Promise<GuestProcess>;
-  /** Whole files, at most 16 MiB. The file is replaced in one step. @throws AGENT_REFUSED. */
-  writeFile(path: string, content: Uint8Array, options: CallOptions): Promise<void>;
-  readFile(path: string, options: CallOptions): Promise<Buffer>;
+  /** Whole files, at most 16 MiB. The file is replaced in one step; its directories are made in containers. @throws AGENT_REFUSED. */
+  writeFile(path: string, content: Uint8Array, options: CallOptions, target?: FileTarget): Promise<void>;
+  readFile(path: string, options: CallOptions, target?: Pick<FileTarget, 'container'>): Promise<Buffer>;
+  /**
+   * Makes a container: namespaces (mount, pid, uts, ipc; the network is the pod's), its root with what is mounted there.
+   * Nothing runs in it yet, so files can be put there. All or nothing. Containers outlive sessions.
+   * @throws AGENT_REFUSED, NOT_SUPPORTED without features.containers; so do all that follow about containers.
+   */
+  newContainer(setup: ContainerSetup, options: CallOptions): Promise<void>;
+  /**
+   * Starts the main process, with no input; its output is kept in the guest, the last CONTAINER_LOG_BYTES of it, so that it
+   * runs on whoever listens. Again once it has exited: the log goes on. Resolves when the program runs.
+   * @throws AGENT_EXEC_FAILED; AGENT_REFUSED it runs already.
+   */
+  startContainer(id: string, process: ContainerProcess, options: CallOptions): Promise<void>;
+  /** To the main process, with its process group. @throws AGENT_REFUSED none runs. */
+  signalContainer(id: string, signal: number, options: CallOptions): Promise<void>;
+  /** Ends whatever runs in it and unmounts all. Idempotent: a container that is not there is no error. */
+  removeContainer(id: string, options: CallOptions): Promise<void>;
+  listContainers(options: CallOptions): Promise<readonly GuestContainer[]>;
+  /** At most `maxBytes` (default 1 MiB) from `offset` on. Without new output it resolves at once, empty. */
+  readContainerLog(
+    id: string,
+    range: { readonly offset: number; readonly maxBytes?: number },
+    options: CallOptions,
+  ): Promise<ContainerLog>;
+  /** Calls `listener` when a main process ends, from now on; the returned function stops that. Listeners must not throw. */
+  onContainerExit(listener: (exit: ContainerExit) => void): () => void;
+  /** In the guest's own root. What is not a tmpfs and is there twice is one file system. @throws AGENT_REFUSED, NOT_SUPPORTED. */
+  mountVolume(mount: GuestMount, options: CallOptions): Promise<void>;
+  /** @throws AGENT_REFUSED it is in use, or was not mounted by mountVolume. */
+  unmountVolume(path: string, options: CallOptions): Promise<void>;
+  /** Puts 16 to 512 random bytes of the host's into the guest's random pool, and makes its generator use them at once. */
+  reseed(entropy: Uint8Array, options: CallOptions): Promise<void>;
+  /** The guest's real-time clock, milliseconds since 1970. */
+  setClock(epochMs: number, options: CallOptions): Promise<void>;
+  /** @throws NOT_SUPPORTED without features.stats. */
+  readStats(options: CallOptions): Promise<GuestStats>;
   /** Brings CPUs and memory online that the hypervisor has added. */
   onlineCpuMemory(options: CallOptions): Promise<void>;
   /** Ends the conversation, not the guest. Idempotent. */

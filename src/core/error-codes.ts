@@ -76,6 +76,9 @@ export const ERROR_CODES = {
   // guest image and host
   IMAGE_BUILD_FAILED: 'the guest image could not be built',
   IMAGE_NOT_FOUND: 'a configured kernel or initramfs does not exist or cannot be read',
+  ROOTFS_NOT_FOUND: 'what a root file system is to be made of does not exist or cannot be read',
+  ROOTFS_INVALID:
+    'what a root file system is to be made of is malformed, hostile, too large, or not what its digest says',
   HOST_TOOL_MISSING: 'a program that is needed is not installed and could not be provided',
   HOST_COMMAND_FAILED: 'a host command failed; argv, exit code and the end of stderr are in the details',
   HOST_IO: 'a file or directory of ours could not be read or written (disk full, for one)',

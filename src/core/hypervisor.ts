@@ -93,6 +93,56 @@ export interface HypervisorCapabilities {
   /** Upper bounds the driver can run. */
   readonly maxCpus: number;
   readonly maxMemoryMib: number;
+  /** Absent: VmSpec.disks must be empty. */
+  readonly disks?: DiskCapabilities;
+  /** Absent: VmSpec.shares must be empty. */
+  readonly shares?: ShareCapabilities;
+}
+
+export interface DiskCapabilities {
+  readonly formats: readonly DiskFormat[];
+  /** Disks a VM can have. */
+  readonly max: number;
+}
+
+export interface ShareCapabilities {
+  /** Directories a VM can have. */
+  readonly max: number;
+  /** False: shares must be `readOnly`. */
+  readonly writable: boolean;
+}
+
+export type DiskFormat = 'raw' | 'qcow2';
+
+/**
+ * A disk that is there at boot. The guest knows it by its serial: /sys/block/NAME/serial. A driver whose devices have none
+ * says the name in the kernel's command line, once for each disk: `hyper_disk=SERIAL:NAME` (`hyper_disk=root0:ubda`).
+ */
+export interface VmDisk {
+  /** Ours, unique in the VM: `[a-z0-9][a-z0-9-]{0,19}`. It is the serial, too (virtio-blk takes 20 bytes). */
+  readonly id: string;
+  /** Absolute path of a regular file or block device. */
+  readonly path: string;
+  readonly format: DiskFormat;
+  /**
+   * True: the hypervisor never writes to it, and several VMs may have it at once. False: it is this VM's alone while it runs;
+   * a driver that can lock the file does.
+   */
+  readonly readOnly: boolean;
+}
+
+/**
+ * A directory of the host that the guest can mount: as virtiofs with `tag` for source. A driver that shares by other means
+ * says so in the kernel's command line, once for each share: `hyper_share=TAG:FSTYPE:SOURCE:OPTIONS`, as mount(2) takes them
+ * (`hyper_share=work:hostfs:none:/srv/work`); the last part may be empty and may hold colons.
+ */
+export interface VmShare {
+  /** Ours, unique in the VM: `[a-z0-9][a-z0-9-]{0,30}`. */
+  readonly tag: string;
+  /** Absolute path of a directory; what is mounted or linked to outside of it is not shared. */
+  readonly path: string;
+  /** True: whatever the guest does, nothing below the directory changes. */
+  readonly readOnly: boolean;
 }
 
 /** Complete and frozen: core has validated it and filled every default. */
@@ -111,6 +161,8 @@ export interface VmSpec {
   readonly nics: readonly VmNic[];
   /** Slots to keep free for NICs added later. */
   readonly hotplugNicSlots: number;
+  readonly disks: readonly VmDisk[];
+  readonly shares: readonly VmShare[];
   /** A directory of mode 0700 that core made for this VM alone: sockets, pid files. The driver removes what it put there. */
   readonly runDir: string;
   /** The guest's console is appended to this file. It outlives the VM. */
@@ -202,7 +254,8 @@ export interface HypervisorDriver {
   /**
    * Resolves once vCPUs run (the guest's readiness is the agent's to tell). On rejection no process, socket or file remains.
    * @throws VM_ALREADY_EXISTS `id` runs in this runDir; that VM is untouched.
-   * @throws VM_SPEC_INVALID a value the driver cannot run; NOT_SUPPORTED an endpoint or feature it does not declare.
+   * @throws VM_SPEC_INVALID a value the driver cannot run (a disk or share that is not there, for one); NOT_SUPPORTED an
+   * endpoint or feature it does not declare.
    * @throws NET_PORT_IN_USE a forward's host port is taken.
    * @throws VM_HYPERVISOR_FAILED the hypervisor exited early, with its stderr; ABORTED, TIMEOUT.
    */

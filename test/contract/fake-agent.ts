@@ -52,6 +52,7 @@ export function fakeAgentContract(suite: FakeAgentSuite): void {
     features: FAKE_FEATURES,
     programs: FAKE_ARGV,
     nicCount: NICS.length,
+    container: { root: { kind: 'directory', path: '/image' } },
     create: () => new Agent({ capabilities: suite.capabilities ?? {} }),
     peer() {
       const fake = guest();

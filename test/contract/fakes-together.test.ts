@@ -50,6 +50,8 @@ describe('the fakes together', () => {
         kernelArgs: [],
         channels: [FAKE_CHANNEL],
         nics: [{ id: nicId, mac, mtu: lease.mtu, queues: 1, endpoint: host.endpoint }],
+        disks: [],
+        shares: [],
         hotplugNicSlots: 1,
         runDir,
         consoleLogPath: `${runDir}.log`,

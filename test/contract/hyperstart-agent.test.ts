@@ -23,7 +23,17 @@ describe('with the agent of this package as a program of the host', () => {
       runner: { describe, it, before, after, beforeEach, afterEach },
       label: `hyperstart${creditWindowBytes === null ? '' : `, at most ${creditWindowBytes} bytes unread`}`,
       capabilities: plugin.capabilities,
-      features: { nicByMac: true, readNetwork: true, errorTexts: true, streamCredit: true, ipv6: true },
+      features: {
+        nicByMac: true,
+        readNetwork: true,
+        errorTexts: true,
+        streamCredit: true,
+        ipv6: true,
+        containers: false,
+        volumes: false,
+        renewal: false,
+        stats: false,
+      },
       create: () => new HyperstartAgent({ nicTimeoutMs: 300 }),
       nicCount: NICS.length,
       async peer() {

@@ -17,6 +17,8 @@ fakeHypervisorContract({
     gracefulShutdown: false,
     adopt: false,
     maxCpus: 1,
+    disks: undefined,
+    shares: { max: 1, writable: false },
   },
 });
 

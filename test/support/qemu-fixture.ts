@@ -101,6 +101,8 @@ export class QemuFixture {
       kernelArgs: [],
       channels: ['control', 'streams'],
       nics: [],
+      disks: [],
+      shares: [],
       hotplugNicSlots: 2,
       runDir,
       consoleLogPath: join(this.root, `${id}.log`),

@@ -163,6 +163,8 @@ function vmSpec(services: PodServices, spec: PodSpec, image: GuestImage, nics: r
     kernelArgs: [...image.kernelArgs, ...services.kernelArgs],
     channels: services.agent.capabilities.channels,
     nics: nics.map((nic) => nic.vmNic),
+    disks: [],
+    shares: [],
     hotplugNicSlots: capabilities.hotplugNic ? Math.min(spec.nicSlots, capabilities.maxNics - nics.length) : 0,
     runDir: dirs.run,
     consoleLogPath: dirs.consoleLog,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { NicEndpointKind } from '../hypervisor.js';
+import type { DiskFormat, NicEndpointKind } from '../hypervisor.js';
 import type { TransportProtocol } from '../network.js';
 import type { PluginKind, PluginKinds } from '../plugin.js';
 
@@ -34,6 +34,10 @@ export const CAPABILITY_SCHEMAS = {
     channels: z.strictObject({ creditWindowBytes: z.int().positive().nullable(), reopen: flag }),
     maxCpus: z.int().positive(),
     maxMemoryMib: z.int().positive(),
+    disks: z
+      .strictObject({ formats: z.array(z.enum(keysOf<DiskFormat>({ raw: true, qcow2: true }))).min(1), max: count })
+      .optional(),
+    shares: z.strictObject({ max: count, writable: flag }).optional(),
   }),
   network: z.strictObject({
     endpoints: endpointKinds.min(1),

@@ -13,6 +13,7 @@ import { OriginalNetwork } from './network-original.js';
 import type { HyperstartOptions } from './options.js';
 import { OriginalDialect } from './original-dialect.js';
 import { PacedStreams } from './paced-streams.js';
+import { OriginalPod } from './pod-commands.js';
 import { ProcessTable } from './process-table.js';
 import { CHANNEL, COMMAND, LIMIT, PROTOCOL_VERSION } from './protocol.gen.js';
 import { HyperstartSession } from './session.js';
@@ -107,12 +108,17 @@ export class HyperstartAgent implements GuestAgent {
       dialect,
       processes,
       network: original ? new OriginalNetwork(send) : new ExtensionNetwork(send, parse, this.options.nicTimeoutMs),
+      pod: new OriginalPod(),
       features: {
         nicByMac: !original,
         readNetwork: !original,
         errorTexts: !original,
         streamCredit: !original,
         ipv6: !original,
+        containers: false,
+        volumes: false,
+        renewal: false,
+        stats: false,
       },
       description: original
         ? `hyperstart ${PROTOCOL_VERSION}`

@@ -18,6 +18,7 @@ export class HyperstartProcess implements GuestProcess {
 
   constructor(
     readonly entry: ProcessEntry,
+    readonly container: string,
     readonly send: SendJson,
   ) {
     this.id = entry.id;
@@ -40,6 +41,6 @@ export class HyperstartProcess implements GuestProcess {
 
   async #send(code: number, what: string, body: object, options: CallOptions): Promise<void> {
     if (this.entry.exit) throw refused(what, 'the process has ended already');
-    await this.send(code, what, { container: CONTAINER, process: this.id, ...body }, options);
+    await this.send(code, what, { container: this.container, process: this.id, ...body }, options);
   }
 }

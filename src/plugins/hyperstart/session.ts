@@ -1,5 +1,6 @@
 import type {
   ExecSpec,
+  FileTarget,
   GuestNetwork,
   GuestNic,
   GuestNicConfig,
@@ -10,12 +11,23 @@ import type {
   SessionFeatures,
 } from '../../core/agent.js';
 import { type CallOptions, throwIfAborted } from '../../core/calls.js';
-import { fieldError, hasCode } from '../../core/errors.js';
+import type {
+  ContainerExit,
+  ContainerLog,
+  ContainerProcess,
+  ContainerSetup,
+  GuestContainer,
+  GuestMount,
+  GuestStats,
+} from '../../core/container.js';
+import { fieldError, HyperplugError, hasCode } from '../../core/errors.js';
 import type { Dialect } from './dialect.js';
 import { refused } from './dialect.js';
 import type { Link } from './link.js';
 import type { NetworkCommands } from './network-commands.js';
+import type { PodCommands } from './pod-commands.js';
 import { CONTAINER, HyperstartProcess } from './process.js';
+import { processBody } from './process-body.js';
 import type { ProcessTable } from './process-table.js';
 import { COMMAND, LIMIT } from './protocol.gen.js';
 
@@ -28,6 +40,7 @@ export interface SessionParts {
   readonly dialect: Dialect;
   readonly processes: ProcessTable;
   readonly network: NetworkCommands;
+  readonly pod: PodCommands;
   readonly features: SessionFeatures;
   readonly description: string;
   /** The peer is an original: it takes no keys that it does not know. */
@@ -89,22 +102,19 @@ export class HyperstartSession implements GuestSession {
     const what = `exec ${spec.argv[0]}`;
     if (link.error) throw link.error;
     throwIfAborted(options.signal, what);
+    const container = this.#container(what, spec.container);
     const entry = processes.open(spec.terminal);
-    const process = new HyperstartProcess(entry, (code, what, body, call) => this.#json(code, what, body, call));
-    const { user, group, size } = spec;
+    const process = new HyperstartProcess(entry, container, (code, what, body, call) =>
+      this.#json(code, what, body, call),
+    );
     const body = {
-      container: CONTAINER,
+      container,
       process: {
+        ...processBody(spec, this.parts.original),
         id: entry.id,
-        terminal: spec.terminal,
         stdio: entry.stdioSequence,
         stderr: entry.stderrSequence,
-        args: spec.argv,
-        envs: Object.entries(spec.env).map(([env, value]) => ({ env, value })),
-        workdir: spec.workingDirectory,
-        ...(user === undefined ? {} : { user }),
-        ...(group === undefined ? {} : { group }),
-        ...(size === undefined || this.parts.original ? {} : { row: size.rows, column: size.columns }),
+        ...(spec.main === true ? { main: true } : {}),
       },
     };
     const onLate = (runs: boolean) => {
@@ -124,19 +134,79 @@ export class HyperstartSession implements GuestSession {
     }
   }
 
-  async writeFile(path: string, content: Uint8Array, options: CallOptions): Promise<void> {
+  async writeFile(path: string, content: Uint8Array, options: CallOptions, target: FileTarget = {}): Promise<void> {
     const what = `writeFile ${path}`;
     if (content.length > LIMIT.FILE_MAX_BYTES) {
       throw refused(what, `content: expected at most ${LIMIT.FILE_MAX_BYTES} bytes, got ${content.length}`);
     }
-    await this.parts.dialect.call({ code: COMMAND.WRITEFILE, what, payload: [fileJson(path), content] }, options);
+    const { container, ...owner } = target;
+    if (this.parts.original && Object.keys(owner).length > 0) throw notOriginal(`${what}: mode and owner`);
+    const payload = [fileJson(path, this.#container(what, container), owner), content];
+    await this.parts.dialect.call({ code: COMMAND.WRITEFILE, what, payload }, options);
   }
 
-  async readFile(path: string, options: CallOptions): Promise<Buffer> {
-    return this.parts.dialect.call(
-      { code: COMMAND.READFILE, what: `readFile ${path}`, payload: [fileJson(path)] },
-      options,
-    );
+  async readFile(path: string, options: CallOptions, target: Pick<FileTarget, 'container'> = {}): Promise<Buffer> {
+    const what = `readFile ${path}`;
+    const payload = [fileJson(path, this.#container(what, target.container), {})];
+    return this.parts.dialect.call({ code: COMMAND.READFILE, what, payload }, options);
+  }
+
+  #container(what: string, id: string | undefined): string {
+    if (id === undefined) return CONTAINER;
+    if (!this.features.containers) throw notOriginal(`${what}: container`);
+    return id;
+  }
+
+  newContainer(setup: ContainerSetup, options: CallOptions): Promise<void> {
+    return this.parts.pod.newContainer(setup, options);
+  }
+
+  startContainer(id: string, process: ContainerProcess, options: CallOptions): Promise<void> {
+    return this.parts.pod.startContainer(id, process, options);
+  }
+
+  signalContainer(id: string, signal: number, options: CallOptions): Promise<void> {
+    return this.parts.pod.signalContainer(id, signal, options);
+  }
+
+  removeContainer(id: string, options: CallOptions): Promise<void> {
+    return this.parts.pod.removeContainer(id, options);
+  }
+
+  listContainers(options: CallOptions): Promise<readonly GuestContainer[]> {
+    return this.parts.pod.listContainers(options);
+  }
+
+  readContainerLog(
+    id: string,
+    range: { readonly offset: number; readonly maxBytes?: number },
+    options: CallOptions,
+  ): Promise<ContainerLog> {
+    return this.parts.pod.readContainerLog(id, range, options);
+  }
+
+  onContainerExit(listener: (exit: ContainerExit) => void): () => void {
+    return this.parts.pod.onContainerExit(listener);
+  }
+
+  mountVolume(mount: GuestMount, options: CallOptions): Promise<void> {
+    return this.parts.pod.mountVolume(mount, options);
+  }
+
+  unmountVolume(path: string, options: CallOptions): Promise<void> {
+    return this.parts.pod.unmountVolume(path, options);
+  }
+
+  reseed(entropy: Uint8Array, options: CallOptions): Promise<void> {
+    return this.parts.pod.reseed(entropy, options);
+  }
+
+  setClock(epochMs: number, options: CallOptions): Promise<void> {
+    return this.parts.pod.setClock(epochMs, options);
+  }
+
+  readStats(options: CallOptions): Promise<GuestStats> {
+    return this.parts.pod.readStats(options);
   }
 
   close(): Promise<void> {
@@ -152,9 +222,13 @@ function json(value: object): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
+function notOriginal(what: string): HyperplugError {
+  return new HyperplugError('NOT_SUPPORTED', `${what}: an original hyperstart cannot`);
+}
+
 /** The original finds the end of the JSON by its first `}`, so that none may be in the path. */
-function fileJson(path: string): Buffer {
+function fileJson(path: string, container: string, owner: Omit<FileTarget, 'container'>): Buffer {
   if (!path.startsWith('/')) throw fieldError('AGENT_REFUSED', 'path', 'an absolute path', path);
-  const file = JSON.stringify(path).replaceAll('}', '\\u007d');
-  return Buffer.from(`{"container":${JSON.stringify(CONTAINER)},"file":${file}}`);
+  const body = { container, file: path, ...owner };
+  return Buffer.from(`${JSON.stringify(body).slice(0, -1).replaceAll('}', '\\u007d')}}`);
 }

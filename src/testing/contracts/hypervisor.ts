@@ -6,12 +6,14 @@ import { launchContract } from './hypervisor/launch.js';
 import { lifeContract } from './hypervisor/life.js';
 import { nicContract } from './hypervisor/nics.js';
 import { stateContract } from './hypervisor/states.js';
+import { storageContract } from './hypervisor/storage.js';
 import type { HypervisorContract } from './hypervisor/types.js';
 
 export type * from './hypervisor/types.js';
 
 const PARTS = [
   launchContract,
+  storageContract,
   lifeContract,
   channelContract,
   nicContract,

@@ -169,6 +169,18 @@ const CALLS: Readonly<Record<string, (session: GuestSession, context: AgentConte
   writeFile: (session, { options }) => session.writeFile('/tmp/x', Buffer.from('x'), options()),
   readFile: (session, { options }) => session.readFile('/tmp/x', options()),
   onlineCpuMemory: (session, { options }) => session.onlineCpuMemory(options()),
+  newContainer: (session, { options }) =>
+    session.newContainer(
+      { id: 'c', root: { kind: 'directory', path: '/' }, layer: { kind: 'direct' }, mounts: [] },
+      options(),
+    ),
+  listContainers: (session, { options }) => session.listContainers(options()),
+  removeContainer: (session, { options }) => session.removeContainer('c', options()),
+  readContainerLog: (session, { options }) => session.readContainerLog('c', { offset: 0 }, options()),
+  mountVolume: (session, { options }) =>
+    session.mountVolume({ source: { kind: 'tmpfs' }, path: '/mnt/v', readOnly: false }, options()),
+  reseed: (session, { options }) => session.reseed(Buffer.alloc(32, 1), options()),
+  readStats: (session, { options }) => session.readStats(options()),
 };
 
 /** Which calls of a session that is over do not reject with AGENT_CLOSED (or, undeclared, NOT_SUPPORTED), in words. */

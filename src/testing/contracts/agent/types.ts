@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { AgentCapabilities, GuestAgent, SessionFeatures } from '../../../core/agent.js';
+import type { ContainerSetup } from '../../../core/container.js';
 import type { ContractTimeouts } from '../../kit/timeouts.js';
 import type { ContractOptions } from '../../runner.js';
 
@@ -52,6 +53,11 @@ export interface AgentContract extends Pick<ContractOptions<GuestAgent>, 'runner
   readonly nicCount?: number;
   /** An existing directory of the guest, for files. Default `/tmp`. */
   readonly directory?: string;
+  /**
+   * What a container's root can be, with `programs` in it, and which a container may write to. Missing: containers and
+   * volumes are not tried (the peer has none, or may not mount).
+   */
+  readonly container?: { readonly root: ContainerSetup['root'] };
   /** False: destroyPod() is not tried (the peer is shared by tests). Default true. */
   readonly destroyable?: boolean;
   /** Bytes that are sent through processes in the tests of much data. Default 4 MiB. */

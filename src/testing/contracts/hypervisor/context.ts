@@ -104,6 +104,8 @@ async function newContext(contract: HypervisorContract, base: TestContext): Prom
       ...contract.spec,
       id,
       nics: [],
+      disks: [],
+      shares: [],
       hotplugNicSlots: driver.capabilities.hotplugNic ? Math.min(SLOTS, driver.capabilities.maxNics) : 0,
       runDir,
       consoleLogPath: join(root, 'console.log'),

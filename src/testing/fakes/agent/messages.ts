@@ -21,6 +21,17 @@ const route = z.strictObject({
 export const linkSchema = link;
 export const networkSchema = z.strictObject({ links: z.array(link), routes: z.array(route) });
 
+export const containersSchema = z.array(
+  z.strictObject({
+    id: z.string(),
+    state: z.enum(['created', 'running', 'exited']),
+    pid: z.int().nonnegative(),
+    exitCode: z.int().min(0).max(255).optional(),
+    signal: z.int().positive().optional(),
+  }),
+);
+export const logSchema = z.strictObject({ offset: z.int().nonnegative(), end: z.int().nonnegative() });
+
 /** What a guest may say; it is hostile, so nothing else is let through. */
 export const guestMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('hello'), version: z.int() }),
@@ -37,6 +48,12 @@ export const guestMessage = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('exit'),
     process: id,
+    exitCode: z.int().min(0).max(255),
+    signal: z.int().positive().optional(),
+  }),
+  z.strictObject({
+    type: z.literal('container-exit'),
+    container: z.string().max(128),
     exitCode: z.int().min(0).max(255),
     signal: z.int().positive().optional(),
   }),

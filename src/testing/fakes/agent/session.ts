@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import type {
   ExecSpec,
+  FileTarget,
   GuestNetwork,
   GuestNic,
   GuestNicConfig,
@@ -12,10 +13,19 @@ import type {
   SessionFeatures,
 } from '../../../core/agent.js';
 import { type CallOptions, raceSignal, throwIfAborted } from '../../../core/calls.js';
+import type {
+  ContainerExit,
+  ContainerLog,
+  ContainerProcess,
+  ContainerSetup,
+  GuestContainer,
+  GuestMount,
+  GuestStats,
+} from '../../../core/container.js';
 import { fieldError, HyperplugError } from '../../../core/errors.js';
 import type { FakeAgent } from './agent.js';
 import { encodeFrame, FAKE_PROTOCOL_VERSION, type Frame, FrameDecoder, MAX_FILE_BYTES } from './frames.js';
-import { type GuestMessage, guestMessage, linkSchema, networkSchema } from './messages.js';
+import { containersSchema, type GuestMessage, guestMessage, linkSchema, logSchema, networkSchema } from './messages.js';
 import { FakeAgentProcess } from './process.js';
 
 interface Waiting {
@@ -29,6 +39,10 @@ export const FAKE_FEATURES: SessionFeatures = Object.freeze({
   errorTexts: true,
   streamCredit: true,
   ipv6: true,
+  containers: true,
+  volumes: true,
+  renewal: true,
+  stats: false,
 });
 
 /** The host's end of one conversation. Methods are small so that a test can put a defect into one of them. */
@@ -43,6 +57,7 @@ export class FakeSession implements GuestSession {
   protected readonly abandoned = new Set<number>();
   protected over: HyperplugError | undefined;
   readonly #decoder = new FrameDecoder();
+  readonly #exitListeners = new Set<(exit: ContainerExit) => void>();
   #lastId = 0;
   #tellClosed: (reason: Error) => void = () => {};
   #greet: { resolve(): void; reject(error: Error): void } | undefined;
@@ -89,6 +104,12 @@ export class FakeSession implements GuestSession {
       case 'error':
         this.take(message.id)?.reject(this.refusal(message));
         return;
+      case 'container-exit': {
+        const { container, exitCode, signal } = message;
+        const exit = { container, exitCode, ...(signal === undefined ? {} : { signal }) };
+        for (const listener of [...this.#exitListeners]) listener(exit);
+        return;
+      }
     }
     const process = this.processes.get(message.process);
     // Of a process that nobody holds any more.
@@ -241,7 +262,7 @@ export class FakeSession implements GuestSession {
     if (!declared) throw new HyperplugError('NOT_SUPPORTED', `agent ${this.agent.name} does not declare ${what}`);
   }
 
-  async writeFile(path: string, content: Uint8Array, options: CallOptions): Promise<void> {
+  async writeFile(path: string, content: Uint8Array, options: CallOptions, target: FileTarget = {}): Promise<void> {
     this.ensureDeclared(this.agent.capabilities.files, 'files');
     if (content.length > MAX_FILE_BYTES) {
       const error = fieldError('AGENT_REFUSED', 'content', `at most ${MAX_FILE_BYTES} bytes`, content.length);
@@ -249,17 +270,73 @@ export class FakeSession implements GuestSession {
         details: { ...error.details, reason: error.message },
       });
     }
-    await this.call('writeFile', { path }, options, content);
+    await this.call('writeFile', { ...target, path }, options, content);
   }
 
-  async readFile(path: string, options: CallOptions): Promise<Buffer> {
+  async readFile(path: string, options: CallOptions, target: Pick<FileTarget, 'container'> = {}): Promise<Buffer> {
     this.ensureDeclared(this.agent.capabilities.files, 'files');
-    return (await this.call('readFile', { path }, options)).body;
+    return (await this.call('readFile', { ...target, path }, options)).body;
   }
 
   async onlineCpuMemory(options: CallOptions): Promise<void> {
     this.ensureDeclared(this.agent.capabilities.onlineCpuMemory, 'onlineCpuMemory');
     await this.call('onlineCpuMemory', {}, options);
+  }
+
+  async newContainer(setup: ContainerSetup, options: CallOptions): Promise<void> {
+    await this.call('newContainer', setup, options);
+  }
+
+  async startContainer(id: string, process: ContainerProcess, options: CallOptions): Promise<void> {
+    await this.call('startContainer', { id, process }, options);
+  }
+
+  async signalContainer(id: string, signal: number, options: CallOptions): Promise<void> {
+    await this.call('signalContainer', { id, signal }, options);
+  }
+
+  async removeContainer(id: string, options: CallOptions): Promise<void> {
+    await this.call('removeContainer', { id }, options);
+  }
+
+  async listContainers(options: CallOptions): Promise<readonly GuestContainer[]> {
+    const { result } = await this.call('listContainers', {}, options);
+    return this.checked(containersSchema, result) as GuestContainer[];
+  }
+
+  async readContainerLog(
+    id: string,
+    { offset, maxBytes = 1 << 20 }: { readonly offset: number; readonly maxBytes?: number },
+    options: CallOptions,
+  ): Promise<ContainerLog> {
+    const { result, body } = await this.call('readContainerLog', { id, offset, maxBytes }, options);
+    return { ...this.checked(logSchema, result), content: body };
+  }
+
+  onContainerExit(listener: (exit: ContainerExit) => void): () => void {
+    const own = (exit: ContainerExit) => listener(exit);
+    this.#exitListeners.add(own);
+    return () => void this.#exitListeners.delete(own);
+  }
+
+  async mountVolume(mount: GuestMount, options: CallOptions): Promise<void> {
+    await this.call('mountVolume', mount, options);
+  }
+
+  async unmountVolume(path: string, options: CallOptions): Promise<void> {
+    await this.call('unmountVolume', { path }, options);
+  }
+
+  async reseed(entropy: Uint8Array, options: CallOptions): Promise<void> {
+    await this.call('reseed', {}, options, entropy);
+  }
+
+  async setClock(epochMs: number, options: CallOptions): Promise<void> {
+    await this.call('setClock', { epochMs }, options);
+  }
+
+  async readStats(): Promise<GuestStats> {
+    throw new HyperplugError('NOT_SUPPORTED', 'a fake guest counts nothing');
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { GuestNicConfig, GuestRoute, PodSetup, TerminalSize } from '../../../core/agent.js';
+import type { ContainerExit, ContainerSetup, GuestMount } from '../../../core/container.js';
 import { encodeFrame, FAKE_PROTOCOL_VERSION, FrameDecoder, MAX_FILE_BYTES } from '../agent/frames.js';
 import type { HostMessage } from '../agent/messages.js';
 import type { FakeGuest } from './guest.js';
@@ -30,6 +31,7 @@ export class GuestConversation {
   ) {
     channel.on('data', (chunk: Buffer) => this.#receive(chunk));
     channel.on('close', () => this.hangUp());
+    guest.containers.listeners.add(this.#tellExit);
     this.send({ type: 'hello', version: FAKE_PROTOCOL_VERSION });
   }
 
@@ -37,7 +39,10 @@ export class GuestConversation {
     if (!this.channel.destroyed && this.channel.writable) this.channel.write(encodeFrame(header, body));
   }
 
+  readonly #tellExit = (exit: ContainerExit) => this.send({ type: 'container-exit', ...exit });
+
   hangUp(): void {
+    this.guest.containers.listeners.delete(this.#tellExit);
     for (const process of this.#processes.values()) process.hangUp();
     this.#processes.clear();
     this.channel.destroy();
@@ -66,13 +71,13 @@ export class GuestConversation {
       answer.afterwards?.();
     } catch (error) {
       const refusal = error instanceof GuestRefusal ? error : new GuestRefusal(String(error));
-      const code = call === 'exec' ? 'EXEC' : 'REFUSED';
+      const code = (call === 'exec' || call === 'startContainer') && refusal.errno === ENOENT ? 'EXEC' : 'REFUSED';
       this.send({ type: 'error', id, code, reason: refusal.reason, errno: refusal.errno });
     }
   }
 
   async #perform(call: string, args: unknown, body: Buffer): Promise<Answer> {
-    const { network, files } = this.guest;
+    const { network, containers } = this.guest;
     switch (call) {
       case 'ping':
       case 'onlineCpuMemory':
@@ -103,14 +108,47 @@ export class GuestConversation {
       case 'writeFile': {
         const path = this.#path(args);
         if (body.length > MAX_FILE_BYTES) throw new GuestRefusal('file too large');
-        files.set(path, body);
+        this.#files(args).set(path, body);
         return {};
       }
       case 'readFile': {
-        const content = files.get(this.#path(args));
+        const content = this.#files(args).get(this.#path(args));
         if (!content) throw new GuestRefusal(`no such file: ${this.#path(args)}`, ENOENT);
         return { body: content };
       }
+      case 'newContainer':
+        containers.create(args as ContainerSetup);
+        return {};
+      case 'startContainer': {
+        const { id, process } = args as { id: string; process: GuestProcessStart };
+        return { afterwards: containers.start(id, process) };
+      }
+      case 'signalContainer': {
+        const { id, signal } = args as { id: string; signal: number };
+        containers.signal(id, signal);
+        return {};
+      }
+      case 'removeContainer':
+        await containers.remove((args as { id: string }).id);
+        return {};
+      case 'listContainers':
+        return { result: containers.list() };
+      case 'readContainerLog': {
+        const { id, offset, maxBytes } = args as { id: string; offset: number; maxBytes: number };
+        return containers.log(id, offset, maxBytes);
+      }
+      case 'mountVolume':
+        containers.mount(args as GuestMount);
+        return {};
+      case 'unmountVolume':
+        containers.unmount((args as { path: string }).path);
+        return {};
+      case 'reseed':
+        this.guest.entropy.push(body);
+        return {};
+      case 'setClock':
+        this.guest.clockMs = (args as { epochMs: number }).epochMs;
+        return {};
       case 'exec':
         return this.#exec(args as GuestProcessStart & { process: number });
       case 'kill': {
@@ -132,6 +170,11 @@ export class GuestConversation {
     const { path } = args as { path: string };
     if (!path.startsWith('/') || path.endsWith('/')) throw new GuestRefusal(`not an absolute file name: ${path}`);
     return path;
+  }
+
+  #files(args: unknown): Map<string, Buffer> {
+    const { container } = args as { container?: string };
+    return container === undefined ? this.guest.files : this.guest.containers.find(container).files;
   }
 
   #find(id: number): FakeGuestProcess {
@@ -159,7 +202,9 @@ export class GuestConversation {
 
   #exec({ process: id, ...start }: GuestProcessStart & { process: number }): Answer {
     const name = start.argv[0] ?? '';
-    const program = this.guest.programs.get(name.slice(name.lastIndexOf('/') + 1));
+    const { containers } = this.guest;
+    const container = start.container === undefined ? undefined : containers.find(start.container);
+    const program = this.guest.findProgram(name);
     if (!program) throw new GuestRefusal(`${name}: not found`, ENOENT);
     if (this.#processes.has(id)) throw new GuestRefusal(`process ${id} exists`);
     const process = new FakeGuestProcess(id, start, this);
@@ -169,6 +214,8 @@ export class GuestConversation {
       this.#processes.delete(id);
       this.guest.processes.delete(process);
     };
+    if (container) containers.track(container, process);
+    if (start.container !== undefined && start.main === true) containers.adoptMain(start.container, process);
     return { afterwards: () => void process.run(program) };
   }
 }

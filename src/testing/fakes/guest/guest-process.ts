@@ -10,6 +10,8 @@ export interface GuestProcessStart {
   readonly user?: string;
   readonly terminal: boolean;
   readonly size?: TerminalSize;
+  readonly container?: string;
+  readonly main?: boolean;
 }
 
 /** How a process speaks to the host; calls after the conversation ended do nothing. */
@@ -75,6 +77,8 @@ export class FakeGuestProcess {
   readonly #kill = new AbortController();
   /** Number of the signal that ended it. */
   #signal: number | undefined;
+  /** Once it has ended. */
+  exitCode: number | undefined;
   #terminal: TerminalSize | undefined;
   /** Runs after the exit has been told. */
   onExit: () => void = () => {};
@@ -119,11 +123,16 @@ export class FakeGuestProcess {
     }
     const signal = this.#signal === undefined ? {} : { signal: this.#signal };
     const ends = [this.stdout, this.stderr].map((stream) => new Promise<void>((resolve) => stream.end(resolve)));
+    this.exitCode = exitCode & 255;
     this.link?.send({ type: 'exit', process: this.id, exitCode: exitCode & 255, ...signal });
     this.stdin.destroy();
     this.#kill.abort();
     await Promise.all(ends);
     this.onExit();
+  }
+
+  get signal(): number | undefined {
+    return this.#signal;
   }
 
   input(chunk: Buffer): void {

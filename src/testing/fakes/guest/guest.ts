@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { FAKE_CHANNEL } from '../agent/frames.js';
+import { GuestContainers } from './containers.js';
 import { GuestConversation } from './conversation.js';
 import type { FakeGuestProcess } from './guest-process.js';
 import { GuestNetworkState } from './network.js';
@@ -22,6 +23,11 @@ export class FakeGuest implements GuestOs {
   readonly programs: Map<string, Program>;
   /** What runs, whoever started it. */
   readonly processes = new Set<FakeGuestProcess>();
+  readonly containers = new GuestContainers((name) => this.findProgram(name));
+  /** Random bytes that the host has given. */
+  readonly entropy: Buffer[] = [];
+  /** Milliseconds since 1970, as the host has set it; undefined: it has not. */
+  clockMs: number | undefined;
   hostname = '';
   dns: readonly string[] = [];
   /** What the guest does when it is asked for a NIC or to power off: `ignore` holds on. */
@@ -39,6 +45,10 @@ export class FakeGuest implements GuestOs {
   constructor(options: FakeGuestOptions = {}) {
     this.programs = new Map(Object.entries({ ...FAKE_PROGRAMS, ...options.programs }));
     this.#echo = new Set(options.echoChannels ?? []);
+  }
+
+  findProgram(path: string): Program | undefined {
+    return this.programs.get(path.slice(path.lastIndexOf('/') + 1));
   }
 
   boot(hardware: GuestHardware): void {

@@ -11,6 +11,7 @@ import type {
   VmTrace,
 } from '../../../core/hypervisor.js';
 import { deepFreeze } from '../../../core/json.js';
+import { checkStorage } from '../../../core/vm/check-storage.js';
 import { Faults } from '../faults.js';
 import { FakeGuest } from '../guest/guest.js';
 import type { GuestOs } from '../guest/types.js';
@@ -37,6 +38,8 @@ export const FAKE_HYPERVISOR_CAPABILITIES: HypervisorCapabilities = deepFreeze({
   channels: { creditWindowBytes: null, reopen: true },
   maxCpus: 64,
   maxMemoryMib: 1 << 20,
+  disks: { formats: ['raw', 'qcow2'], max: 16 },
+  shares: { max: 8, writable: true },
 });
 
 export interface FakeHypervisorOptions {
@@ -98,6 +101,7 @@ export class FakeHypervisor implements HypervisorDriver {
   async launch(spec: VmSpec, { signal }: CallOptions): Promise<HypervisorVm> {
     throwIfAborted(signal, `launch ${spec.id}`);
     this.checkSpec(spec);
+    await checkStorage(spec, this.capabilities);
     if (this.findByRunDir(spec.runDir)) {
       throw new HyperplugError('VM_ALREADY_EXISTS', `VM ${spec.id} runs already`, { details: { id: spec.id } });
     }
