@@ -11,6 +11,7 @@ const LAYERS = [
   { prefix: 'src/host/', may: ['src/core/'] },
   { prefix: 'src/plugins/', may: ['src/core/', 'src/host/', 'guest/protocol/'], ownFolderOnly: true },
   { prefix: 'src/testing/', may: ['src/core/', 'src/host/'], runnerFree: true },
+  { prefix: 'src/kit/', may: ['src/core/'] },
   { prefix: 'src/client/', may: ['src/core/', 'src/host/'] },
   { prefix: 'src/daemon/', may: ['src/core/', 'src/host/', 'src/plugins/', 'src/client/', 'guest/', 'src/*'] },
   { prefix: 'src/cli/', may: ['src/', 'guest/'] },

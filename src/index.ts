@@ -1,3 +1,4 @@
+export { z } from 'zod';
 export type * from './core/address-pool.js';
 export type * from './core/agent.js';
 export {
@@ -11,11 +12,19 @@ export {
 export { definePlugin } from './core/define-plugin.js';
 export type * from './core/diagnosis.js';
 export { ERROR_CODES, type ErrorCode } from './core/error-codes.js';
-export { fieldError, HyperplugError, hasCode, isHyperplugError } from './core/errors.js';
+export { combineErrors, fieldError, HyperplugError, hasCode, isHyperplugError, shown } from './core/errors.js';
 export type * from './core/firewall.js';
 export type * from './core/guest-image.js';
 export type * from './core/hypervisor.js';
-export type { JsonValue } from './core/json.js';
+export {
+  formatAddress,
+  parseAddress,
+  parseRange,
+  parseSubnet,
+  type Subnet,
+  subnetOf,
+} from './core/ipam/index.js';
+export { deepFreeze, type JsonValue } from './core/json.js';
 export type * from './core/network.js';
 export {
   HOST_TOKENS,
@@ -34,5 +43,10 @@ export type * from './core/pod/pods-api.js';
 export type { PodSpecInput } from './core/pod/spec.js';
 export type * from './core/pod/types.js';
 export type * from './core/progress.js';
+export { jsonText } from './core/state/json-text.js';
+export { checkStateKey, checkStatePrefix, compareStateKeys, isBelow } from './core/state/keys.js';
+export { runBody } from './core/state/transaction-body.js';
 export type * from './core/state-store.js';
+export { UndoStack } from './core/undo.js';
+export { identifyProcess, killProcess, sameProcess, signalProcess, waitGone } from './host/process.js';
 export { type CreateHyperplugOptions, createHyperplug } from './hyperplug.js';

@@ -8,6 +8,10 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'hyperplug run --nic net=lab,ip=10.7.0.5 --nic name=wan0,mtu=1400 -- ip addr',
     'hyperplug run --keep --name web -- true && hyperplug exec web ps',
   ],
+  'hyperplug create-plugin': [
+    'hyperplug create-plugin hypervisor tiny',
+    'hyperplug create-plugin agent lines --dir plugins/lines --test-runner mocha',
+  ],
   'hyperplug exec': ['hyperplug exec web ps', 'hyperplug exec -it web sh'],
   'hyperplug ps': ['hyperplug ps --all', "hyperplug ps --json | jq -r '.[].id'"],
   'hyperplug rm': ['hyperplug rm web', 'hyperplug rm --force web db'],

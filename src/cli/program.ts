@@ -1,4 +1,6 @@
 import { Argument, Command, Option } from 'commander';
+import { PLUGIN_KINDS, type PluginKind } from '../core/plugin.js';
+import { TEST_RUNNERS } from '../kit/runners.js';
 import type { CommandContext, CommonOptions } from './context.js';
 import { type CliDeps, LOG_FORMATS, LOG_LEVELS } from './deps.js';
 import { examples } from './examples.js';
@@ -101,6 +103,17 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
   command(program, 'plugins', 'list the plugins and which of them are used').action(async (_options, made) =>
     run(made, async (context) => (await import('./commands/plugins.js')).execute(context)),
   );
+
+  command(program, 'create-plugin', 'make a package with the skeleton of a plugin, its contract test and its docs')
+    .addArgument(new Argument('<KIND>', 'what it shall be').choices(PLUGIN_KINDS))
+    .argument('<NAME>', "the plugin's name")
+    .option('--dir <folder>', 'where it is made, absent or empty; else ./hyperplug-NAME')
+    .addOption(new Option('--test-runner <runner>', 'what runs its tests').choices(TEST_RUNNERS).default('node'))
+    .action(async (kind: PluginKind, name: string, options, made) =>
+      run(made, async (context) =>
+        (await import('./commands/create-plugin.js')).execute(context, { kind, name, ...options }),
+      ),
+    );
 
   const config = command(program, 'config', 'look at the configuration');
   command(config, 'show', 'print the configuration as it holds')

@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   PLUGIN_CAPABILITY_MISSING: 'the configuration needs what the selected plugin does not declare',
   PLUGIN_OPTIONS_INVALID: "a plugin's options do not fit the plugin's schema",
   PLUGIN_START_FAILED: 'a plugin failed to start',
+  PLUGIN_FOLDER_TAKEN: 'a plugin is to be made in a folder that is not empty; nothing in it was changed',
   PLUGIN_STOP_FAILED: 'a plugin failed to stop; the others were stopped all the same',
   // address pool
   IPAM_SUBNET_INVALID: 'a subnet is malformed, too small or too large to allocate from',

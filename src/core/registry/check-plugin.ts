@@ -13,9 +13,9 @@ import { CAPABILITY_SCHEMAS } from './capabilities.js';
 import { optionsSchema } from './options-schema.js';
 import { type FieldProblem, pluginError } from './plugin-error.js';
 
-const NAME = /^[a-z][a-z0-9-]{0,31}$/;
+export const PLUGIN_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 /** Keys that the configuration has beside the plugins' sections. */
-const RESERVED_NAMES = ['driver', 'backend', 'networks'];
+export const RESERVED_PLUGIN_NAMES = ['driver', 'backend', 'networks'];
 const FIELDS = ['name', 'kind', 'apiVersion', 'capabilities', 'options', 'description', 'register'];
 
 const checked = new WeakSet<object>();
@@ -63,10 +63,10 @@ export function checkPlugin(value: unknown, source: string): AnyPlugin {
 }
 
 function* namingProblems({ name, kind }: Record<string, unknown>): Iterable<FieldProblem> {
-  if (typeof name !== 'string' || !NAME.test(name)) {
-    yield { field: 'name', expected: `text matching ${NAME}`, received: name };
-  } else if (RESERVED_NAMES.includes(name)) {
-    yield { field: 'name', expected: `a name other than ${RESERVED_NAMES.join(', ')}`, received: name };
+  if (typeof name !== 'string' || !PLUGIN_NAME.test(name)) {
+    yield { field: 'name', expected: `text matching ${PLUGIN_NAME}`, received: name };
+  } else if (RESERVED_PLUGIN_NAMES.includes(name)) {
+    yield { field: 'name', expected: `a name other than ${RESERVED_PLUGIN_NAMES.join(', ')}`, received: name };
   }
   if (!PLUGIN_KINDS.some((each) => each === kind)) {
     const hint = typeof kind === 'string' ? suggestion(kind, PLUGIN_KINDS) : '';

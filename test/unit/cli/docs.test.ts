@@ -15,7 +15,7 @@ function documented(): Map<string, string[]> {
   const sections = new Map<string, string[]>();
   for (const section of text.split(/^#{2,3} /m).slice(1)) {
     const heading = section.split('\n', 1)[0] ?? '';
-    const name = /^`(hyperplug [a-z]+(?: [a-z]+)?)/.exec(heading)?.[1] ?? heading;
+    const name = /^`(hyperplug [a-z-]+(?: [a-z-]+)?)/.exec(heading)?.[1] ?? heading;
     sections.set(
       name,
       [...section.matchAll(/^\| `(-[^`]*)` \|/gm)].map((match) => match[1] ?? ''),
