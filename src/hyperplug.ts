@@ -1,11 +1,13 @@
+import { join } from 'node:path';
 import { builtinPlugins } from './builtin-plugins.js';
-import { type UserCallOptions, withDeadline } from './core/calls.js';
+import { type CallOptions, type UserCallOptions, withDeadline } from './core/calls.js';
 import { type ConfigOverride, type LoadedConfig, loadConfig } from './core/config/load-config.js';
 import type { Diagnosis } from './core/diagnosis.js';
 import { combineErrors, isHyperplugError } from './core/errors.js';
+import type { GcReport } from './core/gc/types.js';
 import type { GuestImage, GuestImageProvider } from './core/guest-image.js';
 import { initNetworks } from './core/network-init.js';
-import { ConfiguredNetworks } from './core/networks.js';
+import { ConfiguredNetworks, type NicInUse } from './core/networks.js';
 import { HOST_TOKENS, PLUGIN_KINDS, type PluginLogger, type PluginPaths } from './core/plugin.js';
 import { PodManager } from './core/pod/pod-manager.js';
 import { PodStore } from './core/pod/pod-store.js';
@@ -14,7 +16,9 @@ import { type ProgressSink, silentProgress } from './core/progress.js';
 import { checkKeep } from './core/registry/check-selection.js';
 import { PluginHost } from './core/registry/plugin-host.js';
 import { PluginRegistry } from './core/registry/registry.js';
+import { tidyCache } from './host/debian/cache-leftovers.js';
 import { DebianToolProvider } from './host/debian/tools.js';
+import { gcHost } from './host/gc-host.js';
 import { hostServices } from './host/host-services.js';
 import { type Directories, defaultDirectories, ensureDirectories } from './host/paths.js';
 import type { ToolProvider } from './host/tools.js';
@@ -173,6 +177,22 @@ class Engine implements Hyperplug {
   async prepare(options: UserCallOptions = {}): Promise<void> {
     await this.#ready(options);
     await this.#image(options.signal);
+  }
+
+  async gc({ dryRun = false, ...options }: UserCallOptions & { readonly dryRun?: boolean } = {}): Promise<GcReport> {
+    const pods = await this.#started(options);
+    const { network } = this.#host.services;
+    const know = async (nics: readonly NicInUse[], call: CallOptions) =>
+      network.configure?.(
+        this.#loaded.networks,
+        nics.flatMap(({ attached }) => attached ?? []),
+        call,
+      );
+    const report = await pods.gc(know, gcHost, { dryRun }, options);
+    const { cacheDirectory } = this.#directories;
+    const images = this.#loaded.config.guest.imageDirectory ?? join(cacheDirectory, 'images');
+    const cache = await tidyCache([images, join(cacheDirectory, 'packages')], dryRun);
+    return { dryRun, findings: [...report.findings, ...cache] };
   }
 
   async diagnose(options: UserCallOptions = {}): Promise<readonly Diagnosis[]> {

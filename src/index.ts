@@ -14,6 +14,7 @@ export type * from './core/diagnosis.js';
 export { ERROR_CODES, type ErrorCode } from './core/error-codes.js';
 export { combineErrors, fieldError, HyperplugError, hasCode, isHyperplugError, shown } from './core/errors.js';
 export type * from './core/firewall.js';
+export type { GcAction, GcFinding, GcKind, GcReport } from './core/gc/types.js';
 export type * from './core/guest-image.js';
 export type * from './core/hypervisor.js';
 export {

@@ -94,6 +94,12 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
 
   addNetworkCommands(program, { command, run });
 
+  command(program, 'gc', 'finish or undo what dead processes left, and remove what belongs to nothing')
+    .option('--dry-run', 'tell what would be done, and change nothing')
+    .action(async (options, made) =>
+      run(made, async (context) => (await import('./commands/gc.js')).execute(context, options)),
+    );
+
   command(program, 'doctor', 'check what this machine can do, and say what to mend')
     .addOption(driver())
     .action(async (options, made) =>

@@ -29,7 +29,11 @@ export interface HeldPodParts {
 export class HeldPod extends PodHandle {
   constructor(parts: HeldPodParts) {
     super(new HeldPodBackend(parts));
+    this.settle = (call) => parts.network.settle(call);
   }
+
+  /** What another manager left half done of its NICs is brought to an end. */
+  readonly settle: (call: CallOptions) => Promise<void>;
 }
 
 /** For a holder that cannot be asked by id. */

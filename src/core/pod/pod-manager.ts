@@ -1,5 +1,9 @@
 import { type CallOptions, type UserCallOptions, withDeadline } from '../calls.js';
 import { HyperplugError, hasCode } from '../errors.js';
+import { collectGarbage, type GcRun } from '../gc/gc.js';
+import { podVerdict, settlePod } from '../gc/pod-verdict.js';
+import type { GcHost, GcServices } from '../gc/services.js';
+import type { GcReport } from '../gc/types.js';
 import type { NicInUse } from '../networks.js';
 import { Vm } from '../vm/vm.js';
 import { createPod, removeHeld } from './create.js';
@@ -15,6 +19,7 @@ import { checkPodId, parsePodSpec } from './spec.js';
 import type { PodState, PodStatus } from './types.js';
 
 const CALL_TIMEOUT_MS = 60_000;
+const GC_TIMEOUT_MS = 10 * 60_000;
 /** Commands in one pod take turns: the channels of its agent take one client. */
 const TURN_TIMEOUT_MS = 20_000;
 
@@ -102,6 +107,32 @@ export class PodManager {
         }),
       );
     });
+  }
+
+  /** Everything that says it is ours, looked after. `networks` tells the backend the networks it has. */
+  async gc(
+    networks: (nics: readonly NicInUse[], call: CallOptions) => Promise<void>,
+    host: GcHost,
+    run: GcRun,
+    options: UserCallOptions,
+  ): Promise<GcReport> {
+    const { services } = this;
+    return withDeadline('gc', options.timeoutMs ?? GC_TIMEOUT_MS, options.signal, (call) => {
+      const parts: GcServices = {
+        pods: services,
+        host,
+        look: (record) => podVerdict(services, record),
+        settle: (record, inCall) => settlePod(services, record, inCall),
+        settleNics: (id, inCall) => this.#settleNics(id, inCall),
+        knowNetworks: async (inCall) => networks(await this.nicsInUse({ signal: inCall.signal }), inCall),
+      };
+      return collectGarbage(parts, run, call);
+    });
+  }
+
+  async #settleNics(id: string, call: CallOptions): Promise<void> {
+    await using pod = await this.open(id, { signal: call.signal });
+    await pod.settle(call);
   }
 
   /** Without `force` a pod that another process holds is left alone. */

@@ -1,4 +1,5 @@
 import { type CallOptions, raceSignal } from '../calls.js';
+import { HyperplugError } from '../errors.js';
 import type { PortMapping } from '../network.js';
 import type { Vm } from '../vm/vm.js';
 import { addNics } from './add-nics.js';
@@ -72,6 +73,18 @@ export class PodNetwork {
   async unpublish(inputs: unknown, call: CallOptions): Promise<readonly PortMapping[]> {
     await this.#prepare(call);
     return unpublish(this.parts, inputs, call);
+  }
+
+  /** What another manager left half done is brought to an end. @throws POD_CLEANUP_FAILED something could not be. */
+  async settle(call: CallOptions): Promise<void> {
+    await this.#prepare(call);
+    const left = this.parts.table.list().filter(({ state }) => state !== 'ready');
+    if (left.length === 0) return;
+    const ids = left.map(({ id }) => id).join(', ');
+    throw new HyperplugError(
+      'POD_CLEANUP_FAILED',
+      `NICs ${ids} of pod ${this.parts.table.record.id} are half made still`,
+    );
   }
 
   /** Networks initialised in this process, and what another manager left half done brought to an end. */

@@ -1,5 +1,5 @@
 import type { CallOptions } from '../calls.js';
-import { HyperplugError } from '../errors.js';
+import { HyperplugError, hasCode } from '../errors.js';
 import type { JsonValue } from '../json.js';
 import type { StateStore } from '../state-store.js';
 import { type PodRecord, podKey, podRecordJson, podsPrefix, readPodRecord } from './record.js';
@@ -47,6 +47,29 @@ export class PodStore {
   /** @throws POD_NOT_FOUND, STATE_VERSION. */
   async read(id: string, options: CallOptions): Promise<PodRecord> {
     return checkedRecord(id, await this.state.get(podKey(id), options));
+  }
+
+  /** Whether there is a record of this pod, and of a kind that this version can read. */
+  async find(id: string, options: CallOptions): Promise<'none' | 'unreadable' | PodRecord> {
+    try {
+      const value = await this.state.get(podKey(id), options);
+      return value === undefined ? 'none' : (readPodRecord(value) ?? 'unreadable');
+    } catch (error) {
+      if (hasCode(error, 'STATE_KEY_INVALID')) return 'none';
+      if (hasCode(error, 'STATE_CORRUPT', 'STATE_VERSION')) return 'unreadable';
+      throw error;
+    }
+  }
+
+  /** Records that list() leaves out, and why. */
+  async unreadable(options: CallOptions): Promise<{ readonly id: string; readonly why: string }[]> {
+    const broken = await this.state.unreadable(podsPrefix, options);
+    const strange = (await this.state.list(podsPrefix, options)).filter(({ value }) => !readPodRecord(value));
+    const why = 'its record was written by another version of this program';
+    return [
+      ...broken.map(({ key, error }) => ({ id: key.at(-1) ?? '', why: error.message })),
+      ...strange.map(({ key }) => ({ id: key.at(-1) ?? '', why })),
+    ];
   }
 
   /** Every readable record. */

@@ -1,5 +1,6 @@
 import type { UserCallOptions } from '../calls.js';
 import type { Diagnosis } from '../diagnosis.js';
+import type { GcReport } from '../gc/types.js';
 import type { PortMapping } from '../network.js';
 import type { Networks } from './network-types.js';
 import type { PodNic, PodRoute } from './nic-types.js';
@@ -44,6 +45,11 @@ export interface Hyperplug {
   removePod(id: string, options?: UserCallOptions & { readonly force?: boolean }): Promise<void>;
   /** Builds the guest image if need be and starts the plugins; createPod does it by itself. */
   prepare(options?: UserCallOptions): Promise<void>;
+  /**
+   * Finishes or undoes what dead processes left, removes what is ours and belongs to nothing, and touches nothing else. Any
+   * number of processes may do it at once, beside whatever else runs. What fails is a finding, not an error.
+   */
+  gc(options?: UserCallOptions & { readonly dryRun?: boolean }): Promise<GcReport>;
   diagnose(options?: UserCallOptions): Promise<readonly Diagnosis[]>;
   /** Stops the plugins. Pods that are still held are removed, kept ones released. */
   close(): Promise<void>;

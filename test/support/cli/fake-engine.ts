@@ -3,6 +3,7 @@ import type { ExecExit, GuestProcess, TerminalSize } from '../../../src/core/age
 import type { CallOptions, UserCallOptions } from '../../../src/core/calls.js';
 import type { Diagnosis } from '../../../src/core/diagnosis.js';
 import { HyperplugError } from '../../../src/core/errors.js';
+import type { GcReport } from '../../../src/core/gc/types.js';
 import type { VmExit } from '../../../src/core/hypervisor.js';
 import type { PodBackend, PodLife } from '../../../src/core/pod/pod-backend.js';
 import { PodHandle } from '../../../src/core/pod/pod-handle.js';
@@ -142,6 +143,10 @@ export class FakeHyperplug implements Hyperplug {
     this.#status(id);
     this.removals.push({ id, force: options.force === true });
     this.statuses = this.statuses.filter((status) => status.id !== id);
+  }
+  report: GcReport = { dryRun: false, findings: [] };
+  async gc({ dryRun = false }: { readonly dryRun?: boolean } = {}): Promise<GcReport> {
+    return { ...this.report, dryRun };
   }
   async prepare(): Promise<void> {}
   async diagnose(): Promise<readonly Diagnosis[]> {

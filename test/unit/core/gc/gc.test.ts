@@ -1,0 +1,159 @@
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { GcReport } from '../../../../src/core/gc/types.js';
+import type { HeldPod } from '../../../../src/core/pod/held-pod.js';
+import { podKey } from '../../../../src/core/pod/record.js';
+import { gcHost } from '../../../../src/host/gc-host.js';
+import { NETWORKS, PodFixture } from '../../../support/pod-fixture.js';
+
+const call = () => ({ signal: AbortSignal.timeout(20_000) });
+const port = { hostPort: 0, containerPort: 80 };
+
+describe('gc', () => {
+  let fixture: PodFixture;
+  beforeEach(() => {
+    fixture = new PodFixture();
+  });
+  afterEach(() => fixture.dispose());
+
+  const gc = (dryRun = false): Promise<GcReport> => {
+    const { network, manager } = fixture;
+    const know = (nics: readonly unknown[], options: { signal: AbortSignal }) =>
+      network.configure(NETWORKS, nics, options);
+    return manager.gc(know, gcHost, { dryRun }, {});
+  };
+  const told = ({ findings }: GcReport) => findings.map(({ action, kind, id }) => `${action} ${kind} ${id}`);
+  /** A kept pod that nobody holds. */
+  const kept = async (): Promise<HeldPod> => {
+    const pod = await fixture.pod({ keep: true });
+    await pod.release();
+    return pod;
+  };
+  const setRecord = async (change: (record: Record<string, unknown>) => unknown) => {
+    const record = JSON.parse(JSON.stringify(await fixture.record()));
+    await fixture.state.transaction((t) => t.put(podKey('p'), change(record) as never), call());
+  };
+  const everything = async () => JSON.stringify([fixture.traces(), await fixture.state.list([], call())]);
+
+  it('finds nothing where nothing is', async () => {
+    expect(await gc()).to.deep.equal({ dryRun: false, findings: [] });
+  });
+
+  it('keeps a pod that runs, held or not', async () => {
+    const pod = await fixture.pod({ keep: true });
+    expect(told(await gc())).to.deep.equal(['kept pod p']);
+    await pod.release();
+    expect(told(await gc())).to.deep.equal(['kept pod p']);
+    await using again = await fixture.manager.open('p', {});
+    expect((await again.run({ argv: ['true'] })).exitCode).to.equal(0);
+  });
+
+  it('removes all that bears our mark and has no record, and tells of each; a dry run of the same changes nothing', async () => {
+    await kept();
+    await fixture.state.transaction((t) => t.delete(podKey('p')), call());
+    const before = await everything();
+    const dry = await gc(true);
+    expect(await everything()).to.equal(before);
+    const done = await gc();
+    expect(told(done)).to.deep.equal(told(dry));
+    expect(done.findings.map(({ kind }) => kind)).to.include.members(['vm', 'device', 'address', 'directory']);
+    expect(done.findings.every(({ action }) => action === 'removed')).to.equal(true);
+    expect(fixture.leftovers()).to.deep.equal([]);
+    expect(readdirSync(join(fixture.root, 'run/locks'))).to.deep.equal([]);
+    expect(told(await gc())).to.deep.equal([]);
+  });
+
+  it('leaves alone a record that it cannot read, and all that its pod may own', async () => {
+    await kept();
+    await setRecord((record) => ({ ...record, version: 99 }));
+    const before = await everything();
+    expect(told(await gc())).to.deep.equal(['left record p']);
+    expect(await everything()).to.equal(before);
+    expect(existsSync(join(fixture.root, 'run/pods/p'))).to.equal(true);
+  });
+
+  it('leaves alone what a process that lives is at', async () => {
+    await kept();
+    const other = fixture.machine.spawn(['another manager']).identity;
+    for (const state of ['creating', 'removing']) {
+      await setRecord((record) => ({ ...record, state, manager: other }));
+      const before = await everything();
+      expect(told(await gc())).to.deep.equal(['left pod p']);
+      expect(await everything()).to.equal(before);
+    }
+    fixture.machine.exit(other);
+    expect(told(await gc())).to.deep.equal(['removed pod p']);
+    expect(fixture.leftovers()).to.deep.equal([]);
+  });
+
+  it('leaves alone what has no record yet while its lock is held', async () => {
+    const run = join(fixture.root, 'run');
+    mkdirSync(join(run, 'pods/new'), { recursive: true });
+    mkdirSync(join(run, 'locks'), { recursive: true });
+    const { acquireLock } = await import('../../../../src/host/lock.js');
+    const lock = await acquireLock(join(run, 'locks/new.lock'), { signal: call().signal });
+    expect(told(await gc())).to.deep.equal(['left pod new']);
+    await lock.release();
+    expect(told(await gc(true))).to.deep.equal(told(await gc()));
+    expect(fixture.leftovers()).to.deep.equal([]);
+  });
+
+  it('finishes what a manager had under way with the NICs of a pod that runs', async () => {
+    await kept();
+    const ghost = { id: 'x', kind: 'network', state: 'adding', mac: '52:00:00:00:00:09', name: null, guestName: null };
+    const lease = { network: 'back', podId: 'p', nicId: 'x', addresses: [], gateways: [], dns: [], mtu: 0 };
+    const host = { version: 1, backend: 'fake', network: 'back', podId: 'p', nicId: 'x', data: null };
+    await fixture.network.allocateAddress({ network: 'back', podId: 'p', nicId: 'x', addresses: [] }, call());
+    await setRecord((record) => ({
+      ...record,
+      nics: [...(record.nics as []), { ...ghost, mtu: 0, lease, otherAddresses: [], ports: [], host }],
+    }));
+    expect(told(await gc(true))).to.deep.equal(['kept pod p', 'finished nic x']);
+    expect(told(await gc())).to.deep.equal(['kept pod p', 'finished nic x']);
+    expect((await fixture.record()).nics.map(({ id }) => id)).to.deep.equal(['eth-default']);
+    expect(fixture.traces().addresses.filter((each) => each.includes('p/x'))).to.deep.equal([]);
+  });
+
+  it('gives back addresses, and withdraws ports, that the record of a NIC does not have', async () => {
+    await kept();
+    const { nics } = await fixture.record();
+    const nic = nics[0] as (typeof nics)[0];
+    const request = { network: 'default', podId: 'p', nicId: 'eth-default', addresses: ['10.90.0.77'] };
+    await fixture.network.allocateAddress(request, call());
+    const { freePort } = await import('../../../support/free-port.js');
+    const mapping = { ...port, protocol: 'tcp', hostAddress: '127.0.0.1', guestPort: 80, count: 1 } as const;
+    const hostPort = await freePort();
+    await fixture.network.publish(nic.host!, nic.lease!, [{ ...mapping, hostPort }], call());
+    const wanted = [`removed address 10.90.0.77`, `removed port 127.0.0.1:${hostPort}/tcp`];
+    expect(told(await gc(true)).slice(1)).to.deep.equal(wanted);
+    expect(told(await gc()).slice(1)).to.deep.equal(wanted);
+    expect(fixture.network.publishedPorts()).to.deep.equal([]);
+    expect(told(await gc())).to.deep.equal(['kept pod p']);
+  });
+
+  it('publishes again what the record has and the host has not', async () => {
+    const { freePort } = await import('../../../support/free-port.js');
+    const hostPort = await freePort();
+    const pod = await fixture.pod({ keep: true, portmappings: [{ hostPort, containerPort: 80 }] });
+    await pod.release();
+    const nic = (await fixture.record()).nics[0]!;
+    await fixture.network.unpublish(nic.host!, nic.ports, call());
+    expect(told(await gc())).to.deep.equal(['kept pod p', `finished port 0.0.0.0:${hostPort}/tcp`]);
+    expect(fixture.network.publishedPorts()).to.deep.equal([hostPort]);
+  });
+
+  it('goes on past what fails, and tells of it', async () => {
+    await kept();
+    await fixture.state.transaction((t) => t.delete(podKey('p')), call());
+    mkdirSync(join(fixture.root, 'run/pods/q'), { recursive: true });
+    fixture.network.faults.plan('detach');
+    const report = await gc();
+    const failed = report.findings.filter(({ action }) => action === 'failed');
+    expect(failed.map(({ kind }) => kind)).to.include('device');
+    expect(failed[0]?.error?.message).to.include('injected failure');
+    expect(told(report).some((line) => line.endsWith('run/pods/q'))).to.equal(true);
+    await gc();
+    expect(fixture.leftovers()).to.deep.equal([]);
+  });
+});
