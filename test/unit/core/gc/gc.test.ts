@@ -46,7 +46,7 @@ describe('gc', () => {
     await pod.release();
     expect(told(await gc())).to.deep.equal(['kept pod p']);
     await using again = await fixture.manager.open('p', {});
-    expect((await again.run({ argv: ['true'] })).exitCode).to.equal(0);
+    expect((await again.exec(['true'])).exitCode).to.equal(0);
   });
 
   it('removes all that bears our mark and has no record, and tells of each; a dry run of the same changes nothing', async () => {
