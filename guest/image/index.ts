@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { throwIfAborted } from '../../src/core/calls.js';
@@ -8,6 +8,7 @@ import type { GuestImage, GuestImageProvider } from '../../src/core/guest-image.
 import type { ProgressSink } from '../../src/core/progress.js';
 import { acquireLockTelling, makeCacheDir } from '../../src/host/debian/cache-folder.js';
 import { PackageStore } from '../../src/host/debian/packages.js';
+import { Recent } from '../../src/host/debian/recent.js';
 import type { ToolProvider } from '../../src/host/tools.js';
 import { type AgentSources, hashFiles, readAgentSources } from './agent-build.js';
 import { buildImage } from './build.js';
@@ -29,6 +30,8 @@ export interface DebianGuestImageOptions {
   readonly refresh?: boolean;
   /** Default: guest/agent of this package. */
   readonly agentDir?: string;
+  /** Images kept, at least 2; default 6. */
+  readonly keptImages?: number;
 }
 
 interface Call {
@@ -36,15 +39,23 @@ interface Call {
   readonly progress: ProgressSink;
 }
 
-/** Which image is the current one; all that a later call needs to know. */
-interface Memo {
+/** Which image was made of what; all that a later call needs to know. */
+interface Made {
   readonly builder: string;
   readonly agent: string;
   readonly key: string;
   readonly description: string;
-  /** The one before; kept, since another process may be about to boot it. */
-  readonly previousKey?: string;
 }
+
+const isMade = (value: unknown): value is Made =>
+  typeof value === 'object' &&
+  value !== null &&
+  ['builder', 'agent', 'key', 'description'].every(
+    (name) => typeof (value as Record<string, unknown>)[name] === 'string',
+  );
+
+/** Versions of this package that share a cache; and the image before, which another process may be about to boot. */
+const KEPT_IMAGES = 6;
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGE_ROOT = join(HERE, '../../..');
@@ -58,6 +69,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
   private readonly options: DebianGuestImageOptions;
   private readonly imageDir: string;
   private readonly agentDir: string;
+  private readonly made: Recent<Made>;
 
   constructor(options: DebianGuestImageOptions) {
     for (const path of [options.cacheDir, options.imageDir ?? '/', options.agentDir ?? '/']) {
@@ -66,6 +78,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     this.options = options;
     this.imageDir = options.imageDir ?? join(options.cacheDir, 'images');
     this.agentDir = options.agentDir ?? join(PACKAGE_ROOT, 'guest/agent');
+    this.made = new Recent(join(this.imageDir, 'images.json'), options.keptImages ?? KEPT_IMAGES, isMade);
   }
 
   /** @throws IMAGE_NOT_FOUND a configured file; IMAGE_BUILD_FAILED; HOST_TOOL_MISSING, HOST_PERMISSION; ABORTED, TIMEOUT. */
@@ -115,9 +128,8 @@ export class DebianGuestImageProvider implements GuestImageProvider {
   }
 
   private async recall(builder: string, agent: AgentSources): Promise<GuestImage | undefined> {
-    const memo = await this.readMemo();
-    if (memo?.builder !== builder || memo.agent !== agent.hash) return undefined;
-    return this.describe(memo.key, memo.description);
+    const made = (await this.made.read()).find((it) => it.builder === builder && it.agent === agent.hash);
+    return made && this.describe(made.key, made.description);
   }
 
   private async describe(key: string, description: string): Promise<GuestImage | undefined> {
@@ -162,22 +174,10 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     }
   }
 
-  private async readMemo(): Promise<Memo | undefined> {
-    try {
-      return JSON.parse(await readFile(join(this.imageDir, 'current.json'), 'utf8')) as Memo;
-    } catch {
-      return undefined; // missing or damaged: built anew
-    }
-  }
-
-  private async remember(memo: Memo): Promise<void> {
-    const before = await this.readMemo();
-    const previousKey = before?.key === memo.key ? before.previousKey : before?.key;
-    const path = join(this.imageDir, 'current.json');
-    await writeFile(`${path}.tmp`, JSON.stringify({ ...memo, previousKey }, null, 1));
-    await rename(`${path}.tmp`, path);
+  private async remember(made: Made): Promise<void> {
+    const kept = await this.made.add(made, (other) => other.builder === made.builder && other.agent === made.agent);
     for (const name of await readdir(this.imageDir)) {
-      if (!/^[0-9a-f]{16}$/.test(name) || name === memo.key || name === previousKey) continue;
+      if (!/^[0-9a-f]{16}$/.test(name) || kept.some(({ key }) => key === name)) continue;
       await rm(join(this.imageDir, name), { recursive: true, force: true });
     }
   }

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { throwIfAborted } from '../../core/calls.js';
@@ -11,6 +11,7 @@ import type { FileLock } from '../lock.js';
 import { PrivateApt } from './apt.js';
 import type { PackageFile, PackageVersion } from './apt-output.js';
 import { acquireLockTelling, makeCacheDir } from './cache-folder.js';
+import { Recent } from './recent.js';
 
 /** Raised when the layout of an unpacked tree changes: older ones are then made anew. */
 const LAYOUT = 1;
@@ -47,9 +48,18 @@ interface Remembered {
   readonly request: string;
   readonly key: string;
   readonly packages: readonly PackageVersion[];
-  /** The tree before this one; kept, since a running program may still use it. */
-  readonly previousKey?: string;
 }
+
+const isRemembered = (value: unknown): value is Remembered =>
+  typeof value === 'object' &&
+  value !== null &&
+  (value as Remembered).layout === LAYOUT &&
+  typeof (value as Remembered).request === 'string' &&
+  typeof (value as Remembered).key === 'string' &&
+  Array.isArray((value as Remembered).packages);
+
+/** Versions of this package that share a cache; and the tree before, which a running program may still use. */
+const KEPT_TREES = 4;
 
 /**
  * Debian packages unpacked into a cache folder without installing them. Trees are named by the versions they hold and
@@ -87,23 +97,15 @@ export class PackageStore {
   }
 
   private async recall(request: PackageRequest): Promise<UnpackedPackages | undefined> {
-    const remembered = await this.readRemembered(request.label);
-    if (!remembered || remembered.request !== fingerprint(request)) return undefined;
+    const wanted = fingerprint(request);
+    const remembered = (await this.recent(request.label).read()).find((it) => it.request === wanted);
+    if (!remembered) return undefined;
     const root = this.rootOf(request.label, remembered.key);
     const there = await access(root).then(
       () => true,
       () => false,
     );
     return there ? { root, key: remembered.key, packages: remembered.packages } : undefined;
-  }
-
-  private async readRemembered(label: string): Promise<Remembered | undefined> {
-    try {
-      const value = JSON.parse(await readFile(this.memoPath(label), 'utf8')) as Remembered;
-      return value.layout === LAYOUT ? value : undefined;
-    } catch {
-      return undefined; // missing or damaged: made anew
-    }
   }
 
   private async make(request: PackageRequest, options: PackageCallOptions): Promise<UnpackedPackages> {
@@ -208,21 +210,11 @@ export class PackageStore {
   }
 
   private async remember(request: PackageRequest, key: string, packages: readonly PackageVersion[]): Promise<void> {
-    const before = await this.readRemembered(request.label);
-    const previousKey = before?.key === key ? before.previousKey : before?.key;
-    const value: Remembered = {
-      layout: LAYOUT,
-      request: fingerprint(request),
-      key,
-      packages,
-      ...(previousKey === undefined ? {} : { previousKey }),
-    };
-    const path = this.memoPath(request.label);
-    await writeFile(`${path}.tmp`, JSON.stringify(value, null, 1));
-    await rename(`${path}.tmp`, path);
+    const value: Remembered = { layout: LAYOUT, request: fingerprint(request), key, packages };
+    const kept = await this.recent(request.label).add(value, (other) => other.request === value.request);
     for (const name of await readdir(join(this.cacheDir, 'packages'))) {
-      const old = name.startsWith(`${request.label}@`) && !name.endsWith('.json');
-      if (old && name !== `${request.label}@${key}` && name !== `${request.label}@${previousKey}`) {
+      const tree = name.startsWith(`${request.label}@`);
+      if (tree && !kept.some((it) => name === `${request.label}@${it.key}`)) {
         await rm(join(this.cacheDir, 'packages', name), { recursive: true, force: true });
       }
     }
@@ -240,8 +232,8 @@ export class PackageStore {
     return join(this.cacheDir, 'packages', `${label}@${key}`);
   }
 
-  private memoPath(label: string): string {
-    return join(this.cacheDir, 'packages', `${label}.json`);
+  private recent(label: string): Recent<Remembered> {
+    return new Recent(join(this.cacheDir, 'packages', `${label}.json`), KEPT_TREES, isRemembered);
   }
 }
 

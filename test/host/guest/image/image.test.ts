@@ -41,7 +41,7 @@ describe('guest image, built', function () {
   const image = (options: { refresh?: boolean; kernelPath?: string } = {}) => {
     const cacheDir = join(folder, 'cache');
     const tools = new DebianToolProvider({ cacheDir });
-    const provider = new DebianGuestImageProvider({ cacheDir, tools, agentDir, ...options });
+    const provider = new DebianGuestImageProvider({ cacheDir, tools, agentDir, keptImages: 2, ...options });
     return provider.image({ signal: AbortSignal.timeout(500_000), progress });
   };
   const images = () => readdirSync(join(folder, 'cache/images')).filter((name) => /^[0-9a-f]{16}$/.test(name));
@@ -86,11 +86,18 @@ describe('guest image, built', function () {
     expect(readFileSync(first.initramfsPath).equals(before)).to.equal(true);
   });
 
-  it('is another one when the agent changes; the one before is kept, older ones go', async () => {
+  it('is another one when the agent changes; those of late are kept, older ones go', async () => {
     writeAgent(`${AGENT}// 2\n`);
     const second = await image();
     expect(second.initramfsPath).not.to.equal(first.initramfsPath);
     expect(existsSync(first.initramfsPath)).to.equal(true);
+    // Two versions on one cache take turns without building.
+    labels.splice(0);
+    writeAgent(AGENT);
+    expect(await image()).to.deep.equal(first);
+    writeAgent(`${AGENT}// 2\n`);
+    expect(await image()).to.deep.equal(second);
+    expect(labels).to.deep.equal([]);
     writeAgent(`${AGENT}// 3\n`);
     await image();
     expect(existsSync(second.initramfsPath)).to.equal(true);
