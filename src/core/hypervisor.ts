@@ -14,6 +14,11 @@ export type NicEndpoint =
   | { readonly kind: 'tap-fd'; readonly fds: readonly number[]; readonly vnetHdr: boolean }
   /** A tap the hypervisor opens by name in the VM's network namespace. */
   | { readonly kind: 'tap-name'; readonly name: string }
+  /**
+   * An interface in the VM's own network namespace (HypervisorVm.netnsPath), put there by the backend and up: the hypervisor
+   * exchanges its frames raw (packet(7)). It goes with the namespace, so that nothing is left when the VM dies.
+   */
+  | { readonly kind: 'interface'; readonly name: string }
   /** A unix SOCK_SEQPACKET listener, one frame a packet (User Mode Linux's bess transport). */
   | { readonly kind: 'seqpacket'; readonly path: string }
   /** A unix SOCK_STREAM listener, u32 big-endian length before each frame (QEMU's stream netdev, passt). */
@@ -286,6 +291,8 @@ export interface HypervisorVm {
   readonly state: VmState;
   /** Resolves once, never rejects. */
   readonly exited: Promise<VmExit>;
+  /** The network namespace that the driver made for this VM alone (`/proc/PID/ns/net`), where it takes `interface` endpoints. */
+  readonly netnsPath?: string;
   /** Calls `listener` for each event from now on; the returned function stops that. Listeners must not throw. */
   onEvent(listener: (event: VmEvent) => void): () => void;
   /** Opens one of VmSpec.channels. One opener at a time; it is closed by destroy(). @throws POD_BUSY it is held elsewhere. */

@@ -101,6 +101,8 @@ export interface NicPlan {
   readonly tap?: string;
   /** The kind core chose from both sides' declarations. */
   readonly endpoint: NicEndpointKind;
+  /** With endpoint `interface`: HypervisorVm.netnsPath, the namespace that it is to be put into. */
+  readonly netnsPath?: string;
 }
 
 /** The host side of a NIC. */

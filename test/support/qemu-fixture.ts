@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { VmNic, VmSpec } from '../../src/core/hypervisor.js';
 import { silentProgress } from '../../src/core/progress.js';
+import { pathTools } from '../../src/host/path-tools.js';
 import { QemuDriver } from '../../src/plugins/qemu/driver.js';
 import { pvhElf } from '../../src/plugins/qemu/kvm/probe-guest.js';
 import { type QemuOptions, qemuOptions } from '../../src/plugins/qemu/options.js';
-import { pathTools } from '../../src/plugins/qemu/path-tools.js';
 
 /** Programs for guests without an operating system; see pvhElf(). */
 export const GUESTS = {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { VmSpec } from '../../src/core/hypervisor.js';
 import { silentProgress } from '../../src/core/progress.js';
+import { pathTools } from '../../src/host/path-tools.js';
 import { QemuDriver } from '../../src/plugins/qemu/driver.js';
 import { qemuOptions } from '../../src/plugins/qemu/options.js';
-import { pathTools } from '../../src/plugins/qemu/path-tools.js';
 
 /** A manager of its own process: launches the VM of argv[2] (a file), says so, and stays until it is killed. */
 const spec = JSON.parse(readFileSync(process.argv[2] as string, 'utf8')) as VmSpec;

@@ -116,7 +116,12 @@ async function addOne(parts: PodNetworkParts, { nic, undo }: Added, call: CallOp
   const endpoint = chooseEndpoint(backend.capabilities, driver.capabilities);
   if (!endpoint) throw new TypeError(`${backend.name} and ${driver.name} share no kind of NIC endpoint`);
   const { cpus } = table.record;
-  const { record, host, vmNic } = await prepareNic({ backend, endpoint, cpus }, nic, undo, call);
+  const { record, host, vmNic } = await prepareNic(
+    { backend, endpoint, cpus, netnsPath: vm.hypervisor.netnsPath },
+    nic,
+    undo,
+    call,
+  );
   await table.set(id, record, call);
   undo.push(`device of NIC ${id}`, (undoCall) => unplug(vm, table.find(id), undoCall));
   await vm.hypervisor.attachNic(vmNic, call);

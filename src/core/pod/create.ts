@@ -62,15 +62,9 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
       routes: [],
       vm: null,
     };
-    const nics = await withDeadline(`network of pod ${spec.id}`, NETWORK_TIMEOUT_MS, signal, async (call) => {
-      await store.create(record, call);
-      undo.pushWhenClean('pod record', (undoCall) => store.delete(spec.id, undoCall));
-      for (const directory of [dirs.run, dirs.data]) {
-        undo.push(directory, () => rm(directory, { recursive: true, force: true }));
-        await mkdir(directory, { recursive: true, mode: 0o700 });
-      }
+    const prepare = async (netnsPath: string | undefined, call: CallOptions) => {
       const prepared = await prepareNics(
-        { backend, endpoint, cpus: spec.cpus },
+        { backend, endpoint, cpus: spec.cpus, netnsPath },
         planned.filter(({ spec: nic }) => nic.kind === 'network'),
         undo,
         call,
@@ -84,6 +78,18 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
         nics: record.nics.map((nic) => made.get(nic.id) ?? nic),
         routes: defaultRoutes(routable, []),
       };
+      return prepared;
+    };
+    const { coldplugNic } = driver.capabilities;
+    const nics = await withDeadline(`network of pod ${spec.id}`, NETWORK_TIMEOUT_MS, signal, async (call) => {
+      await store.create(record, call);
+      undo.pushWhenClean('pod record', (undoCall) => store.delete(spec.id, undoCall));
+      for (const directory of [dirs.run, dirs.data]) {
+        undo.push(directory, () => rm(directory, { recursive: true, force: true }));
+        await mkdir(directory, { recursive: true, mode: 0o700 });
+      }
+      if (!coldplugNic) return [];
+      const prepared = await prepare(undefined, call);
       await store.write(record, call);
       return prepared;
     });
@@ -93,10 +99,20 @@ export async function createPod(services: PodServices, spec: PodSpec, options: U
         vmSpec(services, spec, image, nics),
         undo,
         call,
-        async (hypervisor) => {
+        async (hypervisor, limited) => {
           // Not `running` before it is what was asked for: a manager that dies meanwhile leaves a half-made pod.
           record = { ...record, vm: hypervisor.record() };
-          await Promise.all([store.write(record, call), ...nics.map((nic) => nic.host.handedOver())]);
+          if (coldplugNic) {
+            await Promise.all([store.write(record, limited), ...nics.map((nic) => nic.host.handedOver())]);
+            return;
+          }
+          await store.write(record, limited);
+          const prepared = await prepare(hypervisor.netnsPath, limited);
+          await store.write(record, limited);
+          for (const nic of prepared) {
+            await hypervisor.attachNic(nic.vmNic, limited);
+            await nic.host.handedOver();
+          }
         },
       );
       const guestNics = await configure(vm, spec, record, call);
@@ -154,6 +170,8 @@ function checkLimits(spec: PodSpec, limits: HypervisorCapabilities): void {
 function vmSpec(services: PodServices, spec: PodSpec, image: GuestImage, nics: readonly PreparedNic[]): VmSpec {
   const dirs = podDirectories(services.directories, spec.id);
   const { capabilities } = services.driver;
+  // Those that come after the launch.
+  const later = spec.interfaces.filter(({ kind }) => kind === 'network').length - nics.length;
   return deepFreeze({
     id: spec.id,
     cpus: spec.cpus,
@@ -165,7 +183,7 @@ function vmSpec(services: PodServices, spec: PodSpec, image: GuestImage, nics: r
     nics: nics.map((nic) => nic.vmNic),
     disks: [],
     shares: [],
-    hotplugNicSlots: capabilities.hotplugNic ? Math.min(spec.nicSlots, capabilities.maxNics - nics.length) : 0,
+    hotplugNicSlots: capabilities.hotplugNic ? Math.min(later + spec.nicSlots, capabilities.maxNics - nics.length) : 0,
     runDir: dirs.run,
     consoleLogPath: dirs.consoleLog,
     detached: spec.keep,

@@ -33,6 +33,8 @@ export interface NicMaking {
   readonly endpoint: NicEndpointKind;
   /** Of the VM: a tap has a queue for each, within reason. */
   readonly cpus: number;
+  /** HypervisorVm.netnsPath, where the VM is there already. */
+  readonly netnsPath?: string | undefined;
 }
 
 /** A NIC as users see it. */
@@ -85,7 +87,7 @@ export function prepareNics(
 
 /** An address goes back only when its device is known to be gone: until then the guest may use it. */
 export async function prepareNic(
-  { backend, endpoint, cpus }: NicMaking,
+  { backend, endpoint, cpus, netnsPath }: NicMaking,
   { spec, planned }: PlannedNic,
   undo: UndoStack,
   call: CallOptions,
@@ -101,7 +103,7 @@ export async function prepareNic(
   throwIfAborted(call.signal, `prepare NIC ${nicId}`);
   const queues = endpoint === 'tap-fd' ? Math.min(cpus, MAX_QUEUES) : 1;
   const { mac } = planned;
-  const plan = { podId, nicId, mac, mtu, queues, lease, ports: spec.ports, endpoint };
+  const plan = { podId, nicId, mac, mtu, queues, lease, ports: spec.ports, endpoint, ...(netnsPath && { netnsPath }) };
   let made = planned.host as HostNic['record'];
   undo.pushWhenClean(`host side of ${nicId}`, (undoCall) => backend.detach(made, undoCall));
   const host = await backend.attach(plan, call);

@@ -7,7 +7,16 @@ const keysOf = <K extends string>(table: Record<K, true>) => Object.keys(table) 
 
 const flag = z.boolean();
 const endpointKinds = z.array(
-  z.enum(keysOf<NicEndpointKind>({ 'tap-fd': true, 'tap-name': true, seqpacket: true, stream: true, builtin: true })),
+  z.enum(
+    keysOf<NicEndpointKind>({
+      'tap-fd': true,
+      'tap-name': true,
+      interface: true,
+      seqpacket: true,
+      stream: true,
+      builtin: true,
+    }),
+  ),
 );
 const protocols = z.array(z.enum(keysOf<TransportProtocol>({ tcp: true, udp: true, sctp: true })));
 const families = z.array(z.union([z.literal(4), z.literal(6)]));

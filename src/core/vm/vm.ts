@@ -29,13 +29,13 @@ export class Vm {
     spec: VmSpec,
     undo: UndoStack,
     options: CallOptions,
-    onLaunched: (hypervisor: HypervisorVm) => Promise<void>,
+    onLaunched: (hypervisor: HypervisorVm, call: CallOptions) => Promise<void>,
   ): Promise<Vm> {
     const hypervisor = await deps.driver.launch(spec, options);
     undo.push('virtual machine', (call) => hypervisor.kill(call));
     const [, vm] = await concurrently<Vm | undefined>(
       [
-        () => onLaunched(hypervisor).then(() => undefined),
+        (call) => onLaunched(hypervisor, call).then(() => undefined),
         (call) => Vm.#converse(deps, hypervisor, spec.consoleLogPath, false, call),
       ],
       options,

@@ -7,18 +7,19 @@ import type { PluginLogger, PluginPaths } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { runCommand } from '../../host/command.js';
 import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
-import { identifyProcess, killProcess, sameProcess } from '../../host/process.js';
+import { killProcess, sameProcess } from '../../host/process.js';
 import type { ToolProvider } from '../../host/tools.js';
+import { tracesOf } from '../../host/vmm/run-dir.js';
+import { adoptedProcess } from '../../host/vmm/vm-process.js';
 import { checkSpec } from './check-spec.js';
 import { type Acceleration, AccelerationChooser } from './kvm/acceleration.js';
 import { type LaunchTools, launch } from './launch.js';
 import type { QemuOptions } from './options.js';
+import { QemuRunDir, qemuMarker } from './qemu-run-dir.js';
 import { openSocket, QemuVm } from './qemu-vm.js';
 import { QmpClient } from './qmp/client.js';
 import { isObject } from './qmp/messages.js';
-import { markedProcesses, RunDir } from './run-dir.js';
 import { requireUserNetwork } from './user-network.js';
-import { adoptedProcess } from './vm-process.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
 
 export const qemuCapabilities: HypervisorCapabilities = deepFreeze({
@@ -83,7 +84,7 @@ export class QemuDriver implements HypervisorDriver {
   async adopt(record: VmRecord, options: CallOptions): Promise<QemuVm> {
     const data = readRecord(record);
     const { id } = record;
-    const runDir = new RunDir(record.runDir);
+    const runDir = new QemuRunDir(record.runDir);
     const failed = (why: string, cause?: unknown) =>
       new HyperplugError('VM_ADOPT_FAILED', `VM ${id}: ${why}`, { cause, details: { id, pid: record.process.pid } });
     if (!sameProcess(record.process)) throw failed(`process ${record.process.pid} is gone`);
@@ -120,11 +121,11 @@ export class QemuDriver implements HypervisorDriver {
 
   async destroy(record: VmRecord, options: CallOptions): Promise<void> {
     await killProcess(record.process, options);
-    await new RunDir(record.runDir).removeFiles();
+    await new QemuRunDir(record.runDir).removeFiles();
   }
 
   async reap(runDir: string, options: CallOptions): Promise<void> {
-    const directory = new RunDir(runDir);
+    const directory = new QemuRunDir(runDir);
     const process = await directory.runningProcess();
     if (process) await killProcess(process, options);
     await directory.removeFiles();
@@ -132,12 +133,7 @@ export class QemuDriver implements HypervisorDriver {
 
   async traces({ signal }: CallOptions): Promise<readonly VmTrace[]> {
     throwIfAborted(signal, 'look for QEMU processes');
-    return [...markedProcesses()].flatMap(({ pid, marker }) => {
-      const process = identifyProcess(pid);
-      // hyperplug, the id, then the directory, which may hold blanks.
-      const runDir = /^hyperplug \S+ (\/.*)$/s.exec(marker)?.[1];
-      return process && runDir !== undefined ? [{ process, runDir }] : [];
-    });
+    return tracesOf(qemuMarker);
   }
 
   async diagnose(options: CallOptions): Promise<readonly Diagnosis[]> {

@@ -1,9 +1,9 @@
 import { definePlugin } from '../../core/define-plugin.js';
 import { HOST_TOKENS, type PluginLogger, TOKENS } from '../../core/plugin.js';
 import { silentProgress } from '../../core/progress.js';
+import { pathTools } from '../../host/path-tools.js';
 import { QemuDriver, qemuCapabilities } from './driver.js';
 import { qemuOptions } from './options.js';
-import { pathTools } from './path-tools.js';
 
 const silentLog: PluginLogger = { debug() {}, info() {}, warn() {}, error() {} };
 

@@ -10,17 +10,17 @@ import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } fr
 import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
 import { killProcess } from '../../host/process.js';
 import type { Tool } from '../../host/tools.js';
+import { checkReadable, chooseUser } from '../../host/vmm/run-as.js';
+import { childProcess, type VmProcess } from '../../host/vmm/vm-process.js';
 import { type MachinePlan, qemuArgs } from './argv.js';
 import { explainForward, forwardsNamed, PRIVILEGED_PORTS, tellsOfForward } from './forwards.js';
 import { readHostTscKhz } from './host-facts.js';
 import { kernelCommandLine } from './kernel-command-line.js';
-import type { Acceleration } from './kvm/acceleration.js';
+import { type Acceleration, KVM_DEVICE } from './kvm/acceleration.js';
 import type { QemuOptions } from './options.js';
+import { QemuRunDir } from './qemu-run-dir.js';
 import { QemuVm } from './qemu-vm.js';
 import { QmpClient } from './qmp/client.js';
-import { checkReadable, chooseUser } from './run-as.js';
-import { RunDir } from './run-dir.js';
-import { childProcess, type VmProcess } from './vm-process.js';
 
 export interface LaunchTools extends ConfinementTools {
   readonly qemu: Tool;
@@ -42,7 +42,7 @@ const inherited = (fd: number) => `/proc/self/fd/${fd}`;
 /** All or nothing: on rejection no process, socket or file of ours remains. */
 export async function launch(request: LaunchRequest): Promise<QemuVm> {
   const { spec, log, options, signal } = request;
-  const runDir = new RunDir(spec.runDir);
+  const runDir = new QemuRunDir(spec.runDir);
   runDir.checkLength();
   checkReadable('kernelPath', spec.kernelPath, undefined);
   checkReadable('initramfsPath', spec.initramfsPath, undefined);
@@ -53,7 +53,12 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
     undo.pushWhenClean('files of the VM', () => runDir.removeFiles());
     await runDir.makeSocketDir();
     const { accelerator } = request.acceleration;
-    const { user, reason } = await chooseUser(options, runDir, request.tools.qemu, accelerator);
+    const { user, reason } = await chooseUser(
+      options,
+      runDir,
+      request.tools.qemu,
+      accelerator === 'kvm' ? KVM_DEVICE : undefined,
+    );
     checkReadable('kernelPath', spec.kernelPath, user);
     checkReadable('initramfsPath', spec.initramfsPath, user);
     log.debug({ vm: spec.id, acceleration: request.acceleration, user, reason }, 'starting QEMU');
@@ -88,7 +93,7 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
 }
 
 /** QEMU itself, from its descriptors to the record of what it is. */
-async function start(request: LaunchRequest, runDir: RunDir, user: RunAsUser | undefined) {
+async function start(request: LaunchRequest, runDir: QemuRunDir, user: RunAsUser | undefined) {
   const { spec, options, acceleration, tools } = request;
   const open: number[] = [];
   const keep = (path: string, flags: number, mode?: number) => {
@@ -130,7 +135,7 @@ async function start(request: LaunchRequest, runDir: RunDir, user: RunAsUser | u
   }
 }
 
-function machinePlan({ spec, options, acceleration, tools }: LaunchRequest, runDir: RunDir): MachinePlan {
+function machinePlan({ spec, options, acceleration, tools }: LaunchRequest, runDir: QemuRunDir): MachinePlan {
   const { machine, kernelTuning: tuning, firmware } = options;
   const { accelerator, cpuModel } = acceleration;
   const socketPath = (path: string) => inherited(FD.sockets) + path.slice(runDir.sockets.length);

@@ -15,19 +15,19 @@ import type {
 } from '../../core/hypervisor.js';
 import type { JsonValue } from '../../core/json.js';
 import { killProcess } from '../../host/process.js';
+import type { VmProcess } from '../../host/vmm/vm-process.js';
 import { channelChardev } from './argv.js';
 import { consoleTellsPanic, exitReason } from './exit-reason.js';
 import { NicPlug } from './nic-plug.js';
+import type { QemuRunDir } from './qemu-run-dir.js';
 import type { QmpClient } from './qmp/client.js';
 import type { QmpEvent } from './qmp/events.js';
 import { isObject } from './qmp/messages.js';
-import type { RunDir } from './run-dir.js';
-import type { VmProcess } from './vm-process.js';
 import { DRIVER_NAME, type RecordData } from './vm-record.js';
 
 export interface QemuVmParts {
   readonly id: string;
-  readonly runDir: RunDir;
+  readonly runDir: QemuRunDir;
   readonly process: VmProcess;
   readonly qmp: QmpClient;
   readonly data: RecordData;

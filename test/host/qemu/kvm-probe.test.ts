@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { expect } from 'chai';
 import { hasCode } from '../../../src/core/errors.js';
 import { silentProgress } from '../../../src/core/progress.js';
+import { pathTools } from '../../../src/host/path-tools.js';
 import { kvmObstacle } from '../../../src/plugins/qemu/kvm/acceleration.js';
 import { type ProbeRequest, probe } from '../../../src/plugins/qemu/kvm/probe.js';
-import { pathTools } from '../../../src/plugins/qemu/path-tools.js';
 import { hasQemu, processesNaming, QemuFixture } from '../../support/qemu-fixture.js';
 import { requireOrSkip } from '../../support/require.js';
 

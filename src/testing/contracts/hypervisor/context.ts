@@ -94,8 +94,10 @@ async function newContext(contract: HypervisorContract, base: TestContext): Prom
     return bound(driver, 'driver');
   };
   const driver = await create();
+  let latest: HypervisorVm | undefined;
   const track = (vm: HypervisorVm) => {
     const tracked = bound(vm, 'vm');
+    latest = tracked;
     base.defer(() => endQuietly(tracked, base));
     return tracked;
   };
@@ -128,7 +130,7 @@ async function newContext(contract: HypervisorContract, base: TestContext): Prom
     },
     async nic(nicId, parts) {
       const lease = contract.endpoint
-        ? await contract.endpoint(nicId)
+        ? await contract.endpoint(nicId, latest)
         : { endpoint: builtinEndpoint([]), release: undefined };
       base.defer(() => lease.release?.());
       return deepFreeze({ id: nicId, mac: randomMac(), mtu: 1500, queues: 1, endpoint: lease.endpoint, ...parts });

@@ -12,6 +12,7 @@ import type { HypervisorContract } from './types.js';
 const ENDPOINTS: { readonly [K in NicEndpointKind]: NicEndpoint & { kind: K } } = {
   'tap-fd': { kind: 'tap-fd', fds: [], vnetHdr: false },
   'tap-name': { kind: 'tap-name', name: 'no-such-tap' },
+  interface: { kind: 'interface', name: 'no-such-if' },
   seqpacket: { kind: 'seqpacket', path: '/no/such/socket' },
   stream: { kind: 'stream', path: '/no/such/socket' },
   builtin: { kind: 'builtin', forwards: [], restricted: false },

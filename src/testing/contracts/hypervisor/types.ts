@@ -71,9 +71,9 @@ export interface HypervisorContract
   readonly guest?: GuestAbilities;
   /**
    * An endpoint for a NIC, of a kind the driver declares; `release` is called when the test is over. Default: a `builtin`
-   * one, for drivers that declare that kind.
+   * one, for drivers that declare that kind. `vm`: the one launched or adopted last, where there is one.
    */
-  endpoint?(nicId: string): Promise<EndpointLease> | EndpointLease;
+  endpoint?(nicId: string, vm: HypervisorVm | undefined): Promise<EndpointLease> | EndpointLease;
   readonly host?: HypervisorHost;
   readonly inject?: HypervisorInjection;
   /** False: the driver does not read the kernel's file, so that one that is missing is no error. Default true. */

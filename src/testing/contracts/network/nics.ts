@@ -290,7 +290,7 @@ export function nicContract({ describe, check }: NetworkSuite, contract: Network
 /** What of an endpoint no other may have. */
 function endpointIdentity({ endpoint }: HostNic): (string | number)[] {
   if (endpoint.kind === 'tap-fd') return [...endpoint.fds];
-  if (endpoint.kind === 'tap-name') return [endpoint.name];
+  if (endpoint.kind === 'tap-name' || endpoint.kind === 'interface') return [endpoint.name];
   return endpoint.kind === 'builtin' ? [] : [endpoint.path];
 }
 

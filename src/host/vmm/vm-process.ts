@@ -1,16 +1,16 @@
 import { open } from 'node:fs/promises';
 import type { ProcessIdentity } from '../../core/hypervisor.js';
-import type { ConfinedChild } from '../../host/confined-spawn.js';
-import { watchProcess } from '../../host/process.js';
+import type { ConfinedChild } from '../confined-spawn.js';
+import { watchProcess } from '../process.js';
 
-/** QEMU as the driver sees it, be it our child or adopted. */
+/** A hypervisor as its driver sees it, be it our child or adopted. */
 export interface VmProcess {
   readonly identity: ProcessIdentity;
   /** Resolves when it has ended; codes are null where it is not our child. */
   readonly exited: Promise<{ readonly exitCode: number | null; readonly signal: string | null }>;
   /** What it wrote to stderr, the last 4 KiB. */
   stderrTail(): Promise<string>;
-  /** Stops watching: this process may end before QEMU. */
+  /** Stops watching: this process may end before it. */
   release(): void;
 }
 

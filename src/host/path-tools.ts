@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { HyperplugError } from '../../core/errors.js';
-import type { ToolProvider } from '../../host/tools.js';
+import { HyperplugError } from '../core/errors.js';
+import type { ToolProvider } from './tools.js';
 
 /** Programs from PATH and the system's folders: for when the composition root binds no other ToolProvider. */
 export const pathTools: ToolProvider = {

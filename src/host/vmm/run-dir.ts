@@ -4,8 +4,8 @@ import { link, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'n
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fieldError, HyperplugError } from '../../core/errors.js';
-import type { ProcessIdentity } from '../../core/hypervisor.js';
-import { identifyProcess, ownIdentity, processArgv, sameProcess } from '../../host/process.js';
+import type { ProcessIdentity, VmTrace } from '../../core/hypervisor.js';
+import { identifyProcess, ownIdentity, processArgv, sameProcess } from '../process.js';
 
 /** sun_path of unix(7), less its terminating zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
@@ -16,49 +16,50 @@ const vmFile = z.strictObject({
   id: z.string(),
   /** Who launches or launched it. */
   launcher: identity,
-  /** QEMU, once it has been started. */
+  /** The hypervisor, once it has been started. */
   process: identity.optional(),
 });
 type VmFile = z.output<typeof vmFile>;
 
+/** How a process of a driver tells by its arguments whose it is. */
+export interface ProcessMarker {
+  /** `hyperplug ID RUNDIR`; undefined: not one of this driver's. */
+  markerOf(argv: readonly string[]): string | undefined;
+}
+
 /**
- * What the driver puts into VmSpec.runDir:
+ * What every driver has in VmSpec.runDir; each adds its own below `s`:
  *
  *     vm.json       whose it is; readable by us alone
- *     stderr        of a detached QEMU
- *     s/            belongs to the user QEMU runs as
- *       launch      QEMU connects to it once, as its first QMP monitor
- *       qmp         of a detached QEMU: for whoever adopts it
- *       c0, c1 …    channels
+ *     stderr        of a detached hypervisor
+ *     s/            belongs to the user the hypervisor runs as
  */
-export class RunDir {
+export abstract class RunDir {
   readonly vmFile: string;
   readonly stderrFile: string;
   readonly sockets: string;
-  readonly launchSocket: string;
-  readonly qmpSocket: string;
 
-  constructor(readonly path: string) {
+  constructor(
+    readonly path: string,
+    private readonly marking: ProcessMarker,
+  ) {
     this.vmFile = join(path, 'vm.json');
     this.stderrFile = join(path, 'stderr');
     this.sockets = join(path, 's');
-    this.launchSocket = join(this.sockets, 'launch');
-    this.qmpSocket = join(this.sockets, 'qmp');
   }
 
-  channelSocket(index: number): string {
-    return join(this.sockets, `c${index}`);
-  }
+  /** The longest path of a socket below it. */
+  abstract readonly longestSocket: string;
 
   /** @throws VM_SPEC_INVALID when a socket's path would be too long for the kernel. */
   checkLength(): void {
-    const bytes = Buffer.byteLength(this.launchSocket);
+    const bytes = Buffer.byteLength(this.longestSocket);
     if (bytes <= MAX_SOCKET_PATH_BYTES) return;
     const room = MAX_SOCKET_PATH_BYTES - (bytes - Buffer.byteLength(this.path));
     throw fieldError('VM_SPEC_INVALID', 'runDir', `a path of at most ${room} bytes (sockets lie below it)`, this.path);
   }
 
-  /** QEMU's own name in `ps`, by which findProcess() knows it. */
+  /** By it findProcess() knows the hypervisor; it stands among the process's arguments. */
   marker(id: string): string {
     return `hyperplug ${id} ${this.path}`;
   }
@@ -111,7 +112,7 @@ export class RunDir {
 
   /** A process that was started with our marker for this directory. */
   findProcess(): ProcessIdentity | undefined {
-    for (const { pid, marker } of markedProcesses()) {
+    for (const { pid, marker } of markedProcesses(this.marking)) {
       if (marker.endsWith(` ${this.path}`)) return identifyProcess(pid);
     }
     return undefined;
@@ -154,14 +155,26 @@ export class RunDir {
   }
 }
 
-/** Every QEMU that bears a marker of ours, whosever it is. */
-export function* markedProcesses(): Generator<{ readonly pid: number; readonly marker: string }> {
+/** Every process that bears a marker of ours, whosever it is. */
+export function* markedProcesses({ markerOf }: ProcessMarker): Generator<{
+  readonly pid: number;
+  readonly marker: string;
+}> {
   for (const pid of processIds()) {
     const argv = processArgv(pid);
-    const at = argv?.indexOf('-name') ?? -1;
-    const name = at < 0 ? undefined : argv?.[at + 1]?.replaceAll(',,', ',');
-    if (name?.startsWith('guest=hyperplug ')) yield { pid, marker: name.slice('guest='.length) };
+    const marker = argv && markerOf(argv);
+    if (marker?.startsWith('hyperplug ')) yield { pid, marker };
   }
+}
+
+/** Every process of a driver with the run directory it names, as HypervisorDriver.traces() tells them. */
+export function tracesOf(marking: ProcessMarker): readonly VmTrace[] {
+  return [...markedProcesses(marking)].flatMap(({ pid, marker }) => {
+    const process = identifyProcess(pid);
+    // hyperplug, the id, then the directory, which may hold blanks.
+    const runDir = /^hyperplug \S+ (\/.*)$/s.exec(marker)?.[1];
+    return process && runDir !== undefined ? [{ process, runDir }] : [];
+  });
 }
 
 function processIds(): number[] {

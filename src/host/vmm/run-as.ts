@@ -3,39 +3,43 @@ import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { chown } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { HyperplugError } from '../../core/errors.js';
-import type { RunAsUser } from '../../host/confined-spawn.js';
-import type { Tool } from '../../host/tools.js';
-import type { QemuOptions } from './options.js';
+import type { RunAsUser } from '../confined-spawn.js';
+import type { Tool } from '../tools.js';
 import type { RunDir } from './run-dir.js';
 
-/** Who QEMU runs as, and why. */
+/** The options of a driver that are about it. */
+export interface RunAsOptions {
+  readonly runAs: 'auto' | 'none' | { readonly uid: number; readonly gid: number };
+  readonly uidRange: { readonly first: number; readonly count: number };
+}
+
+/** Who the hypervisor runs as, and why. */
 export interface RunAsDecision {
   /** undefined: as this process's user. */
   readonly user: RunAsUser | undefined;
   readonly reason: string;
 }
 
-const KVM_DEVICE = '/dev/kvm';
-
 /**
- * Decides on the user and gives it the socket directory. Only root can; anyone else's QEMU is its own anyway.
- * @throws HOST_PERMISSION the configured user cannot run QEMU; or no uid of the range is free.
+ * Decides on the user and gives it the socket directory. Only root can; anyone else's hypervisor is its own anyway.
+ * @param device one that the user must be able to open.
+ * @throws HOST_PERMISSION the configured user cannot run the program; or no uid of the range is free.
  */
 export async function chooseUser(
-  options: Pick<QemuOptions, 'runAs' | 'uidRange'>,
+  options: RunAsOptions,
   runDir: RunDir,
-  qemu: Tool,
-  accelerator: 'kvm' | 'tcg',
+  program: Tool,
+  device?: string,
 ): Promise<RunAsDecision> {
   if (process.getuid?.() !== 0) return { user: undefined, reason: 'started without root' };
   if (options.runAs === 'none') return { user: undefined, reason: 'runAs: none' };
-  const kvm = accelerator === 'kvm' ? kvmGroups() : [];
-  const obstacle = kvm === undefined ? `${KVM_DEVICE} is root's alone` : unreachable(qemu.root ?? qemu.path);
+  const deviceGroups = device === undefined ? [] : groupsFor(device);
+  const obstacle = deviceGroups === undefined ? `${device} is root's alone` : unreachable(program.root ?? program.path);
   if (obstacle !== undefined) {
     if (options.runAs !== 'auto') throw new HyperplugError('HOST_PERMISSION', `runAs: ${obstacle}`);
-    return { user: undefined, reason: `${obstacle}: QEMU keeps the user root, without capabilities` };
+    return { user: undefined, reason: `${obstacle}: it keeps the user root, without capabilities` };
   }
-  const groups = kvm ?? [];
+  const groups = deviceGroups ?? [];
   if (options.runAs !== 'auto') {
     await chown(runDir.sockets, options.runAs.uid, options.runAs.gid);
     return { user: { ...options.runAs, groups }, reason: 'runAs' };
@@ -45,8 +49,8 @@ export async function chooseUser(
 }
 
 /** undefined: no group helps. Empty: none is needed. */
-function kvmGroups(): readonly number[] | undefined {
-  const stats = statSync(KVM_DEVICE, { throwIfNoEntry: false });
+function groupsFor(device: string): readonly number[] | undefined {
+  const stats = statSync(device, { throwIfNoEntry: false });
   if (!stats || (stats.mode & 0o006) === 0o006) return [];
   return (stats.mode & 0o060) === 0o060 && stats.gid !== 0 ? [stats.gid] : undefined;
 }
@@ -65,7 +69,7 @@ function unreachable(path: string): string | undefined {
  * A uid that no other VM below the same parent directory has. The socket directory's owner is the reservation, so two
  * launches that draw the same number see each other and both draw again.
  */
-async function takeFreeUid(range: QemuOptions['uidRange'], runDir: RunDir): Promise<number> {
+async function takeFreeUid(range: RunAsOptions['uidRange'], runDir: RunDir): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const uid = range.first + randomInt(range.count);
     if (uidsInUse(runDir).has(uid)) continue;
@@ -103,7 +107,7 @@ export function checkReadable(field: string, path: string, user: RunAsUser | und
   if ((mode & bit) !== 0) return;
   throw new HyperplugError(
     'IMAGE_NOT_FOUND',
-    `${field}: expected a file that the user QEMU runs as (${user.uid}) can read, got ${path} with mode 0${(mode & 0o777).toString(8)}; make it readable to all, or set runAs`,
+    `${field}: expected a file that the user the hypervisor runs as (${user.uid}) can read, got ${path} with mode 0${(mode & 0o777).toString(8)}; make it readable to all, or set runAs`,
     { details: { field, path } },
   );
 }

@@ -1,0 +1,35 @@
+import { join } from 'node:path';
+import { type ProcessMarker, RunDir } from '../../host/vmm/run-dir.js';
+
+/** QEMU's own name in `ps`. */
+export const qemuMarker: ProcessMarker = {
+  markerOf(argv) {
+    const at = argv.indexOf('-name');
+    const name = at < 0 ? undefined : argv[at + 1]?.replaceAll(',,', ',');
+    return name?.startsWith('guest=') ? name.slice('guest='.length) : undefined;
+  },
+};
+
+/**
+ * Below `s`:
+ *
+ *     launch      QEMU connects to it once, as its first QMP monitor
+ *     qmp         of a detached QEMU: for whoever adopts it
+ *     c0, c1 …    channels
+ */
+export class QemuRunDir extends RunDir {
+  readonly launchSocket: string;
+  readonly qmpSocket: string;
+  readonly longestSocket: string;
+
+  constructor(path: string) {
+    super(path, qemuMarker);
+    this.launchSocket = join(this.sockets, 'launch');
+    this.qmpSocket = join(this.sockets, 'qmp');
+    this.longestSocket = this.launchSocket;
+  }
+
+  channelSocket(index: number): string {
+    return join(this.sockets, `c${index}`);
+  }
+}
