@@ -67,6 +67,7 @@ export const ERROR_CODES = {
   POD_CLEANUP_FAILED:
     'not all that was made for a pod could be undone; its record is kept, and removing it again goes on',
   POD_COMMAND_FAILED: 'a command in a pod ended with another exit code than 0 or by a signal, or wrote too much',
+  POD_COPY_FAILED: 'files could not be copied into or out of a pod',
   POD_BUSY: 'another process holds the pod',
   // state
   STATE_KEY_INVALID: 'a state key is empty, too long or holds characters it may not',
