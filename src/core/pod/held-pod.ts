@@ -1,4 +1,4 @@
-import type { GuestProcess } from '../agent.js';
+import type { FileTarget, GuestProcess } from '../agent.js';
 import type { CallOptions } from '../calls.js';
 import { HyperplugError } from '../errors.js';
 import type { VmExit } from '../hypervisor.js';
@@ -65,15 +65,22 @@ class HeldPodBackend implements PodBackend {
 
   spawn(request: ExecRequest, call: CallOptions): Promise<GuestProcess> {
     const { argv, env = {}, workingDirectory = '/', user, terminal = false, size, container } = request;
-    if (container !== undefined) throw new HyperplugError('NOT_SUPPORTED', 'the agent runs no command in containers');
-    const spec = { argv, env, workingDirectory, terminal, ...(user !== undefined && { user }), ...(size && { size }) };
+    const spec = {
+      argv,
+      env,
+      workingDirectory,
+      terminal,
+      ...(user !== undefined && { user }),
+      ...(size && { size }),
+      ...(container !== undefined && { container }),
+    };
     return this.parts.vm.session.exec(spec, call);
   }
-  writeFile(path: string, content: Uint8Array, call: CallOptions): Promise<void> {
-    return this.parts.vm.session.writeFile(path, content, call);
+  writeFile(path: string, content: Uint8Array, call: CallOptions, target: FileTarget): Promise<void> {
+    return this.parts.vm.session.writeFile(path, content, call, target);
   }
-  readFile(path: string, call: CallOptions): Promise<Buffer> {
-    return this.parts.vm.session.readFile(path, call);
+  readFile(path: string, call: CallOptions, target: Pick<FileTarget, 'container'>): Promise<Buffer> {
+    return this.parts.vm.session.readFile(path, call, target);
   }
 
   addNics(specs: readonly NicInput[], call: CallOptions): Promise<readonly PodNic[]> {

@@ -1,4 +1,4 @@
-import type { GuestProcess } from '../agent.js';
+import type { FileTarget, GuestProcess } from '../agent.js';
 import type { CallOptions } from '../calls.js';
 import type { VmExit } from '../hypervisor.js';
 import type { PortMapping } from '../network.js';
@@ -24,8 +24,8 @@ export interface PodBackend {
   readonly life: PodLife;
   /** The environment is complete. @throws AGENT_EXEC_FAILED, AGENT_REFUSED, NOT_SUPPORTED no such container. */
   spawn(request: ExecRequest, call: CallOptions): Promise<GuestProcess>;
-  writeFile(path: string, content: Uint8Array, call: CallOptions): Promise<void>;
-  readFile(path: string, call: CallOptions): Promise<Buffer>;
+  writeFile(path: string, content: Uint8Array, call: CallOptions, target: FileTarget): Promise<void>;
+  readFile(path: string, call: CallOptions, target: Pick<FileTarget, 'container'>): Promise<Buffer>;
   addNics(specs: readonly NicInput[], call: CallOptions): Promise<readonly PodNic[]>;
   removeNic(id: string, call: CallOptions): Promise<void>;
   updateNic(id: string, change: NicChange, call: CallOptions): Promise<PodNic>;

@@ -4,12 +4,14 @@ import { HyperplugError } from '../errors.js';
 import type { VmExit } from '../hypervisor.js';
 import { ExecProcess } from './exec/process.js';
 import type { ExecOptions, ExecRequest, PodProcess } from './exec/types.js';
+import { HandleFiles } from './files/handle-files.js';
+import type { PodFiles } from './files/types.js';
 import { HandleNics, HandlePorts, HandleRoutes } from './handle-network.js';
 import type { PodNics, PodPorts, PodRoutes } from './nic-types.js';
 import type { PodBackend } from './pod-backend.js';
 import { endedWith } from './pod-end.js';
 import { PodEvents } from './pod-events.js';
-import type { Pod, PodFiles } from './pod-types.js';
+import type { Pod } from './pod-types.js';
 import type { EventOptions, LogOptions, PodDetails, PodEvent, PodEventType, PodStats } from './pods-api.js';
 
 const DEFAULT_CALL_TIMEOUT_MS = 60_000;
@@ -39,7 +41,7 @@ export class PodHandle implements Pod {
     this.nics = new HandleNics(backend, guarded);
     this.ports = new HandlePorts(backend, guarded);
     this.routes = new HandleRoutes(backend, guarded);
-    this.files = files(backend, guarded);
+    this.files = new HandleFiles(backend, guarded, (argv, options) => this.exec(argv, options));
     this.#events = new PodEvents(backend);
   }
 
@@ -136,20 +138,4 @@ export class PodHandle implements Pod {
     if (!this.#removed && !this.#released) return body();
     return Promise.reject(new HyperplugError('POD_NOT_RUNNING', `pod ${this.id} is not held any more`));
   }
-}
-
-function files(backend: PodBackend, guarded: Guarded): PodFiles {
-  function read(path: string, options: UserCallOptions & { readonly encoding: BufferEncoding }): Promise<string>;
-  function read(path: string, options?: UserCallOptions): Promise<Buffer>;
-  async function read(path: string, options: UserCallOptions & { readonly encoding?: BufferEncoding } = {}) {
-    const content = await guarded(`reading ${path}`, options, (call) => backend.readFile(path, call));
-    return options.encoding === undefined ? content : content.toString(options.encoding);
-  }
-  return {
-    read,
-    write: (path, content, options = {}) => {
-      const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-      return guarded(`writing ${path}`, options, (call) => backend.writeFile(path, bytes, call));
-    },
-  };
 }

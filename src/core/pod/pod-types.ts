@@ -2,17 +2,9 @@ import type { GuestProcess } from '../agent.js';
 import type { UserCallOptions } from '../calls.js';
 import type { VmExit } from '../hypervisor.js';
 import type { ExecOptions, ExecRequest, PodProcess } from './exec/types.js';
+import type { PodFiles } from './files/types.js';
 import type { PodNics, PodPorts, PodRoutes } from './nic-types.js';
 import type { EventOptions, LogOptions, PodDetails, PodEvent, PodEventType, PodStats } from './pods-api.js';
-
-/** Whole files in a running pod. */
-export interface PodFiles {
-  /** At most 16 MiB; the file is replaced in one step. @throws AGENT_REFUSED with the guest kernel's reason. */
-  write(path: string, content: string | Uint8Array, options?: UserCallOptions): Promise<void>;
-  /** At most 16 MiB. @throws AGENT_REFUSED */
-  read(path: string, options: UserCallOptions & { readonly encoding: BufferEncoding }): Promise<string>;
-  read(path: string, options?: UserCallOptions): Promise<Buffer>;
-}
 
 /**
  * A running pod that this process holds. Every call on one that is removed, released or stopped rejects with

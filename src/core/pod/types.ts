@@ -7,6 +7,7 @@ import type { PodNic, PodRoute } from './nic-types.js';
 import type { Pod } from './pod-types.js';
 
 export type * from './exec/types.js';
+export type * from './files/types.js';
 export type * from './network-types.js';
 export type * from './nic-types.js';
 export type * from './pod-types.js';

@@ -43,8 +43,14 @@ export class ByteSource {
     return { [Symbol.asyncIterator]: () => ({ next }) };
   }
 
-  async drain(): Promise<void> {
-    while (await this.#next(Number.MAX_SAFE_INTEGER));
+  /** Takes what is left, but no more than so much. */
+  async drain(most: number): Promise<void> {
+    let left = most;
+    while (left > 0) {
+      const part = await this.#next(left);
+      if (!part) return;
+      left -= part.length;
+    }
   }
 
   async close(): Promise<void> {

@@ -144,7 +144,8 @@ export interface RawHeader extends Omit<TarHeader, 'type'> {
 export function decodeHeader(bytes: Buffer): RawHeader | undefined {
   if (bytes.every((byte) => byte === 0)) return undefined;
   const told = number(bytes, FIELD.checksum, 'checksum');
-  if (told !== checksum(bytes)) throw tarError(`expected a header, its checksum ${checksum(bytes)} is told to be ${told}`);
+  if (told !== checksum(bytes))
+    throw tarError(`expected a header, its checksum ${checksum(bytes)} is told to be ${told}`);
   const flag = text(bytes, FIELD.flag) || '\0';
   const prefix = bytes.toString('latin1', 257, 263) === 'ustar\0' ? text(bytes, FIELD.prefix) : '';
   const name = text(bytes, FIELD.name);

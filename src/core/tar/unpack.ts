@@ -1,7 +1,18 @@
 import { ByteSource } from './byte-source.js';
-import { BLOCK_BYTES, decodeHeader, padding, type RawHeader, type TarHeader, type TarType, tarError } from './header.js';
+import {
+  BLOCK_BYTES,
+  decodeHeader,
+  padding,
+  type RawHeader,
+  type TarHeader,
+  type TarType,
+  tarError,
+} from './header.js';
 
+/** After the end: programs fill up to a tape's record, of 10 KiB and seldom more. */
+const MAX_FILLING_BYTES = 1024 * 1024;
 /** Of a long name or a pax header: what PATH_MAX (4096) allows, and a few attributes. */
+const MAX_EXTENSIONS = 16;
 const MAX_EXTENSION_BYTES = 64 * 1024;
 
 export interface UnpackedEntry extends TarHeader {
@@ -17,21 +28,24 @@ export interface UnpackedEntry extends TarHeader {
 export async function* unpack(source: AsyncIterable<Uint8Array>): AsyncGenerator<UnpackedEntry, void, undefined> {
   const bytes = new ByteSource(source);
   let extensions: Extensions = {};
+  let inRow = 0;
   try {
     for (;;) {
       const block = await bytes.read(BLOCK_BYTES);
       const header = block && decodeHeader(block);
       if (!header) {
         // The rest is filling; it is taken, so that who writes it can end.
-        await bytes.drain();
+        await bytes.drain(MAX_FILLING_BYTES);
         return;
       }
       if ('LKxg'.includes(header.flag)) {
+        if (++inRow > MAX_EXTENSIONS) throw tarError('names and attributes without an entry');
         extensions = { ...extensions, ...(await extension(bytes, header)) };
         continue;
       }
       const entry = complete(header, extensions);
       extensions = {};
+      inRow = 0;
       const content = bytes.take(entry.sizeBytes);
       yield { ...entry, content };
       for await (const _ of content);

@@ -19,7 +19,7 @@ import {
 } from './options.js';
 import { CommandOutput } from './output.js';
 import { present } from './present.js';
-import type { ExecOptions, ExecRequest, ExecResult, PipeDestination, PodProcess } from './types.js';
+import type { ExecOptions, ExecRequest, ExecResult, IterableOptions, PipeDestination, PodProcess } from './types.js';
 
 const { SIGPIPE } = constants.signals;
 const CALL_TIMEOUT_MS = 10_000;
@@ -99,22 +99,21 @@ export class ExecProcess<O extends ExecOptions> implements PodProcess<O> {
     await withDeadline('resize the terminal', CALL_TIMEOUT_MS, undefined, (call) => guest.resize(size, call));
   }
 
-  async *iterable({
-    from = 'stdout',
-  }: {
-    readonly from?: 'stdout' | 'stderr';
-  } = {}): AsyncGenerator<string, void, undefined> {
+  iterable(options: IterableOptions & { readonly binary: true }): AsyncGenerator<Buffer, void, undefined>;
+  iterable(options?: IterableOptions & { readonly binary?: false }): AsyncGenerator<string, void, undefined>;
+  async *iterable({ from = 'stdout', binary = false }: IterableOptions = {}): AsyncGenerator<unknown, void, undefined> {
     // What it rejects with is thrown here.
     this.#result.catch(() => {});
+    const { uncollected } = from === 'stdout' ? this.#stdout : this.#stderr;
     let finished = false;
     try {
-      const output = from === 'stdout' ? this.#stdout : this.#stderr;
-      yield* linesOf(output.uncollected, this.#maxBufferBytes);
+      yield* binary ? uncollected : linesOf(uncollected, this.#maxBufferBytes);
       finished = true;
     } catch (error) {
-      // A broken stream is explained by the result.
       await this.#abandon(error);
-      throw error;
+      // A broken stream is explained by the result, unless that is our doing.
+      const result = await this.#result.catch((reason: unknown) => reason);
+      throw result instanceof Error && !(isExecError(result) && result.isCanceled) ? result : error;
     } finally {
       if (!finished) await this.#abandon();
     }

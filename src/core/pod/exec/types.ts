@@ -88,6 +88,13 @@ export interface ExecResult<O extends ExecOptions = ExecOptions> {
   readonly isMaxBuffer: boolean;
 }
 
+export interface IterableOptions {
+  /** Default `stdout`. */
+  readonly from?: 'stdout' | 'stderr';
+  /** Pieces as they come, instead of lines. Default false. */
+  readonly binary?: boolean;
+}
+
 /** A command that runs in a pod, and the promise of its result, at once. */
 export interface PodProcess<O extends ExecOptions = ExecOptions> extends Promise<ExecResult<O>>, AsyncIterable<string> {
   /** Resolves when the program runs. @throws as the promise, where it could not be started. */
@@ -105,7 +112,8 @@ export interface PodProcess<O extends ExecOptions = ExecOptions> extends Promise
    * Lines as they come, without their ends; then throws what the promise rejects with. They are not collected: any number may
    * come, each of at most `maxBufferBytes`. Who leaves the loop early has the command killed.
    */
-  iterable(options?: { readonly from?: 'stdout' | 'stderr' }): AsyncGenerator<string, void, undefined>;
+  iterable(options: IterableOptions & { readonly binary: true }): AsyncGenerator<Buffer, void, undefined>;
+  iterable(options?: IterableOptions & { readonly binary?: false }): AsyncGenerator<string, void, undefined>;
   /**
    * Its standard output into another command's standard input: of this pod, of another, or a program of the host (what
    * execa returns). Settles as the destination; rejects with our error first, if we fail. It is not collected. When the
