@@ -55,7 +55,10 @@ export class GuestTar {
   /** `name` below `directory`, as an archive; its end is the program's. @throws POD_COPY_FAILED */
   async *create(directory: string, name: string): AsyncGenerator<Buffer, void, undefined> {
     try {
-      const tar = this.exec(['tar', '-c', '-f', '-', '-C', directory, `./${name}`], this.#options);
+      const tar = this.exec(
+        ['tar', '-c', '-f', '-', '-C', directory, name === '.' ? name : `./${name}`],
+        this.#options,
+      );
       yield* tar.iterable({ binary: true });
     } catch (error) {
       throw explained(error, directory);
