@@ -3,8 +3,8 @@ import { isIPv6 } from 'node:net';
 import { constants } from 'node:os';
 import koffi from 'koffi';
 import type { TransportProtocol } from '../../core/network.js';
+import { encodeIp } from '../../host/netlink/codec/address.js';
 import { inNetworkNamespace } from '../../host/netns.js';
-import { encodeIp } from './codec/address.js';
 
 const AF_INET = 2;
 const AF_INET6 = 10;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
-import { refusedWith } from './errno.js';
+import { refusedWith } from '../../host/netlink/errno.js';
 import type { Link, Rtnl } from './rtnl.js';
 import { bridgeAddress, type Subnet, sameAddress } from './subnet.js';
 import { ensureNetSysctl } from './sysctl.js';

@@ -1,10 +1,10 @@
 import { isIPv6 } from 'node:net';
 import type { CallOptions } from '../../core/calls.js';
 import type { PortMapping } from '../../core/network.js';
-import type { Attributes } from './codec/attributes.js';
-import { CTNETLINK, NLM_F } from './codec/messages.js';
-import { refusedWith } from './errno.js';
-import { NETLINK_NETFILTER, NetlinkSocket } from './socket.js';
+import type { Attributes } from '../../host/netlink/codec/attributes.js';
+import { CTNETLINK, NLM_F } from '../../host/netlink/codec/messages.js';
+import { refusedWith } from '../../host/netlink/errno.js';
+import { NETLINK_NETFILTER, NetlinkSocket } from '../../host/netlink/socket.js';
 
 const AF_INET = 2;
 const AF_INET6 = 10;

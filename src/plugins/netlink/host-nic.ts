@@ -2,7 +2,7 @@ import { close } from 'node:fs';
 import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { HostNic, HostNicRecord, NicPlan } from '../../core/network.js';
-import { refusedWith } from './errno.js';
+import { refusedWith } from '../../host/netlink/errno.js';
 import { tapAlias, tapGroup, tapName } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import type { OpenVswitch } from './openvswitch.js';

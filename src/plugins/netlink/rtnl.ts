@@ -1,9 +1,9 @@
 import type { CallOptions } from '../../core/calls.js';
 import type { InterfaceAddress } from '../../core/network.js';
-import { type Attributes, familyOf } from './codec/attributes.js';
-import { encodeBody, type Message, NLM_F, RTM } from './codec/messages.js';
-import { refusedWith } from './errno.js';
-import { NetlinkSocket } from './socket.js';
+import { type Attributes, familyOf } from '../../host/netlink/codec/attributes.js';
+import { encodeBody, type Message, NLM_F, RTM } from '../../host/netlink/codec/messages.js';
+import { refusedWith } from '../../host/netlink/errno.js';
+import { NetlinkSocket } from '../../host/netlink/socket.js';
 
 const IFF_UP = 1;
 const AF_UNSPEC = 0;

@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { IPv4, IPv4CidrRange, IPv6, IPv6CidrRange } from 'ip-num';
 import type { InterfaceAddress } from '../../core/network.js';
-import { canonicalIpv6, decodeIp, encodeIp } from './codec/address.js';
+import { canonicalIpv6, decodeIp, encodeIp } from '../../host/netlink/codec/address.js';
 
 /** A network in CIDR notation and the address its bridge has. */
 export interface Subnet {

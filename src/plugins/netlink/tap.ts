@@ -1,8 +1,8 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import koffi from 'koffi';
 import { HyperplugError } from '../../core/errors.js';
+import { kernelError } from '../../host/netlink/errno.js';
 import { inNetworkNamespace } from '../../host/netns.js';
-import { kernelError } from './errno.js';
 
 /** linux/if_tun.h. */
 const TUNSETIFF = 0x400454ca;

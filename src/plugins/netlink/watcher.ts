@@ -1,6 +1,6 @@
 import { closeSync, readSync } from 'node:fs';
 import koffi from 'koffi';
-import { NETLINK_NETFILTER, openNetlink } from './socket.js';
+import { NETLINK_NETFILTER, openNetlink } from '../../host/netlink/socket.js';
 
 type PollHandle = ReturnType<typeof koffi.node.poll>;
 

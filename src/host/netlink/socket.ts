@@ -3,7 +3,7 @@ import { endianness } from 'node:os';
 import koffi from 'koffi';
 import { abortError, type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
-import { inNetworkNamespace } from '../../host/netns.js';
+import { inNetworkNamespace } from '../netns.js';
 import { decodeAttributes } from './codec/attributes.js';
 import { decodeMessages, encodeMessage, type Message, NLM_F, NLMSG, type Request } from './codec/messages.js';
 import { EXTENDED_ACK } from './codec/tables.js';

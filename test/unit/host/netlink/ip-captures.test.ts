@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { decodeMessages, encodeMessage, NLM_F, RTM } from '../../../../src/plugins/netlink/codec/messages.js';
+import { decodeMessages, encodeMessage, NLM_F, RTM } from '../../../../src/host/netlink/codec/messages.js';
 
 interface Capture {
   readonly command: string;

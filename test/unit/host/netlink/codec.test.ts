@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { canonicalIpv6, decodeIp, encodeIp } from '../../../../src/plugins/netlink/codec/address.js';
+import { canonicalIpv6, decodeIp, encodeIp } from '../../../../src/host/netlink/codec/address.js';
 import {
   type AttributeType,
   decodeAttributes,
   encodeAttributes,
   table,
-} from '../../../../src/plugins/netlink/codec/attributes.js';
-import { decodeMessages, encodeMessage, NLM_F, RTM } from '../../../../src/plugins/netlink/codec/messages.js';
+} from '../../../../src/host/netlink/codec/attributes.js';
+import { decodeMessages, encodeMessage, NLM_F, RTM } from '../../../../src/host/netlink/codec/messages.js';
 
 const INNER = table({ 1: ['word', 'string'], 2: ['count', 'u32'] });
 const ROWS: Record<number, readonly [string, AttributeType]> = {
