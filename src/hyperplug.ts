@@ -9,8 +9,12 @@ import type { GuestImage, GuestImageProvider } from './core/guest-image.js';
 import { initNetworks } from './core/network-init.js';
 import { ConfiguredNetworks, type NicInUse } from './core/networks.js';
 import { HOST_TOKENS, PLUGIN_KINDS, type PluginLogger, type PluginPaths } from './core/plugin.js';
+import { Wake } from './core/pod/events/wake.js';
 import { PodManager } from './core/pod/pod-manager.js';
 import { PodStore } from './core/pod/pod-store.js';
+import { EnginePods } from './core/pod/pods.js';
+import type { Pods } from './core/pod/pods-api.js';
+import type { PodServices } from './core/pod/services.js';
 import type { Hyperplug, Networks, Pod, PodStatus } from './core/pod/types.js';
 import { type ProgressSink, silentProgress } from './core/progress.js';
 import { checkKeep } from './core/registry/check-selection.js';
@@ -118,7 +122,8 @@ class Engine implements Hyperplug {
   readonly #host: PluginHost;
   readonly #logger: PluginLogger | undefined;
   readonly networks: Networks;
-  #pods: Promise<PodManager> | undefined;
+  readonly pods: Pods;
+  #manager: Promise<PodManager> | undefined;
   #networks: Promise<void> | undefined;
   #swept: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
@@ -140,6 +145,15 @@ class Engine implements Hyperplug {
         ...(this.#logger ? [{ token: HOST_TOKENS.logger, value: this.#logger }] : []),
       ],
       ...(this.#logger ? { logger: this.#logger } : {}),
+    });
+    this.pods = new EnginePods({
+      manager: (call) => this.#started(call),
+      ready: async (call) => {
+        const pods = await this.#ready(call);
+        await this.#sweepOnce(pods, call);
+        return pods;
+      },
+      checkKeep: () => checkKeep(this.#host.selected),
     });
     this.networks = new ConfiguredNetworks({
       specs: loaded.networks,
@@ -227,19 +241,20 @@ class Engine implements Hyperplug {
   /** Plugins started; enough to look at pods and to remove them. */
   #started(options: UserCallOptions): Promise<PodManager> {
     if (this.#closed) throw new TypeError('hyperplug: closed already');
-    this.#pods ??= this.#start(options);
-    return this.#pods;
+    this.#manager ??= this.#start(options);
+    return this.#manager;
   }
 
   async #start({ signal }: UserCallOptions): Promise<PodManager> {
     ensureDirectories(this.#directories);
     const services = await this.#host.start(signal ? { signal } : {});
     const { config } = this.#loaded;
-    return new PodManager({
+    const wake = new Wake(this.#directories.stateDirectory);
+    const podServices: PodServices = {
       driver: services.hypervisor,
       backend: services.network,
       agent: services.agent,
-      store: new PodStore(services.state),
+      store: new PodStore(services.state, () => wake.announce()),
       host: hostServices,
       image: (imageSignal) => this.#image(imageSignal),
       directories: { state: this.#directories.stateDirectory, runtime: this.#directories.runtimeDirectory },
@@ -247,7 +262,8 @@ class Engine implements Hyperplug {
       bootTimeoutMs: config.pods.bootTimeoutMs,
       kernelArgs: config.guest.kernelArgs,
       initNetworks: (options) => this.#initNetworks(options),
-    });
+    };
+    return new PodManager(podServices, wake, this.pods);
   }
 
   /** Networks initialised too: pods can be created. */
@@ -293,7 +309,7 @@ class Engine implements Hyperplug {
   }
 
   async #close(): Promise<void> {
-    const pods = await this.#pods?.catch(() => undefined);
+    const pods = await this.#manager?.catch(() => undefined);
     const errors = (await pods?.close()) ?? [];
     await this.#host.stop().catch((error: unknown) => errors.push(error));
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', 'closing', errors);

@@ -1,8 +1,15 @@
+import type { CallOptions } from './calls.js';
 import type { ProcessIdentity } from './hypervisor.js';
 
 export interface HeldLock extends AsyncDisposable {
   /** Idempotent. `remove`: the lock's file goes too, which is safe while the lock is held. */
   release(options?: { readonly remove?: boolean }): Promise<void>;
+}
+
+export interface ProcessUsage {
+  readonly cpuMs: number;
+  /** Proportional set size: shared pages are counted by parts. */
+  readonly memoryPssBytes: number;
 }
 
 /** What core needs of the operating system beyond files; the composition root gives the real one, tests a fake. */
@@ -11,6 +18,10 @@ export interface HostServices {
   self(): Promise<ProcessIdentity>;
   /** Whether that very process lives, and not a later one of its pid. */
   alive(identity: ProcessIdentity): Promise<boolean>;
+  /** Resolves when that very process has ended. @throws TIMEOUT, ABORTED. */
+  gone(identity: ProcessIdentity, options: CallOptions): Promise<void>;
+  /** Of that process, since it began. Zeros: it is gone. */
+  usage(identity: ProcessIdentity): Promise<ProcessUsage>;
   /**
    * A lock that the kernel releases when this process dies.
    * @throws TIMEOUT or ABORTED by the signal, with the holder in the message.

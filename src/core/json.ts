@@ -1,6 +1,8 @@
 /** What JSON can hold; records are made of it. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
+export type JsonObject = { readonly [key: string]: JsonValue };
+
 /** Freezes a value and all it holds. Class instances, buffers and functions are left alone. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;

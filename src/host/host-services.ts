@@ -1,10 +1,13 @@
 import type { HostServices } from '../core/host-services.js';
 import { acquireLock } from './lock.js';
-import { ownIdentity, sameProcess } from './process.js';
+import { ownIdentity, sameProcess, waitGone } from './process.js';
+import { processUsage } from './process-usage.js';
 
 /** The real ones. */
 export const hostServices: HostServices = {
   self: async () => ownIdentity(),
   alive: async (identity) => sameProcess(identity),
+  gone: waitGone,
+  usage: processUsage,
   lock: (path, purpose, signal) => acquireLock(path, { purpose, signal, exclusive: true }),
 };

@@ -29,7 +29,7 @@ describe('a kept pod whose manager died while it was being made', function () {
     );
     child.kill('SIGKILL');
     expect((await ended).signal).to.equal('SIGKILL');
-    expect((await pods()).map(({ state }) => state)).to.deep.equal(['exited']);
+    expect((await pods()).map(({ state }) => state)).to.deep.equal(['failed']);
     expect((await sandbox.run(['exec', 'half', 'true'])).code).to.equal(125);
     expect((await sandbox.run(['run', '--', 'true'])).code).to.equal(0);
     expect(await pods()).to.deep.equal([]);

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { HypervisorCapabilities } from '../../src/core/hypervisor.js';
 import type { NetworkCapabilities, NetworkSpec } from '../../src/core/network.js';
 import type { HeldPod } from '../../src/core/pod/held-pod.js';
@@ -67,6 +68,10 @@ export class PodFixture {
       host: {
         self: async () => self,
         alive: async (identity) => machine.find(identity) !== undefined,
+        gone: async (identity, { signal }) => {
+          while (machine.find(identity)) await delay(5, undefined, { signal });
+        },
+        usage: async () => ({ cpuMs: 0, memoryPssBytes: 0 }),
         lock: (path, purpose, signal) => acquireLock(path, { purpose, signal, exclusive: true }),
       },
       image: async () => ({ kernelPath: '/kernel', initramfsPath: '/initramfs', kernelArgs: [], description: 'none' }),

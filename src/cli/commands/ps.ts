@@ -4,11 +4,12 @@ import { EXIT } from '../errors.js';
 import { portText } from '../network-text.js';
 import { age, table } from '../text.js';
 
+const LIVING: readonly PodStatus['state'][] = ['creating', 'starting', 'running', 'paused', 'stopping', 'removing'];
 const HEADER = ['POD', 'STATE', 'AGE', 'DRIVER', 'CPUS', 'MEMORY', 'ADDRESSES', 'PORTS'];
 
 export function execute(context: CommandContext, options: { readonly all?: boolean }): Promise<number> {
   return context.withHyperplug(async (hyperplug) => {
-    const pods = (await hyperplug.listPods(context.call)).filter((pod) => options.all || pod.state !== 'exited');
+    const pods = (await hyperplug.listPods(context.call)).filter((pod) => options.all || LIVING.includes(pod.state));
     await context.print(pods, () => table(HEADER, pods.map(row)));
     return EXIT.ok;
   });

@@ -11,33 +11,52 @@ import type { PodServices } from './services.js';
  * @throws POD_CLEANUP_FAILED with every failure.
  */
 export async function destroyPod(services: PodServices, record: PodRecord, options: CallOptions): Promise<void> {
-  const { driver, backend, store } = services;
-  checkMaker('hypervisor', record.hypervisor, driver.name, record.id);
-  checkMaker('network', record.network, backend.name, record.id);
-  await store.write({ ...record, state: 'removing' }, options);
+  const { store, host } = services;
+  checkMakers(services, record);
+  const marked = await store.markRemoving(record.id, { manager: await host.self() }, options);
   const undo = new UndoStack();
-  undo.pushWhenClean('pod record', (call) => store.delete(record.id, call));
-  for (const directory of [record.dataDir, record.runDir]) {
-    undo.push(directory, () => rm(directory, { recursive: true, force: true }));
-  }
-  for (const nic of record.nics) {
-    const { host, lease } = nic;
-    const whole = lease && { ...lease, addresses: [] };
-    if (whole) undo.push(`address of ${nic.id}`, (call) => backend.releaseAddress(whole, call));
-    if (host) undo.push(`host side of ${nic.id}`, (call) => backend.detach(host, call));
-  }
-  const { vm, runDir } = record;
-  undo.push('virtual machine', async (call) => (vm ? driver.destroy(vm, call) : driver.reap?.(runDir, call)));
+  undo.pushWhenClean('pod record', (call) => store.delete(record.id, call, [{ pod: record.id, type: 'removed' }]));
+  undo.push(record.dataDir, () => rm(record.dataDir, { recursive: true, force: true }));
+  pushHeld(services, marked, undo);
   const errors = await undo.unwind();
   if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `pod ${record.id} was not removed wholly`, errors);
 }
 
-/** What one plugin made only that one can undo. */
+/**
+ * Gives back what a pod holds while it runs: its VM, the host side of its NICs, addresses, ports, sockets. What survives a
+ * stop (record, logs, disks) stays. Goes on past failures and returns them.
+ */
+export async function freePod(services: PodServices, record: PodRecord): Promise<unknown[]> {
+  checkMakers(services, record);
+  const undo = new UndoStack();
+  pushHeld(services, record, undo);
+  return undo.unwind();
+}
+
+function pushHeld({ driver, backend }: PodServices, record: PodRecord, undo: UndoStack): void {
+  const { vm, runDir } = record;
+  undo.push(runDir, () => rm(runDir, { recursive: true, force: true }));
+  for (const nic of record.nics) {
+    const { host, lease } = nic;
+    // Until its VM and device are known to be gone somebody may use the address.
+    const whole = lease && { ...lease, addresses: [] };
+    if (whole) undo.pushWhenClean(`address of ${nic.id}`, (call) => backend.releaseAddress(whole, call));
+    if (host) undo.push(`host side of ${nic.id}`, (call) => backend.detach(host, call));
+  }
+  undo.push('virtual machine', async (call) => (vm ? driver.destroy(vm, call) : driver.reap?.(runDir, call)));
+}
+
+/** @throws PLUGIN_NOT_FOUND what one plugin made only that one can undo. */
+export function checkMakers({ driver, backend }: PodServices, { id, hypervisor, network }: PodRecord): void {
+  checkMaker('hypervisor', hypervisor, driver.name, id);
+  checkMaker('network', network, backend.name, id);
+}
+
 function checkMaker(kind: string, maker: string, configured: string, id: string): void {
   if (maker === configured) return;
   throw new HyperplugError(
     'PLUGIN_NOT_FOUND',
-    `${kind} of pod ${id}: expected the plugin that made it, ${maker}, got ${configured}; configure ${maker} and remove it again`,
+    `${kind} of pod ${id}: expected the plugin that made it, ${maker}, got ${configured}; configure ${maker} and try again`,
     { details: { field: kind, expected: maker, received: configured } },
   );
 }

@@ -21,7 +21,7 @@ export interface HeldPodParts {
   readonly life?: PodLife;
   /** Ends the VM and undoes all; called once. */
   remove(options: CallOptions): Promise<void>;
-  /** Gives the lock back; called once. */
+  /** Ends this handle; with the last one of this process the conversation ends, and the lock is given back. Called once. */
   letGo(): Promise<void>;
 }
 
@@ -117,7 +117,6 @@ class HeldPodBackend implements PodBackend {
     return this.parts.remove(call);
   }
   async release(): Promise<void> {
-    await this.parts.vm.release();
     await this.parts.letGo();
   }
 }

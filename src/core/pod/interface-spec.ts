@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { formatAddress, parseAddress, parseAddressWithPrefix } from '../ipam/index.js';
-import { deepFreeze } from '../json.js';
+import { deepFreeze, type JsonObject } from '../json.js';
 import { parseMac } from '../mac.js';
 import type { InterfaceAddress, PortMapping } from '../network.js';
 import { parsePortRange } from './ports.js';
@@ -148,4 +148,22 @@ export const prefixOf = (text: string): number | undefined => {
 export function interfaceAddress(text: string): InterfaceAddress {
   const address = bare(text);
   return { address, prefixLength: prefixOf(text) ?? (address.includes(':') ? 128 : 32) };
+}
+
+/** As users write it. */
+export function interfaceJson({ id, kind, network, addresses, mac, mtu, name, gateway }: InterfaceSpec): JsonObject {
+  return {
+    id,
+    ...(kind === 'network' && { network }),
+    ...(addresses.length > 0 && { ip: addresses }),
+    ...(mac !== undefined && { mac }),
+    ...(mtu !== undefined && { mtu }),
+    ...(name !== undefined && { ifname: name }),
+    ...(gateway !== undefined && { gateway }),
+  };
+}
+
+export function portJson({ protocol, hostAddress, hostPort, guestPort, count }: PortMapping): JsonObject {
+  const range = (first: number) => (count === 1 ? first : `${first}-${first + count - 1}`);
+  return { hostAddress, hostPort: range(hostPort), containerPort: range(guestPort), protocol };
 }

@@ -3,6 +3,8 @@ import type { GuestNic } from '../agent.js';
 import type { CallOptions } from '../calls.js';
 import { HyperplugError } from '../errors.js';
 import type { InterfaceAddress } from '../network.js';
+import { Turns } from '../turns.js';
+import type { PodEventInput } from './events/event-log.js';
 import type { PodStore } from './pod-store.js';
 import type { NicRecord, PodRecord, RouteRecord } from './record.js';
 
@@ -14,7 +16,7 @@ export class NicTable {
   #record: PodRecord;
   #lastWrite: Promise<unknown> = Promise.resolve();
   /** The last operation on each NIC: one at a time, different NICs at once. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
   readonly #guests = new Map<string, GuestNic>();
 
   constructor(
@@ -89,9 +91,13 @@ export class NicTable {
   }
 
   /** Writes take turns, so that what is read here is never older than what was written. */
-  async update(change: (record: PodRecord) => PodRecord, call: CallOptions): Promise<void> {
+  async update(
+    change: (record: PodRecord) => PodRecord,
+    call: CallOptions,
+    events: readonly PodEventInput[] = [],
+  ): Promise<void> {
     const write = async () => {
-      this.#record = await this.store.update(this.#record.id, change, call);
+      this.#record = await this.store.update(this.#record.id, change, call, events);
     };
     const written = this.#lastWrite.then(write, write);
     this.#lastWrite = written.catch(() => {});
@@ -100,19 +106,11 @@ export class NicTable {
 
   /** In the turn of each of several NICs. */
   inTurns<T>(ids: readonly string[], body: () => Promise<T>): Promise<T> {
-    const [first, ...rest] = [...ids].sort();
-    return first === undefined ? body() : this.inTurn(first, () => this.inTurns(rest, body));
+    return this.#turns.inTurns(ids, body);
   }
 
   inTurn<T>(id: string, body: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(id) ?? Promise.resolve();
-    const turn = before.then(body, body);
-    const settled = turn.catch(() => {});
-    this.#turns.set(id, settled);
-    void settled.then(() => {
-      if (this.#turns.get(id) === settled) this.#turns.delete(id);
-    });
-    return turn;
+    return this.#turns.inTurn(id, body);
   }
 }
 

@@ -4,106 +4,88 @@ import { collectGarbage, type GcRun } from '../gc/gc.js';
 import { podVerdict, settlePod } from '../gc/pod-verdict.js';
 import type { GcHost, GcServices } from '../gc/services.js';
 import type { GcReport } from '../gc/types.js';
+import type { VmExit } from '../hypervisor.js';
 import type { NicInUse } from '../networks.js';
-import { Vm } from '../vm/vm.js';
-import { createPod, removeHeld } from './create.js';
 import { destroyPod } from './destroy.js';
-import { HeldPod } from './held-pod.js';
+import { podStatus } from './details.js';
+import { Wake } from './events/wake.js';
+import type { HeldPod } from './held-pod.js';
+import { endingOf, finishPod } from './life/finish.js';
+import { type PodHold, PodHolds } from './life/holds.js';
+import { look } from './life/look.js';
+import { settleLocked } from './life/settle.js';
+import { createAndBoot } from './life/start.js';
 import { lockPod } from './lock.js';
-import { NicTable } from './nic-table.js';
-import { podNic } from './nics.js';
-import { PodNetwork } from './pod-network.js';
+import type { PodLife } from './pod-backend.js';
 import type { PodRecord } from './record.js';
 import { type PodServices, podDirectories } from './services.js';
 import { checkPodId, parsePodSpec } from './spec.js';
-import type { PodState, PodStatus } from './types.js';
+import type { PodStatus } from './types.js';
 
-const CALL_TIMEOUT_MS = 60_000;
+export const CALL_TIMEOUT_MS = 60_000;
 const GC_TIMEOUT_MS = 10 * 60_000;
-/** Commands in one pod take turns: the channels of its agent take one client. */
-const TURN_TIMEOUT_MS = 20_000;
 
 /** The pods of one state directory, as one process sees them. */
 export class PodManager {
-  readonly #held = new Set<HeldPod>();
+  readonly holds: PodHolds;
+  readonly #handles = new Set<HeldPod>();
+  readonly #endings = new Set<Promise<void>>();
+  #closing = false;
 
-  constructor(private readonly services: PodServices) {}
+  constructor(
+    readonly services: PodServices,
+    readonly wake: Wake = new Wake(services.directories.state),
+    life?: PodLife,
+  ) {
+    this.holds = new PodHolds(services, life, (hold, exit) => this.#onExit(hold, exit));
+  }
 
   async create(input: unknown, options: UserCallOptions): Promise<HeldPod> {
     const spec = parsePodSpec(input, this.services.defaults);
-    return this.#hold(await createPod(this.services, spec, options));
+    return this.holds.inTurn(spec.id, options, async () =>
+      this.handle(await createAndBoot(this.services, this.holds, spec, options)),
+    );
   }
 
   async open(id: string, options: UserCallOptions): Promise<HeldPod> {
     checkPodId(id);
     return withDeadline(`open pod ${id}`, options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
-      const { store, host, driver, agent, directories } = this.services;
+      const { store, host } = this.services;
       const record = await store.read(id, call);
-      const state = await this.#state(record);
-      if (!record.keep || state !== 'running' || !record.vm) {
+      const { state } = await look(host, record);
+      if ((!record.keep && !this.holds.get(id)) || state !== 'running') {
         const why = state === 'running' ? 'running for the process that created it' : state;
         throw new HyperplugError(
           state === 'running' ? 'POD_BUSY' : 'POD_NOT_RUNNING',
           `pod ${id}: expected a kept pod that runs, it is ${why}`,
         );
       }
-      const lock = await lockPod(
-        host,
-        podDirectories(directories, id).lock,
-        id,
-        `pod ${id}`,
-        call.signal,
-        TURN_TIMEOUT_MS,
-      );
-      try {
-        // Whoever held the lock before may have changed it.
-        const current = await store.read(id, call);
-        if (current.state !== 'running' || !current.vm) {
-          throw new HyperplugError(
-            'POD_NOT_RUNNING',
-            `pod ${id}: expected a kept pod that runs, it is ${current.state}`,
-          );
-        }
-        const vm = await Vm.adopt({ driver, agent }, current.vm, current.consoleLogPath, call);
-        const table = new NicTable(store, current);
-        return this.#hold(
-          new HeldPod({
-            id,
-            vm,
-            network: new PodNetwork({ services: this.services, vm, table }),
-            consoleLogPath: current.consoleLogPath,
-            keep: true,
-            remove: (removal) => removeHeld(this.services, vm, table, lock, removal),
-            letGo: () => lock.release(),
-          }),
-        );
-      } catch (error) {
-        await lock.release();
-        throw error;
-      }
+      return this.holds.inTurn(id, call, async () => this.handle(await this.holds.obtain(id, call)));
     });
   }
 
   async list(options: UserCallOptions): Promise<PodStatus[]> {
     return withDeadline('list pods', options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
-      const records = await this.services.store.list(call);
-      return Promise.all(records.map(async (record) => status(record, await this.#state(record))));
+      const { store, host } = this.services;
+      const records = await store.list(call);
+      return Promise.all(records.map(async (record) => podStatus(record, (await look(host, record)).state)));
     });
   }
 
   /** Every NIC on a network, of every pod. */
   async nicsInUse(options: UserCallOptions): Promise<NicInUse[]> {
     return withDeadline('list NICs', options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
-      const { store, backend } = this.services;
+      const { store, backend, host } = this.services;
       const records = await store.list(call);
-      const states = await Promise.all(records.map((record) => this.#state(record)));
+      const states = await Promise.all(records.map(async (record) => (await look(host, record)).state));
       return records.flatMap((record, index) =>
-        record.nics.flatMap(({ lease, host, ports, state }): NicInUse[] => {
+        record.nics.flatMap(({ lease, host: made, ports, state }): NicInUse[] => {
           if (!lease) return [];
           const { podId, network } = lease;
-          const runs = states[index] === 'running' && record.network === backend.name;
+          const lives = states[index] === 'running' || states[index] === 'paused';
+          const runs = lives && record.network === backend.name;
           const whole = state === 'ready' || state === 'changing';
-          return [{ podId, network, ...(runs && whole && host && { attached: { record: host, lease, ports } }) }];
+          return [{ podId, network, ...(runs && whole && made && { attached: { record: made, lease, ports } }) }];
         }),
       );
     });
@@ -139,25 +121,33 @@ export class PodManager {
   async remove(id: string, options: UserCallOptions & { readonly force?: boolean }): Promise<void> {
     checkPodId(id);
     await withDeadline(`remove pod ${id}`, options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
-      const record = await this.services.store.read(id, call);
-      await this.#destroyLocked(record, options.force ?? false, call);
+      await this.services.store.read(id, call);
+      await this.holds.inTurn(id, call, async () => {
+        const hold = this.holds.get(id);
+        if (hold) await this.#removeHeld(hold, call);
+        else await this.#destroyLocked(await this.services.store.read(id, call), options.force ?? false, call);
+      });
     });
   }
 
   /**
    * Removes what managers that died left behind: pods that were not to be kept, and kept ones caught half made or half
-   * removed. Returns their ids, and what could not be removed.
+   * removed; kept ones that were being started or stopped, or whose VM has gone, are brought to their end. Returns the ids
+   * of those removed, and what could not be.
    */
   async sweep(options: UserCallOptions): Promise<{ removed: string[]; errors: unknown[] }> {
     return withDeadline('sweep', options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
+      const { store, host } = this.services;
       const removed: string[] = [];
       const errors: unknown[] = [];
-      for (const record of await this.services.store.list(call)) {
-        if (record.keep && record.state === 'running') continue;
-        if (await this.services.host.alive(record.manager)) continue;
+      for (const record of await store.list(call)) {
+        const { toSettle } = await look(host, record);
+        if (record.keep ? !toSettle : await host.alive(record.manager)) continue;
+        const ends = !record.keep || record.state === 'creating' || record.state === 'removing';
         try {
-          await this.#destroyLocked(record, false, call);
-          removed.push(record.id);
+          if (ends) await this.#destroyLocked(record, false, call);
+          else await this.#settleLocked(record, call);
+          if (ends) removed.push(record.id);
         } catch (error) {
           // Another process is at it.
           if (!hasCode(error, 'POD_BUSY', 'POD_NOT_FOUND')) errors.push(error);
@@ -169,20 +159,91 @@ export class PodManager {
 
   /** Ends what is held and not kept; lets go of the rest. Returns what failed. */
   async close(): Promise<unknown[]> {
-    const settled = await Promise.allSettled([...this.#held].map((pod) => pod.finish()));
-    this.#held.clear();
-    return settled.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+    this.#closing = true;
+    const handles = await Promise.allSettled([...this.#handles].map((pod) => pod.finish()));
+    this.#handles.clear();
+    const holds = await Promise.allSettled(
+      this.holds.all().map((hold) => this.holds.inTurn(hold.id, {}, () => this.holds.letGo(hold))),
+    );
+    await Promise.allSettled(this.#endings);
+    return [...handles, ...holds].flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
   }
 
-  #hold(pod: HeldPod): HeldPod {
-    this.#held.add(pod);
+  handle(hold: PodHold): HeldPod {
+    const pod = this.holds.handle(hold, (call) =>
+      this.holds.inTurn(hold.id, call, () => this.#removeHandled(hold, call)),
+    );
+    this.#handles.add(pod);
     return pod;
   }
 
-  async #destroyLocked(record: PodRecord, force: boolean, call: CallOptions): Promise<void> {
+  /** By its handle: the pod may have ended, and even have been removed, since. */
+  async #removeHandled(hold: PodHold, call: CallOptions): Promise<void> {
+    if (this.holds.get(hold.id) === hold) return this.#removeHeld(hold, call);
+    try {
+      const record = await this.services.store.read(hold.id, call);
+      if (record.createdAt === hold.table.record.createdAt) await this.#destroyLocked(record, false, call);
+    } catch (error) {
+      if (!hasCode(error, 'POD_NOT_FOUND')) throw error;
+    }
+  }
+
+  /** By its record: that one knows what has come and gone since it was created. */
+  async #removeHeld(hold: PodHold, call: CallOptions): Promise<void> {
+    const { vm, table, lock } = hold;
+    this.holds.forget(hold);
+    try {
+      // Should this fail, destroyPod() ends it by its record, and reports what cannot be ended.
+      await vm.kill(call).catch(() => {});
+      await destroyPod(this.services, table.record, call);
+      await lock.release({ remove: true });
+    } finally {
+      await lock.release();
+    }
+  }
+
+  /** A VM that ended by itself: what its pod held is given back, and its record says how it ended. */
+  #onExit(hold: PodHold, exit: VmExit): void {
+    const ending = this.holds.inTurn(hold.id, {}, async () => {
+      if (this.#closing || !this.holds.forget(hold)) return;
+      try {
+        await hold.vm.kill({ signal: AbortSignal.timeout(CALL_TIMEOUT_MS) }).catch(() => {});
+        const call = { signal: AbortSignal.timeout(CALL_TIMEOUT_MS) };
+        await finishPod(this.services, hold.table.record, endingOf(exit), call);
+      } finally {
+        await hold.lock.release();
+      }
+    });
+    const settled = ending.catch(() => {
+      // Its record says what is left; whoever looks next tries again.
+    });
+    this.#endings.add(settled);
+    void settled.finally(() => this.#endings.delete(settled));
+  }
+
+  #destroyLocked(record: PodRecord, force: boolean, call: CallOptions): Promise<void> {
+    return this.#locked(record, `remove pod ${record.id}`, force, true, call, (now) =>
+      destroyPod(this.services, now, call),
+    );
+  }
+
+  async #settleLocked(record: PodRecord, call: CallOptions): Promise<void> {
+    await this.#locked(record, `settle pod ${record.id}`, false, false, call, (now) =>
+      settleLocked(this.services, now, call),
+    );
+  }
+
+  async #locked(
+    record: PodRecord,
+    purpose: string,
+    force: boolean,
+    removesLock: boolean,
+    call: CallOptions,
+    body: (record: PodRecord) => Promise<unknown>,
+  ): Promise<void> {
     const { host, directories, store } = this.services;
     const path = podDirectories(directories, record.id).lock;
-    const lock = await lockPod(host, path, record.id, `remove pod ${record.id}`, call.signal).catch((error) => {
+    const lock = await lockPod(host, path, record.id, purpose, call.signal).catch((error) => {
       if (force && hasCode(error, 'POD_BUSY')) return undefined;
       throw error;
     });
@@ -195,40 +256,10 @@ export class PodManager {
           `pod ${record.id} is gone; another of its name was created meanwhile`,
         );
       }
-      await destroyPod(this.services, now, call);
-      await lock?.release({ remove: true });
+      await body(now);
+      await lock?.release({ remove: removesLock });
     } finally {
       await lock?.release();
     }
   }
-
-  async #state(record: PodRecord): Promise<PodState> {
-    const { host } = this.services;
-    if (record.state !== 'running') return (await host.alive(record.manager)) ? record.state : 'exited';
-    return record.vm && (await host.alive(record.vm.process)) ? 'running' : 'exited';
-  }
-}
-
-function status(record: PodRecord, state: PodState): PodStatus {
-  const { id, createdAt, hypervisor, network, cpus, memoryMib, keep, labels, consoleLogPath } = record;
-  const nics = record.nics.map((nic) => podNic(nic));
-  return {
-    id,
-    state,
-    createdAt,
-    hypervisor,
-    network,
-    cpus,
-    memoryMib,
-    keep,
-    labels,
-    consoleLogPath,
-    pid: state === 'running' && record.vm ? record.vm.process.pid : null,
-    addresses: nics
-      .filter(({ kind }) => kind === 'network')
-      .flatMap((nic) => nic.addresses.map(({ address, prefixLength }) => `${address}/${prefixLength}`)),
-    ports: nics.flatMap((nic) => nic.ports),
-    nics,
-    routes: record.routes.map((route) => ({ ...route, origin: 'pod' })),
-  };
 }

@@ -2,11 +2,18 @@ import type { CallOptions } from '../calls.js';
 import { HyperplugError, hasCode } from '../errors.js';
 import type { JsonValue } from '../json.js';
 import type { StateStore } from '../state-store.js';
+import { appendEvents, type PodEventInput } from './events/event-log.js';
 import { type PodRecord, podKey, podRecordJson, podsPrefix, readPodRecord } from './record.js';
 
-/** Pod records in the state store. A record that cannot be read is kept, and never answered as if it were not there. */
+/**
+ * Pod records in the state store. A record that cannot be read is kept, and never answered as if it were not there. What
+ * is told of a change is written with it; `announce` is called once it is.
+ */
 export class PodStore {
-  constructor(private readonly state: StateStore) {}
+  constructor(
+    readonly state: StateStore,
+    private readonly announce: () => void = () => {},
+  ) {}
 
   /** @throws POD_ALREADY_EXISTS. */
   async create(record: PodRecord, options: CallOptions): Promise<void> {
@@ -20,28 +27,47 @@ export class PodStore {
     }, options);
   }
 
-  async write(record: PodRecord, options: CallOptions): Promise<void> {
-    await this.state.transaction((transaction) => transaction.put(podKey(record.id), podRecordJson(record)), options);
-  }
-
   /**
    * Changes a record that is there, in one transaction; `change` sees it as it is now.
    * @throws POD_NOT_FOUND it was removed meanwhile; POD_NOT_RUNNING it is being removed; STATE_VERSION.
    */
-  async update(id: string, change: (record: PodRecord) => PodRecord, options: CallOptions): Promise<PodRecord> {
-    return this.state.transaction((transaction) => {
+  async update(
+    id: string,
+    change: (record: PodRecord) => PodRecord,
+    options: CallOptions,
+    events: readonly PodEventInput[] = [],
+  ): Promise<PodRecord> {
+    const changed = await this.state.transaction((transaction) => {
       const before = checkedRecord(id, transaction.get(podKey(id)));
       if (before.state === 'removing') {
         throw new HyperplugError('POD_NOT_RUNNING', `pod ${id} is being removed`);
       }
       const after = change(before);
       transaction.put(podKey(id), podRecordJson(after));
+      appendEvents(transaction, events);
+      return after;
+    }, options);
+    if (events.length > 0) this.announce();
+    return changed;
+  }
+
+  /** From now on it can only be removed. Idempotent. @throws POD_NOT_FOUND, STATE_VERSION. */
+  async markRemoving(id: string, change: Pick<PodRecord, 'manager'>, options: CallOptions): Promise<PodRecord> {
+    return this.state.transaction((transaction) => {
+      const before = checkedRecord(id, transaction.get(podKey(id)));
+      const after: PodRecord = { ...before, ...change, state: 'removing' };
+      transaction.put(podKey(id), podRecordJson(after));
       return after;
     }, options);
   }
 
-  async delete(id: string, options: CallOptions): Promise<void> {
-    await this.state.transaction((transaction) => transaction.delete(podKey(id)), options);
+  async delete(id: string, options: CallOptions, events: readonly PodEventInput[] = []): Promise<void> {
+    const told = await this.state.transaction((transaction) => {
+      if (!transaction.delete(podKey(id))) return false;
+      appendEvents(transaction, events);
+      return events.length > 0;
+    }, options);
+    if (told) this.announce();
   }
 
   /** @throws POD_NOT_FOUND, STATE_VERSION. */

@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import type { ProcessIdentity, VmRecord } from '../hypervisor.js';
+import type { ProcessIdentity, VmExit, VmRecord } from '../hypervisor.js';
 import type { JsonValue } from '../json.js';
 import type { AddressLease, HostNicRecord, InterfaceAddress, PortMapping } from '../network.js';
 import type { StateKey } from '../state-store.js';
+import { POD_STATES, type PodState } from './types.js';
 
 /** A NIC as the state store knows it: all that undo needs, written before the thing is made. */
 export interface NicRecord {
@@ -34,26 +35,53 @@ export interface RouteRecord {
   readonly metric?: number;
 }
 
-export interface PodRecord {
-  readonly version: 1;
+/** A container as the state store knows it. */
+export interface ContainerRecord {
   readonly id: string;
-  readonly state: 'creating' | 'running' | 'removing';
+  readonly name: string;
+  readonly image: string | null;
+  readonly state: 'created' | 'running' | 'exited';
+  readonly exitCode: number | null;
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  /** Restarts by its policy since the pod was started. */
+  readonly restarts: number;
+}
+
+export interface PodRecord {
+  readonly version: 2;
+  readonly id: string;
+  /** As last written: look() tells what it is. In a passing state a manager is at it, or died at it. */
+  readonly state: PodState;
   readonly createdAt: string;
-  /** Who creates or holds it; for a kept pod, who created it. */
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  /** How its VM ended, last. */
+  readonly exit: VmExit | null;
+  /** Why it is `failed`, or why it could not be started. */
+  readonly failure: string | null;
+  /** Who is at it, in a passing state; who created or started it, else. */
   readonly manager: ProcessIdentity;
   readonly hypervisor: string;
   readonly network: string;
+  readonly hostname: string;
   readonly cpus: number;
   readonly memoryMib: number;
   readonly keep: boolean;
   readonly labels: Readonly<Record<string, string>>;
+  /** Complete, as create() takes it; null: an earlier version did not write it down. */
+  readonly spec: JsonValue;
   readonly runDir: string;
   readonly dataDir: string;
   readonly consoleLogPath: string;
+  /** What it holds now. Empty when it does not run and nothing of it was left. */
   readonly nics: readonly NicRecord[];
   readonly routes: readonly RouteRecord[];
-  /** null until the VM runs. */
+  /** null while no VM of it can be there. */
   readonly vm: VmRecord | null;
+  readonly containers: readonly ContainerRecord[];
+  /** Restarts by its policy since somebody started it. */
+  readonly restarts: number;
 }
 
 const PODS = 'pods';
@@ -62,38 +90,76 @@ export const podKey = (id: string): StateKey => [PODS, id];
 export const podsPrefix: StateKey = [PODS];
 
 const identity = z.object({ pid: z.number(), startTime: z.number(), bootId: z.string() });
+const text = z.string();
 /** Strict enough that a record of another make is not mistaken for ours; what plugins wrote is theirs to check. */
-const schema = z.object({
-  version: z.literal(1),
-  id: z.string(),
-  state: z.enum(['creating', 'running', 'removing']),
-  createdAt: z.string(),
+const common = z.object({
+  id: text,
+  createdAt: text,
   manager: identity,
-  hypervisor: z.string(),
-  network: z.string(),
+  hypervisor: text,
+  network: text,
   cpus: z.number(),
   memoryMib: z.number(),
   keep: z.boolean(),
-  labels: z.record(z.string(), z.string()),
-  runDir: z.string().startsWith('/'),
-  dataDir: z.string().startsWith('/'),
-  consoleLogPath: z.string().startsWith('/'),
-  nics: z.array(
-    z.looseObject({
-      id: z.string(),
-      mac: z.string(),
-      kind: z.string(),
-      state: z.string(),
-      ports: z.array(z.unknown()),
-    }),
-  ),
-  routes: z.array(z.looseObject({ destination: z.string() })),
+  labels: z.record(text, text),
+  runDir: text.startsWith('/'),
+  dataDir: text.startsWith('/'),
+  consoleLogPath: text.startsWith('/'),
+  nics: z.array(z.looseObject({ id: text, mac: text, kind: text, state: text, ports: z.array(z.unknown()) })),
+  routes: z.array(z.looseObject({ destination: text })),
   vm: z.looseObject({ version: z.literal(1), process: identity }).nullable(),
+});
+
+const version1 = common.extend({ version: z.literal(1), state: z.enum(['creating', 'running', 'removing']) });
+
+const version2 = common.extend({
+  version: z.literal(2),
+  state: z.enum(POD_STATES),
+  startedAt: text.nullable(),
+  finishedAt: text.nullable(),
+  exit: z.looseObject({ reason: text }).nullable(),
+  failure: text.nullable(),
+  hostname: text,
+  spec: z.unknown(),
+  containers: z.array(z.looseObject({ id: text, name: text, state: z.enum(['created', 'running', 'exited']) })),
+  restarts: z.number(),
 });
 
 /** undefined: not a record this version can read; it is to be kept, and what it may own left alone. */
 export function readPodRecord(value: JsonValue): PodRecord | undefined {
-  return schema.safeParse(value).success ? (value as unknown as PodRecord) : undefined;
+  if (version2.safeParse(value).success) return value as unknown as PodRecord;
+  const old = version1.safeParse(value);
+  return old.success ? fromVersion1(value as unknown as PodRecordV1) : undefined;
+}
+
+export type PodRecordV1 = Omit<
+  PodRecord,
+  | 'version'
+  | 'state'
+  | 'startedAt'
+  | 'finishedAt'
+  | 'exit'
+  | 'failure'
+  | 'hostname'
+  | 'spec'
+  | 'containers'
+  | 'restarts'
+> & { readonly version: 1; readonly state: 'creating' | 'running' | 'removing' };
+
+/** Written by a version whose pods began and ended with their VM. It is rewritten with its next change. */
+function fromVersion1(old: PodRecordV1): PodRecord {
+  return {
+    ...old,
+    version: 2,
+    startedAt: old.state === 'running' ? old.createdAt : null,
+    finishedAt: null,
+    exit: null,
+    failure: null,
+    hostname: old.id,
+    spec: null,
+    containers: [],
+    restarts: 0,
+  };
 }
 
 export const podRecordJson = (record: PodRecord): JsonValue => record as unknown as JsonValue;

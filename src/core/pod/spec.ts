@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { deepFreeze } from '../json.js';
-import { completeInterface, type InterfaceSpec, interfaceSchema, LOOPBACK, portSchema } from './interface-spec.js';
+import { deepFreeze, type JsonValue } from '../json.js';
+import {
+  completeInterface,
+  type InterfaceSpec,
+  interfaceJson,
+  interfaceSchema,
+  LOOPBACK,
+  portJson,
+  portSchema,
+} from './interface-spec.js';
 import { parsePortRange } from './ports.js';
 import { checked, wrong } from './spec-errors.js';
 
@@ -111,6 +119,34 @@ export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
     keep: spec.keep ?? false,
     nicSlots: spec.nicSlots ?? defaults.nicSlots,
   });
+}
+
+/**
+ * Of a pod with a life of its own.
+ * @throws POD_SPEC_INVALID that too says `keep: false`.
+ */
+export function parseKeptPodSpec(input: unknown, defaults: PodDefaults): PodSpec {
+  const { keep } = checked(podSchema, input, 'pod');
+  if (keep === false) throw wrong('keep', 'true or nothing: this pod outlives whoever creates it', keep);
+  return parsePodSpec({ ...(input as object), keep: true }, defaults);
+}
+
+/** What parsePodSpec() makes the same of, with every default filled in. */
+export function podSpecJson(spec: PodSpec): JsonValue {
+  const { id, hostname, cpus, memoryMib, interfaces, dns, dnsOptions, dnsSearch, labels, keep, nicSlots } = spec;
+  return {
+    id,
+    hostname,
+    resource: { vcpu: cpus, memory: memoryMib },
+    interfaces: interfaces.map((nic) => interfaceJson(nic)),
+    dns,
+    dnsOptions,
+    dnsSearch,
+    portmappings: interfaces.flatMap((nic) => nic.ports.map((port) => ({ ...portJson(port), interface: nic.id }))),
+    labels,
+    keep,
+    nicSlots,
+  };
 }
 
 const defaultId = (name: string | undefined, index: number) =>

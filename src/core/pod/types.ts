@@ -5,6 +5,7 @@ import type { PortMapping } from '../network.js';
 import type { Networks } from './network-types.js';
 import type { PodNic, PodRoute } from './nic-types.js';
 import type { Pod } from './pod-types.js';
+import type { Pods } from './pods-api.js';
 
 export type * from './exec/types.js';
 export type * from './files/types.js';
@@ -12,8 +13,23 @@ export type * from './network-types.js';
 export type * from './nic-types.js';
 export type * from './pod-types.js';
 
-/** `creating` and `removing` are seen only from other processes, or after one died in the middle. */
-export type PodState = 'creating' | 'running' | 'exited' | 'removing';
+export const POD_STATES = [
+  'creating',
+  'created',
+  'starting',
+  'running',
+  'paused',
+  'stopping',
+  'exited',
+  'failed',
+  'removing',
+] as const;
+
+/**
+ * `creating`, `starting`, `stopping`, `removing`: a process is at it. `created`: it has not run yet. `exited`: its VM ended
+ * as it was told to, or the guest powered off. `failed`: its VM died, or the process that was at it did.
+ */
+export type PodState = (typeof POD_STATES)[number];
 
 export interface PodStatus {
   readonly id: string;
@@ -37,6 +53,8 @@ export interface PodStatus {
 /** What the command line and the SDK hold; made by createHyperplug(). */
 export interface Hyperplug {
   readonly networks: Networks;
+  /** Pods with a life of their own: they end when they are told to, and can be started again. */
+  readonly pods: Pods;
   /** Creates and starts a pod; on rejection nothing remains. @throws POD_SPEC_INVALID, POD_ALREADY_EXISTS and the plugins' codes. */
   createPod(spec: unknown, options?: UserCallOptions): Promise<Pod>;
   /** Takes hold of a kept pod. @throws POD_NOT_FOUND, POD_NOT_RUNNING, POD_BUSY. */

@@ -7,6 +7,7 @@ import type { GcReport } from '../../../src/core/gc/types.js';
 import type { VmExit } from '../../../src/core/hypervisor.js';
 import type { PodBackend, PodLife } from '../../../src/core/pod/pod-backend.js';
 import { PodHandle } from '../../../src/core/pod/pod-handle.js';
+import type { Pods } from '../../../src/core/pod/pods-api.js';
 import type { ExecRequest, Hyperplug, Pod, PodNic, PodStatus } from '../../../src/core/pod/types.js';
 import { FakeNetworks } from './fake-networks.js';
 import { FakePodNetwork } from './fake-pod-network.js';
@@ -103,7 +104,9 @@ export class FakePod extends PodHandle {
 /** Processes run `program`; what was asked for is kept for the test to look at. */
 export class FakeHyperplug implements Hyperplug {
   readonly networks = new FakeNetworks();
-  readonly pods: FakePod[] = [];
+  readonly made: FakePod[] = [];
+  /** For a test to put its own in. */
+  pods = {} as Pods;
   /** Prepares a pod that is opened. */
   onOpen: (pod: FakePod) => void = () => {};
   readonly specs: unknown[] = [];
@@ -154,7 +157,7 @@ export class FakeHyperplug implements Hyperplug {
   }
   async close(): Promise<void> {
     this.closes += 1;
-    for (const pod of this.pods) await pod[Symbol.asyncDispose]();
+    for (const pod of this.made) await pod[Symbol.asyncDispose]();
     if (this.closeError) throw this.closeError;
   }
   [Symbol.asyncDispose](): Promise<void> {
@@ -163,7 +166,7 @@ export class FakeHyperplug implements Hyperplug {
 
   #pod(id: string, keep: boolean, nics: readonly PodNic[] = []): FakePod {
     const pod = new FakePod(new FakeBackend(id, keep, this.spawn, {} as PodLife, nics));
-    this.pods.push(pod);
+    this.made.push(pod);
     return pod;
   }
   #status(id: string): PodStatus {
@@ -196,7 +199,7 @@ export function status(id: string, changes: Partial<PodStatus> = {}): PodStatus 
 
 /** What the first pod's first command is. */
 export function firstProcess(hyperplug: FakeHyperplug): FakeProcess {
-  const process = hyperplug.pods[0]?.fake.started[0];
+  const process = hyperplug.made[0]?.fake.started[0];
   if (!(process instanceof FakeProcess)) throw new Error('no command has been started');
   return process;
 }

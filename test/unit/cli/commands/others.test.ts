@@ -28,7 +28,7 @@ describe('hyperplug exec', () => {
       workingDirectory: '/srv',
       user: '33',
     });
-    expect(hyperplug.pods[0]?.fake).to.include({ released: true, removed: false });
+    expect(hyperplug.made[0]?.fake).to.include({ released: true, removed: false });
   });
   it('takes a -- between pod and command, and before both', async () => {
     for (const argv of [

@@ -15,7 +15,7 @@ function engine(nics: readonly PodNic[] = [fakeNic('eth-default')], onOpen: (pod
   hyperplug.onOpen = onOpen;
   return hyperplug;
 }
-const calls = (hyperplug: FakeHyperplug) => hyperplug.pods[0]?.fake.calls;
+const calls = (hyperplug: FakeHyperplug) => hyperplug.made[0]?.fake.calls;
 
 describe('hyperplug nic', () => {
   it('add gives the pod what was asked for, all in one call, and lets go of it', async () => {
@@ -40,7 +40,7 @@ describe('hyperplug nic', () => {
       'second default',
       '',
     ]);
-    expect(hyperplug.pods[0]?.fake).to.include({ released: true, removed: false });
+    expect(hyperplug.made[0]?.fake).to.include({ released: true, removed: false });
   });
   it('add without any adds one', async () => {
     const hyperplug = engine();
@@ -90,7 +90,7 @@ describe('hyperplug nic', () => {
     for (const options of [[], ['--mtu', '9'], ['--add-ip', '10.1.2'], ['--remove-ip', '::1/129']]) {
       const hyperplug = engine();
       expect((await cli(['nic', 'set', 'web', 'eth-default', ...options], { hyperplug })).exitCode).to.equal(2);
-      expect(hyperplug.pods).to.have.length(0);
+      expect(hyperplug.made).to.have.length(0);
     }
   });
 
@@ -234,7 +234,7 @@ describe('hyperplug port', () => {
     expect(out).to.equal(
       'HOST          POD    PROTOCOL  NIC\n0.0.0.0:8080  80     tcp       a\n[::1]:50-52   60-62  udp       b\n',
     );
-    expect(hyperplug.pods).to.have.length(0);
+    expect(hyperplug.made).to.have.length(0);
     const { out: text } = await cli(['port', 'ls', '--json', 'web'], { hyperplug });
     expect(JSON.parse(text)).to.deep.equal([
       { ...web, nic: 'a' },

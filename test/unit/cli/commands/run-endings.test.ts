@@ -19,7 +19,7 @@ describe('hyperplug run, to its end', () => {
     const running = async (program: Program = () => {}, argv = ['run', 'x'], io = new FakeIo()) => {
       const hyperplug = FakeHyperplug.running(program);
       const end = cli(argv, { io, hyperplug });
-      await until(() => hyperplug.pods[0]?.fake.started.length === 1, 'the command');
+      await until(() => hyperplug.made[0]?.fake.started.length === 1, 'the command');
       const process = firstProcess(hyperplug);
       await new Promise((resolve) => setTimeout(resolve, 10));
       return { io, hyperplug, process, end };
@@ -57,7 +57,7 @@ describe('hyperplug run, to its end', () => {
       io.signals.emit('SIGINT');
       expect((await end).exitCode).to.equal(130);
       expect(process.signals).to.deep.equal([SIGINT]);
-      expect(hyperplug.pods[0]?.fake.removed).to.equal(true);
+      expect(hyperplug.made[0]?.fake.removed).to.equal(true);
     });
     it('and in a pod that stays the command is killed', async () => {
       const { io, process, hyperplug, end } = await running(undefined, ['run', '--keep', 'x']);
@@ -66,7 +66,7 @@ describe('hyperplug run, to its end', () => {
       io.signals.emit('SIGTERM');
       expect((await end).exitCode).to.equal(143);
       expect(process.signals).to.deep.equal([SIGTERM, SIGKILL]);
-      expect(hyperplug.pods[0]?.fake).to.include({ removed: false, released: true });
+      expect(hyperplug.made[0]?.fake).to.include({ removed: false, released: true });
     });
     it('during set-up abort it: 130, and all is undone', async () => {
       const io = new FakeIo();
@@ -90,7 +90,7 @@ describe('hyperplug run, to its end', () => {
           finish = resolve;
         });
       const end = cli(['run', 'x'], { io, hyperplug });
-      await until(() => finish.name !== 'finish' || hyperplug.pods.length > 0, 'close');
+      await until(() => finish.name !== 'finish' || hyperplug.made.length > 0, 'close');
       await pause(50);
       io.signals.emit('SIGINT');
       expect(io.err.text).to.contain('cleaning up');
@@ -167,11 +167,11 @@ describe('hyperplug run, to its end', () => {
     it('ours: 125, and the pod does not stay', async () => {
       const hyperplug = failing(new HyperplugError('AGENT_CLOSED', 'gone'));
       expect((await cli(['run', 'x'], { hyperplug })).exitCode).to.equal(125);
-      expect(hyperplug.pods[0]?.fake.removed).to.equal(true);
+      expect(hyperplug.made[0]?.fake.removed).to.equal(true);
     });
     it('a VM that ends meanwhile is told as such', async () => {
       const hyperplug = FakeHyperplug.running((process) => {
-        hyperplug.pods[0]?.fake.endVm({ reason: 'crashed', exitCode: 1, signal: null, stderrTail: 'qemu: oh no\n' });
+        hyperplug.made[0]?.fake.endVm({ reason: 'crashed', exitCode: 1, signal: null, stderrTail: 'qemu: oh no\n' });
         const error = new HyperplugError('AGENT_CLOSED', 'the channel closed');
         process.rejectExit(error);
         process.stdout.destroy(error);
@@ -236,7 +236,7 @@ describe('hyperplug run, to its end', () => {
     it('gives it back when the pod fails', async () => {
       const io = terminal();
       const hyperplug = FakeHyperplug.running((process) => {
-        hyperplug.pods[0]?.fake.endVm({ reason: 'killed', exitCode: null, signal: 'SIGKILL', stderrTail: '' });
+        hyperplug.made[0]?.fake.endVm({ reason: 'killed', exitCode: null, signal: 'SIGKILL', stderrTail: '' });
         process.rejectExit(new HyperplugError('AGENT_CLOSED', 'gone'));
       });
       expect((await cli(['run', '-it', 'x'], { io, hyperplug })).exitCode).to.equal(125);

@@ -33,7 +33,7 @@ describe('hyperplug run', () => {
     const hyperplug = FakeHyperplug.running(exits(0));
     await cli(['run', '-t', 'ls', '-i', '--json', '--', '--all'], { hyperplug });
     await cli(['run', '-t', '--', 'ls', '--', '-x'], { hyperplug });
-    const argvs = hyperplug.pods.map((pod) => (pod.fake.started[0] as FakeProcess).request.argv);
+    const argvs = hyperplug.made.map((pod) => (pod.fake.started[0] as FakeProcess).request.argv);
     expect(argvs).to.deep.equal([
       ['ls', '-i', '--json', '--', '--all'],
       ['ls', '--', '-x'],
@@ -111,10 +111,10 @@ describe('hyperplug run', () => {
   it('removes the pod, and keeps it with --keep', async () => {
     const gone = FakeHyperplug.running(exits(3));
     await cli(['run', 'x'], { hyperplug: gone });
-    expect(gone.pods[0]?.fake).to.include({ removed: true, released: false });
+    expect(gone.made[0]?.fake).to.include({ removed: true, released: false });
     const kept = FakeHyperplug.running(exits(3));
     const run = await cli(['run', '--keep', '--json', 'x'], { hyperplug: kept });
-    expect(kept.pods[0]?.fake).to.include({ removed: false, released: true });
+    expect(kept.made[0]?.fake).to.include({ removed: false, released: true });
     expect(JSON.parse(run.err)).to.deep.equal({ kept: 'pod-0123456789' });
     expect(run.exitCode).to.equal(3);
   });

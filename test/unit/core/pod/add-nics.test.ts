@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { hasCode } from '../../../../src/core/errors.js';
 import type { HeldPod } from '../../../../src/core/pod/held-pod.js';
+import { eventually } from '../../../support/eventually.js';
 import { type Behaviour, doesSilently, FaultyAgent, refuses, silent } from '../../../support/faulty-agent.js';
 import { PodFixture } from '../../../support/pod-fixture.js';
 
@@ -200,7 +201,11 @@ describe('NICs added to a running pod', function () {
       const error = await failure(pod.nics.add(spec));
       expect(hasCode(error, 'VM_EXITED', 'AGENT_CLOSED')).to.equal(true);
       expect(fixture.traces().addresses.filter((text) => text.endsWith('/x'))).to.deep.equal([]);
-      expect((await fixture.record()).nics).to.have.length(1);
+      // With it the pod has ended, and holds nothing.
+      await eventually(async () => {
+        expect(await fixture.record()).to.deep.include({ state: 'failed', nics: [], vm: null });
+      }, 20_000);
+      expect(fixture.traces()).to.deep.equal({ taps: [], addresses: [] });
     });
 
     it('the caller aborts, at whatever moment: nothing is left, and a retry works', async () => {

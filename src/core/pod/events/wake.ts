@@ -1,0 +1,56 @@
+import { type FSWatcher, mkdirSync, watch } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** For what no wake-up told of: a writer killed between its commit and its wake-up, a directory that cannot be watched. */
+const LOOK_AGAIN_MS = 5_000;
+
+/**
+ * Wakes those who follow the log, in this process at once and in others by a file that they watch (inotify): the store
+ * itself tells nobody of a change.
+ */
+export class Wake {
+  readonly #listeners = new Set<() => void>();
+  #watcher: FSWatcher | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly directory: string) {}
+
+  /** Something was written. That nobody elsewhere can be told is no error: they look again by themselves. */
+  announce(): void {
+    for (const listener of this.#listeners) listener();
+    void (async () => {
+      const file = await open(join(this.directory, 'events.wake'), 'w', 0o600);
+      await file.write('.').finally(() => file.close());
+    })().catch(() => {});
+  }
+
+  /** Calls `listener` when there may be something new; the returned function ends that. */
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    if (this.#listeners.size === 1) this.#begin();
+    return () => {
+      if (this.#listeners.delete(listener) && this.#listeners.size === 0) this.#end();
+    };
+  }
+
+  #begin(): void {
+    const wake = () => {
+      for (const listener of this.#listeners) listener();
+    };
+    this.#timer = setInterval(wake, LOOK_AGAIN_MS).unref();
+    try {
+      mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+      this.#watcher = watch(this.directory, { persistent: false }, wake);
+      this.#watcher.on('error', () => {});
+    } catch {
+      // No inotify left: the timer alone.
+    }
+  }
+
+  #end(): void {
+    clearInterval(this.#timer);
+    this.#watcher?.close();
+    this.#watcher = undefined;
+  }
+}

@@ -1,0 +1,132 @@
+import { abortError, type CallOptions, throwIfAborted, type UserCallOptions } from '../../calls.js';
+import { HyperplugError } from '../../errors.js';
+import type { HeldLock } from '../../host-services.js';
+import type { VmExit } from '../../hypervisor.js';
+import { Turns } from '../../turns.js';
+import { Vm } from '../../vm/vm.js';
+import { HeldPod } from '../held-pod.js';
+import { lockPod } from '../lock.js';
+import { NicTable } from '../nic-table.js';
+import type { PodLife } from '../pod-backend.js';
+import { PodNetwork } from '../pod-network.js';
+import type { PodRecord } from '../record.js';
+import { type PodServices, podDirectories } from '../services.js';
+
+/** A pod whose VM and agent this process talks with, and whose lock it has. Its handles share it. */
+export interface PodHold {
+  readonly id: string;
+  readonly vm: Vm;
+  readonly table: NicTable;
+  readonly network: PodNetwork;
+  readonly lock: HeldLock;
+  /** Handles that are open. */
+  users: number;
+  /** Held beyond its handles, until it ends or the manager is closed. */
+  kept: boolean;
+}
+
+/** Commands in one pod take turns: the channels of its agent take one client. */
+const TURN_TIMEOUT_MS = 20_000;
+
+/** The pods that this process holds. What begins, ends or changes a hold goes in the turn of its pod. */
+export class PodHolds {
+  readonly #holds = new Map<string, PodHold>();
+  readonly #turns = new Turns();
+
+  constructor(
+    private readonly services: PodServices,
+    private readonly life: PodLife | undefined,
+    private readonly onExit: (hold: PodHold, exit: VmExit) => void,
+  ) {}
+
+  get(id: string): PodHold | undefined {
+    return this.#holds.get(id);
+  }
+
+  all(): readonly PodHold[] {
+    return [...this.#holds.values()];
+  }
+
+  /** A call that is aborted before its turn has come does nothing; later it is the body that hears the signal. */
+  inTurn<T>(id: string, { signal }: UserCallOptions, body: () => Promise<T>): Promise<T> {
+    const what = `turn of pod ${id}`;
+    return new Promise<T>((resolve, reject) => {
+      const onAbort = () => signal && reject(abortError(signal, what));
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const turn = this.#turns.inTurn(id, async () => {
+        signal?.removeEventListener('abort', onAbort);
+        if (signal) throwIfAborted(signal, what);
+        return body();
+      });
+      turn.then(resolve, reject);
+    });
+  }
+
+  add(id: string, { vm, table }: { vm: Vm; table: NicTable }, lock: HeldLock): PodHold {
+    const network = new PodNetwork({ services: this.services, vm, table });
+    const hold: PodHold = { id, vm, table, network, lock, users: 0, kept: false };
+    this.#holds.set(id, hold);
+    void vm.hypervisor.exited.then((exit) => this.onExit(hold, exit));
+    return hold;
+  }
+
+  /** The hold that is there, or a new one on a VM that runs. In the pod's turn. @throws POD_NOT_RUNNING, POD_BUSY. */
+  async obtain(id: string, call: CallOptions): Promise<PodHold> {
+    const existing = this.#holds.get(id);
+    if (existing) return existing;
+    const { store, host, driver, agent, directories } = this.services;
+    const path = podDirectories(directories, id).lock;
+    const lock = await lockPod(host, path, id, `pod ${id}`, call.signal, TURN_TIMEOUT_MS);
+    try {
+      // Whoever held the lock before may have changed it.
+      const record = await store.read(id, call);
+      if (record.state !== 'running' || !record.vm) throw notRunning(record.id, record.state);
+      const vm = await Vm.adopt({ driver, agent }, record.vm, record.consoleLogPath, call);
+      return this.add(id, { vm, table: new NicTable(store, record) }, lock);
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  /** A handle for a user. `remove` and the last `letGo` go in the pod's turn by themselves. */
+  handle(hold: PodHold, remove: (call: CallOptions) => Promise<void>): HeldPod {
+    hold.users += 1;
+    const { id, vm, network, table } = hold;
+    const { keep, consoleLogPath } = table.record;
+    return new HeldPod({
+      id,
+      vm,
+      network,
+      consoleLogPath,
+      keep,
+      ...(this.life && { life: this.life }),
+      remove,
+      letGo: () =>
+        this.inTurn(id, {}, async () => {
+          hold.users -= 1;
+          if (hold.users <= 0 && !hold.kept) await this.letGo(hold);
+        }),
+    });
+  }
+
+  /** The VM runs on. In the pod's turn. Idempotent. */
+  async letGo(hold: PodHold): Promise<void> {
+    if (!this.forget(hold)) return;
+    await hold.vm.release();
+    await hold.lock.release();
+  }
+
+  /** Nothing of it is done but that it is not held any more; the lock is the caller's now. False: it was not held. */
+  forget(hold: PodHold): boolean {
+    if (this.#holds.get(hold.id) !== hold) return false;
+    return this.#holds.delete(hold.id);
+  }
+}
+
+export function notRunning(id: string, state: PodRecord['state']): HyperplugError {
+  const hint = state === 'paused' ? '; resume it first' : '';
+  return new HyperplugError('POD_NOT_RUNNING', `pod ${id}: expected a pod that runs, it is ${state}${hint}`, {
+    details: { field: 'pod', received: id, state },
+  });
+}

@@ -1,0 +1,162 @@
+import { type UserCallOptions, withDeadline } from '../../calls.js';
+import { HyperplugError, hasCode } from '../../errors.js';
+import { explainSystemError } from '../../system-error.js';
+import { UndoStack } from '../../undo.js';
+import { checkMakers } from '../destroy.js';
+import { lockPod } from '../lock.js';
+import type { PodRecord } from '../record.js';
+import { type PodServices, podDirectories } from '../services.js';
+import { type PodSpec, parsePodSpec } from '../spec.js';
+import { bootPod, checkLimits } from './boot.js';
+import type { PodHold, PodHolds } from './holds.js';
+import { createRecord } from './new-record.js';
+import { settleLocked } from './settle.js';
+
+const RECORD_TIMEOUT_MS = 60_000;
+
+/** Record and boot in one: on rejection nothing remains. */
+export async function createAndBoot(
+  services: PodServices,
+  holds: PodHolds,
+  spec: PodSpec,
+  { signal }: UserCallOptions,
+): Promise<PodHold> {
+  const { driver, host, directories } = services;
+  checkLimits(spec, driver.capabilities);
+  const undo = new UndoStack();
+  try {
+    // Building the image may take minutes and has its own deadlines; nothing has been made yet.
+    const image = await services.image(signal);
+    const lock = await lockPod(host, podDirectories(directories, spec.id).lock, spec.id, `pod ${spec.id}`, signal);
+    undo.push('pod lock', () => lock.release({ remove: true }));
+    const record = await withDeadline(`record of pod ${spec.id}`, RECORD_TIMEOUT_MS, signal, (call) =>
+      createRecord(services, spec, undo, call),
+    );
+    const booted = await bootPod(services, record, spec, image, undo, signal);
+    await booted.table.update(
+      (now) => ({ ...now, ...hasStarted() }),
+      { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
+      [
+        { pod: spec.id, type: 'created' },
+        { pod: spec.id, type: 'started' },
+      ],
+    );
+    undo.clear();
+    return holds.add(spec.id, booted, lock);
+  } catch (error) {
+    const cause = explainSystemError(error, `pod ${spec.id}`);
+    throw await undo.fail('POD_CLEANUP_FAILED', `pod ${spec.id} could not be created, nor undone wholly`, cause);
+  }
+}
+
+/** Record alone. All or nothing. */
+export async function createStopped(
+  services: PodServices,
+  spec: PodSpec,
+  { signal, timeoutMs = RECORD_TIMEOUT_MS }: UserCallOptions,
+): Promise<PodRecord> {
+  const { driver, host, directories, store } = services;
+  checkLimits(spec, driver.capabilities);
+  const { id } = spec;
+  const undo = new UndoStack();
+  try {
+    return await withDeadline(`create pod ${id}`, timeoutMs, signal, async (call) => {
+      const lock = await lockPod(host, podDirectories(directories, id).lock, id, `create pod ${id}`, call.signal);
+      undo.push('pod lock', () => lock.release({ remove: true }));
+      await createRecord(services, spec, undo, call);
+      const created = await store.update(id, (now) => ({ ...now, state: 'created' }), call, [
+        { pod: id, type: 'created' },
+      ]);
+      await lock.release({ remove: true });
+      return created;
+    });
+  } catch (error) {
+    const cause = explainSystemError(error, `pod ${id}`);
+    throw await undo.fail('POD_CLEANUP_FAILED', `pod ${id} could not be created, nor undone wholly`, cause);
+  }
+}
+
+/**
+ * Boots a recorded pod, in its turn. undefined: it runs in another process's hands, or by itself.
+ * @throws POD_BUSY; the plugins' codes: it is as before then.
+ */
+export async function startPod(
+  services: PodServices,
+  holds: PodHolds,
+  id: string,
+  { signal }: UserCallOptions,
+  restarts = 0,
+): Promise<PodHold | undefined> {
+  const { store, host, directories } = services;
+  const reading = { signal: signal ?? AbortSignal.timeout(RECORD_TIMEOUT_MS) };
+  const known = await store.read(id, reading);
+  const image = known.state === 'running' ? undefined : await services.image(signal);
+  const lock = await lockPod(host, podDirectories(directories, id).lock, id, `start pod ${id}`, signal).catch(
+    async (error: unknown) => {
+      // Whoever holds it may have started it.
+      if (hasCode(error, 'POD_BUSY') && (await store.read(id, reading)).state === 'running') return undefined;
+      throw error;
+    },
+  );
+  if (!lock) return undefined;
+  const undo = new UndoStack();
+  undo.push('pod lock', () => lock.release());
+  try {
+    const before = await withDeadline(`record of pod ${id}`, RECORD_TIMEOUT_MS, signal, async (call) =>
+      settleLocked(services, await store.read(id, call), call),
+    );
+    if (before.state === 'running') {
+      await lock.release();
+      return undefined;
+    }
+    const spec = startable(services, before);
+    const manager = await host.self();
+    undo.pushWhenClean('pod record', (call) =>
+      store.update(id, (now) => ({ ...now, state: before.state, failure: before.failure }), call),
+    );
+    const record = await withDeadline(`record of pod ${id}`, RECORD_TIMEOUT_MS, signal, (call) =>
+      store.update(id, (now) => ({ ...now, state: 'starting', manager }), call),
+    );
+    const booted = await bootPod(services, record, spec, image ?? (await services.image(signal)), undo, signal);
+    await booted.table.update(
+      (now) => ({ ...now, ...hasStarted(), restarts }),
+      { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
+      [{ pod: id, type: 'started' }],
+    );
+    undo.clear();
+    return holds.add(id, booted, lock);
+  } catch (error) {
+    const failure = await undo.fail(
+      'POD_CLEANUP_FAILED',
+      `pod ${id} could not be started, nor undone wholly`,
+      explainSystemError(error, `pod ${id}`),
+    );
+    await lock.release();
+    throw failure;
+  }
+}
+
+const hasStarted = () =>
+  ({
+    state: 'running',
+    startedAt: new Date().toISOString(),
+    finishedAt: null,
+    exit: null,
+    failure: null,
+  }) as const;
+
+/** @throws POD_NOT_RUNNING it is paused; NOT_SUPPORTED its specification was never written down. */
+function startable(services: PodServices, record: PodRecord): PodSpec {
+  const { id, state, spec } = record;
+  if (state === 'paused') {
+    throw new HyperplugError('POD_NOT_RUNNING', `pod ${id}: it is paused; resume it`, { details: { field: 'pod' } });
+  }
+  if (spec === null) {
+    throw new HyperplugError(
+      'NOT_SUPPORTED',
+      `pod ${id} was created by a version that did not write its specification down: remove it and create it again`,
+    );
+  }
+  checkMakers(services, record);
+  return parsePodSpec(spec, services.defaults);
+}

@@ -1,0 +1,103 @@
+import { type CallOptions, withDeadline } from '../../calls.js';
+import { hasCode } from '../../errors.js';
+import type { VmExit } from '../../hypervisor.js';
+import { Vm } from '../../vm/vm.js';
+import { NicTable } from '../nic-table.js';
+import type { PodRecord } from '../record.js';
+import type { PodServices } from '../services.js';
+import { finishPod } from './finish.js';
+import type { PodHold, PodHolds } from './holds.js';
+import { withLock } from './settle.js';
+
+export const DEFAULT_GRACE_MS = 10_000;
+
+/** In the pod's turn. */
+export async function stopPod(
+  services: PodServices,
+  holds: PodHolds,
+  id: string,
+  graceMs: number,
+  call: CallOptions,
+): Promise<PodRecord> {
+  const held = holds.get(id);
+  if (held) {
+    const record = await stopHeld(services, held, graceMs, call);
+    holds.forget(held);
+    await held.lock.release();
+    return record;
+  }
+  return withLock(services, id, `stop pod ${id}`, { signal: call.signal }, async (record, locked) => {
+    if (record.state !== 'running' && record.state !== 'paused') return record;
+    const { store, driver, agent } = services;
+    const stopping = await markStopping(services, new NicTable(store, record), locked);
+    const vm = await adopt({ driver, agent }, stopping, record.state === 'paused', graceMs, locked);
+    const exit = vm ? await end(vm, graceMs, locked) : KILLED;
+    return finishPod(services, stopping, { exit, failure: null }, locked);
+  });
+}
+
+async function stopHeld(
+  services: PodServices,
+  { vm, table }: PodHold,
+  graceMs: number,
+  call: CallOptions,
+): Promise<PodRecord> {
+  const paused = table.record.state === 'paused';
+  const stopping = await markStopping(services, table, call);
+  if (paused && graceMs > 0) await vm.hypervisor.resume(call).catch(() => {});
+  const exit = await end(vm, graceMs, call);
+  return finishPod(services, stopping, { exit, failure: null }, call);
+}
+
+/** Before anything is done: a manager that dies at it leaves a pod to be stopped by whoever looks next. */
+async function markStopping({ host }: PodServices, table: NicTable, call: CallOptions): Promise<PodRecord> {
+  const manager = await host.self();
+  await table.update((now) => ({ ...now, state: 'stopping', manager }), call);
+  return table.record;
+}
+
+const KILLED: VmExit = { reason: 'killed', exitCode: null, signal: null, stderrTail: '' };
+const ADOPT_TIMEOUT_MS = 5_000;
+
+/** undefined: its guest cannot be asked; it is ended by its record then. */
+async function adopt(
+  deps: { driver: PodServices['driver']; agent: PodServices['agent'] },
+  record: PodRecord,
+  paused: boolean,
+  graceMs: number,
+  call: CallOptions,
+): Promise<Vm | undefined> {
+  const { vm } = record;
+  if (!vm || graceMs <= 0) return undefined;
+  try {
+    return await withDeadline('talk with the guest', ADOPT_TIMEOUT_MS, call.signal, async (limited) => {
+      if (paused) {
+        const hypervisor = await deps.driver.adopt(vm, limited);
+        await hypervisor.resume(limited).finally(() => hypervisor.release());
+      }
+      return Vm.adopt(deps, vm, record.consoleLogPath, limited);
+    });
+  } catch (error) {
+    if (call.signal.aborted) throw error;
+    return undefined;
+  }
+}
+
+/** The guest is asked to power off; when its time is up, its VM is killed. */
+async function end(vm: Vm, graceMs: number, call: CallOptions): Promise<VmExit> {
+  if (graceMs > 0) {
+    await withDeadline('power-off of the guest', graceMs, call.signal, async (limited) => {
+      await vm.session.destroyPod(limited);
+      await Promise.race([vm.hypervisor.exited, aborted(limited.signal)]);
+    }).catch((error: unknown) => {
+      if (call.signal.aborted && !hasCode(error, 'AGENT_CLOSED')) throw error;
+    });
+  }
+  return vm.kill(call);
+}
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });

@@ -1,0 +1,62 @@
+import type { CallOptions } from '../../calls.js';
+import { hasCode } from '../../errors.js';
+import { Bell } from '../events/follow.js';
+import type { Wake } from '../events/wake.js';
+import type { PodRecord } from '../record.js';
+import type { PodServices } from '../services.js';
+import { look, type PodLook } from './look.js';
+
+export interface Ended {
+  readonly record: PodRecord;
+  readonly look: PodLook;
+}
+
+/**
+ * Until no VM of the pod runs: woken by the log of events and by the end of the VM's process. `settle` brings to an end what
+ * nobody is at.
+ */
+export async function waitEnd(
+  services: PodServices,
+  wake: Wake,
+  id: string,
+  settle: (record: PodRecord, call: CallOptions) => Promise<PodRecord>,
+  call: CallOptions,
+): Promise<Ended> {
+  const { store, host } = services;
+  const bell = new Bell(call.signal);
+  const stop = wake.listen(() => bell.ring());
+  const watches = new AbortController();
+  let watched: PodRecord['vm'] = null;
+  let last = await store.read(id, call);
+  const { startedAt } = last;
+  try {
+    for (;;) {
+      bell.reset();
+      const record = await settle(last, call);
+      const seen = await look(host, record);
+      // Started again meanwhile: the end that was waited for has been.
+      if (isOver(seen) || record.startedAt !== startedAt) return { record, look: seen };
+      if (record.vm && record.vm.process.pid !== watched?.process.pid) {
+        watched = record.vm;
+        const { process } = record.vm;
+        host.gone(process, watches).then(
+          () => bell.ring(),
+          () => {},
+        );
+      }
+      await bell.heard();
+      last = await store.read(id, call);
+    }
+  } catch (error) {
+    if (!hasCode(error, 'POD_NOT_FOUND')) throw error;
+    // Removed, with what ran of it.
+    return { record: last, look: { state: 'exited', failure: null, toSettle: false } };
+  } finally {
+    stop();
+    bell.end();
+    watches.abort();
+  }
+}
+
+const isOver = ({ state, toSettle }: PodLook) =>
+  !toSettle && (state === 'created' || state === 'exited' || state === 'failed');
