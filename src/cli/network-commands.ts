@@ -60,7 +60,7 @@ function nicCommands(program: Command, { command, run }: CommandKit): void {
   const load = () => import('./commands/nic.js');
   command(nic, 'add', 'add NICs to a running pod')
     .argument('<POD>', 'the pod')
-    .argument('[NIC...]', 'net=NAME,ip=ADDRESS,mac=…,mtu=…,name=…,id=…,gateway=…', each(parseNic))
+    .argument('[NIC...]', 'net=NAME,ip=ADDRESS,mac=…,mtu=…,name=…,id=…,gateway=…,tap=…', each(parseNic))
     .action(async (pod: string, nics: NicText[] | undefined, _options, made) =>
       run(made, async (context) => (await load()).add(context, pod, nics ?? [])),
     );

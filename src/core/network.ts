@@ -50,6 +50,8 @@ export interface NetworkCapabilities {
   /** Ports can be published and unpublished while the NIC is attached. */
   readonly livePublish: boolean;
   readonly mtu: { readonly min: number; readonly max: number };
+  /** A NIC may be given a tap of the user's by its name (`NicPlan.tap`). undefined: false. */
+  readonly tapByName?: boolean;
 }
 
 /** `10.0.2.15/24`: an address with the prefix length of its subnet. */

@@ -11,13 +11,14 @@ export interface NicText {
   readonly mtu?: number;
   readonly ifname?: string;
   readonly gateway?: string | false;
+  readonly tap?: string;
 }
 
-const KEYS = ['net', 'ip', 'mac', 'mtu', 'name', 'id', 'gateway'] as const;
+const KEYS = ['net', 'ip', 'mac', 'mtu', 'name', 'id', 'gateway', 'tap'] as const;
 type Key = (typeof KEYS)[number];
 
 /**
- * `net=lab,ip=10.0.0.5,ip=fd00::5,mac=…,mtu=…,name=lan0,id=…,gateway=none`: keys in any order, all optional, only `ip`
+ * `net=lab,ip=10.0.0.5,ip=fd00::5,mac=…,mtu=…,name=lan0,id=…,gateway=none,tap=mytap`: keys in any order, all optional, only `ip`
  * several times.
  * @throws CLI_USAGE
  */

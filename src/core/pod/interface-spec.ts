@@ -29,6 +29,9 @@ export const interfaceSchema = z.strictObject({
     .union([z.string(), z.literal(false)])
     .optional()
     .describe("of the default route; false: none by this interface; default: the network's, for the first interface"),
+  tap: interfaceName
+    .optional()
+    .describe('a tap of yours on the host, by name: used as it is, never changed or removed; default: one is made'),
 });
 
 export const portSchema = z.strictObject({
@@ -64,6 +67,8 @@ export interface InterfaceSpec {
   readonly name: string | undefined;
   /** Of the default route; undefined: the network's, where no other interface has one. */
   readonly gateway: string | false | undefined;
+  /** A tap of the user's; undefined: one is made. */
+  readonly tap: string | undefined;
   readonly ports: readonly PortMapping[];
 }
 
@@ -81,7 +86,7 @@ export function completeInterface(
   if (new Set(addresses.map(bare)).size < addresses.length) throw wrong(`${field}.ip`, 'each address once', given);
   const kind = name === LOOPBACK ? 'loopback' : 'network';
   if (kind === 'loopback') {
-    for (const key of ['network', 'mac', 'mtu', 'gateway'] as const) {
+    for (const key of ['network', 'mac', 'mtu', 'gateway', 'tap'] as const) {
       if (input[key] !== undefined) throw wrong(`${field}.${key}`, 'nothing for the loopback', input[key]);
     }
     if (ports.length > 0) throw wrong(`${field}.portmappings`, 'none for the loopback', ports);
@@ -95,6 +100,7 @@ export function completeInterface(
     mtu: input.mtu,
     name,
     gateway: typeof gateway === 'string' ? addressOnly(gateway, `${field}.gateway`) : gateway,
+    tap: input.tap,
     ports,
   };
 }

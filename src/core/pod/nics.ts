@@ -1,7 +1,7 @@
 import type { GuestNic } from '../agent.js';
 import { type CallOptions, throwIfAborted } from '../calls.js';
 import { concurrently } from '../concurrently.js';
-import { fieldError } from '../errors.js';
+import { fieldError, HyperplugError } from '../errors.js';
 import type { NicEndpointKind, VmNic } from '../hypervisor.js';
 import { randomMac } from '../mac.js';
 import type { AddressLease, HostNic, InterfaceAddress, NetworkBackend } from '../network.js';
@@ -94,6 +94,13 @@ export async function prepareNic(
 ): Promise<PreparedNic> {
   const whole = planned.lease as AddressLease;
   const { network, podId, nicId } = whole;
+  if (spec.tap !== undefined && !backend.capabilities.tapByName) {
+    throw new HyperplugError(
+      'NOT_SUPPORTED',
+      `interfaces.${nicId}.tap: network ${backend.name} takes no taps of yours (it does not declare tapByName)`,
+      { details: { field: `interfaces.${nicId}.tap`, received: spec.tap } },
+    );
+  }
   undo.pushWhenClean(`address of ${nicId}`, (undoCall) => backend.releaseAddress(whole, undoCall));
   const given = await backend.allocateAddress({ network, podId, nicId, addresses: spec.addresses.map(bare) }, call);
   checkPrefixes(spec, given);
@@ -103,7 +110,19 @@ export async function prepareNic(
   throwIfAborted(call.signal, `prepare NIC ${nicId}`);
   const queues = endpoint === 'tap-fd' ? Math.min(cpus, MAX_QUEUES) : 1;
   const { mac } = planned;
-  const plan = { podId, nicId, mac, mtu, queues, lease, ports: spec.ports, endpoint, ...(netnsPath && { netnsPath }) };
+  const { ports, tap } = spec;
+  const plan = {
+    podId,
+    nicId,
+    mac,
+    mtu,
+    queues,
+    lease,
+    ports,
+    endpoint,
+    ...(netnsPath && { netnsPath }),
+    ...(tap && { tap }),
+  };
   let made = planned.host as HostNic['record'];
   undo.pushWhenClean(`host side of ${nicId}`, (undoCall) => backend.detach(made, undoCall));
   const host = await backend.attach(plan, call);
@@ -111,9 +130,12 @@ export async function prepareNic(
   return {
     record: { ...planned, mtu, lease, host: host.record },
     host,
-    vmNic: { id: nicId, mac, mtu, queues, endpoint: host.endpoint },
+    // A tap of the user's may have fewer than were asked for.
+    vmNic: { id: nicId, mac, mtu, queues: queuesOf(host.endpoint) ?? queues, endpoint: host.endpoint },
   };
 }
+
+const queuesOf = (endpoint: HostNic['endpoint']) => (endpoint.kind === 'tap-fd' ? endpoint.fds.length : undefined);
 
 /** @throws POD_SPEC_INVALID an address was asked for with another prefix length than its network's. */
 function checkPrefixes({ id, addresses }: InterfaceSpec, lease: AddressLease): void {

@@ -99,6 +99,7 @@ export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
   for (const [key, name] of [
     ['mac', 'mac'],
     ['name', 'ifname'],
+    ['tap', 'tap'],
   ] as const) {
     refuseDuplicates(
       interfaces.map((nic) => nic[key]),

@@ -60,6 +60,7 @@ export const CAPABILITY_SCHEMAS = {
     publish: protocols,
     livePublish: flag,
     mtu: z.strictObject({ min: z.int().positive(), max: z.int().positive() }),
+    tapByName: flag.optional(),
   }),
   firewall: z.strictObject({
     families,

@@ -13,4 +13,5 @@ export const netlinkCapabilities: NetworkCapabilities = deepFreeze({
   publish: ['tcp', 'udp', 'sctp'],
   livePublish: true,
   mtu: { min: 68, max: 65_521 },
+  tapByName: true,
 });

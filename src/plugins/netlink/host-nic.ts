@@ -127,7 +127,7 @@ async function attachYours(
       details: { field: 'tap', received: name },
     });
   }
-  const tap = openTap(name, plan.queues, rtnl.netnsPath, { existing: true });
+  const tap = openTap(name, link.multiQueue ? plan.queues : 1, rtnl.netnsPath, { existing: true });
   return { tap, record: { kind: 'yours', device: name, alias: '', bridge: network.bridge.name } };
 }
 

@@ -26,6 +26,8 @@ export interface Link {
   readonly group: number;
   /** `bridge`, `tun`, `veth`, …; undefined: hardware and loopback. */
   readonly kind: string | undefined;
+  /** Of a tap: it may be opened several times. */
+  readonly multiQueue: boolean;
 }
 
 export interface Route {
@@ -281,5 +283,6 @@ function linkOf({ type, header, attributes }: Message): Link | undefined {
     alias: attributes.ifalias as string | undefined,
     group: (attributes.group as number | undefined) ?? 0,
     kind: info?.kind as string | undefined,
+    multiQueue: (info?.data as Attributes | undefined)?.multiQueue === 1,
   };
 }

@@ -424,6 +424,21 @@ describe('netlink backend', function () {
     for (const fd of openTap('mytap', 1, namespace.path, { existing: true }).fds) closeSync(fd);
   });
 
+  it("a tap of the user's has the queues that its owner gave it", async () => {
+    namespace.ip('tuntap', 'add', 'tap-one', 'mode', 'tap', 'vnet_hdr');
+    namespace.ip('tuntap', 'add', 'tap-many', 'mode', 'tap', 'vnet_hdr', 'multi_queue');
+    const bench = await ready();
+    for (const [tap, fds] of [
+      ['tap-one', 1],
+      ['tap-many', 3],
+    ] as const) {
+      const nic = await attach(bench, `p-${tap}`, { tap, queues: 3 });
+      expect(nic.endpoint).to.have.property('fds').with.lengthOf(fds);
+      await bench.backend.detach(nic.record, callFor());
+      await nic.handedOver();
+    }
+  });
+
   it('macvtap: NICs on a parent interface, with the MAC of the guest, no bridge and no rules', async () => {
     namespace.ip('link', 'add', 'up0', 'mtu', '1450', 'type', 'veth', 'peer', 'name', 'up1');
     const attachOption: Partial<NetlinkOptions> = {

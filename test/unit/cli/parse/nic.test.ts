@@ -24,6 +24,7 @@ describe('a NIC on the command line', () => {
       id: 'x',
     });
     expect(parseNic('gateway=none')).to.deep.equal({ gateway: false });
+    expect(parseNic('tap=mytap,net=lab')).to.deep.equal({ network: 'lab', tap: 'mytap' });
     expect(parseNic('gateway=10.0.0.254,name=lo')).to.deep.equal({ gateway: '10.0.0.254', ifname: 'lo' });
   });
   it('refuses what is no key=value, a key twice, and values that cannot be', () => {

@@ -53,6 +53,13 @@ describe('NICs added to a running pod', function () {
     ]);
   });
 
+  it("are not given a tap of the user's where the backend takes none", async () => {
+    const error = await failure(pod.nics.add({ network: 'back', tap: 'mytap' }));
+    expect(hasCode(error, 'NOT_SUPPORTED')).to.equal(true);
+    expect((error as Error).message).to.include('tap');
+    expect(fixture.traces().taps).to.deep.equal(['p/eth-default held by p']);
+  });
+
   it('leave the default route to the first interface, unless a gateway is given', async () => {
     await pod.nics.add({ network: 'back' });
     expect(defaults()).to.deep.equal(['10.90.0.1', 'fd90::1']);

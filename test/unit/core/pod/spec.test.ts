@@ -38,6 +38,7 @@ describe('parsePodSpec', () => {
         mtu: undefined,
         name: undefined,
         gateway: undefined,
+        tap: undefined,
         ports: [],
       },
     ]);
@@ -72,9 +73,11 @@ describe('parsePodSpec', () => {
       mtu: undefined,
       name: 'net0',
       gateway: undefined,
+      tap: undefined,
       ports: [{ protocol: 'udp', hostAddress: '0.0.0.0', hostPort: 8080, guestPort: 80, count: 3 }],
     });
     expect(spec.interfaces[1]?.addresses).to.deep.equal(['10.0.3.4', 'fd00::4']);
+    expect(parsePodSpec({ interfaces: [{ tap: 'mytap' }] }, defaults).interfaces[0]?.tap).to.equal('mytap');
     expect(spec.interfaces[1]?.ports[0]).to.deep.include({ hostPort: 2222, count: 1, hostAddress: '127.0.0.1' });
   });
 
