@@ -10,7 +10,7 @@
 
 #define AGENT_VERSION "0.1.0"
 /* No structure has more fields than this (checked where the tables are used). */
-#define FIELDS_MAX 16
+#define FIELDS_MAX 20
 /* The container name that means: in the init's own namespaces. */
 #define OWN_CONTAINER "hyperstart"
 
@@ -87,6 +87,7 @@ void dispatch(const struct request *r, uint8_t *payload, size_t length);
 handler_fn handle_startpod, handle_destroypod, handle_exec, handle_winsize, handle_writefile, handle_readfile,
 	handle_newcontainer, handle_killcontainer, handle_removecontainer, handle_onlinecpumem, handle_setupinterface,
 	handle_setuproute, handle_signal, handle_deleteinterface, handle_getnetwork, handle_deleteroute, handle_credit,
-	handle_rescan;
+	handle_rescan, handle_listcontainers, handle_readlog, handle_mount, handle_unmount, handle_reseed, handle_setclock,
+	handle_stats;
 
 #endif

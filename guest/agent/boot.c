@@ -10,13 +10,13 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent.h"
 #include "files.h"
 #include "net.h"
 #include "power.h"
+#include "storage.h"
 #include "sys.h"
 
 #define MODULES_FILE "/etc/hyperplug/modules"
@@ -79,19 +79,6 @@ static void open_console(void)
 
 /* ---- modules ---- */
 
-static void load_module(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0) {
-		say("module %s cannot be read: errno %d (%s)", path, errno, strerror(errno));
-		return;
-	}
-	if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST) /* ENOENT: it needs one that is not loaded */
-		say("module %s is refused: errno %d (%s)", path, errno, strerror(errno));
-	close(fd);
-}
-
 /*
  * Loads the modules up to virtio_console, so that READY comes soon, and the rest in a child that gets out of the way until
  * then. The list's order is kept: dependencies stand before what needs them.
@@ -107,7 +94,7 @@ static void load_modules(void)
 	while ((line = strsep(&rest, "\r\n")) != NULL) {
 		if (line[0] == 0 || line[0] == '#')
 			continue;
-		load_module(line);
+		module_load(line);
 		if (in_child || strstr(line, CONSOLE_MODULE) == NULL)
 			continue;
 		module_child = fork();
@@ -200,28 +187,14 @@ static void tell_waiting(struct timer *t)
 	say("still waiting for the virtio ports " HP_CHANNEL_CONTROL " and " HP_CHANNEL_STREAMS);
 }
 
-/* The value of `name` on the kernel's command line; "" for a bare word. */
-static bool command_line(const char *name, char *value, size_t size)
-{
-	char text[4096], *word, *rest = text;
-	size_t n = strlen(name);
-
-	if (!file_peek("/proc/cmdline", text, sizeof(text)))
-		return false;
-	while ((word = strsep(&rest, " \n")) != NULL)
-		if (strncmp(word, name, n) == 0 && (word[n] == 0 || word[n] == '='))
-			return format_into(value, size, "%s", word[n] == '=' ? word + n + 1 : "");
-	return false;
-}
-
 static bool open_serial_lines(void)
 {
 	char value[128] = "", path[160], *comma;
 	const char *lines[2] = { "ttyS0", "ttyS1" };
 
-	if (!command_line("hyper_use_serial", value, sizeof(value)))
+	if (!command_line_value("hyper_use_serial", 0, value, sizeof(value)))
 		return false;
-	if (command_line("hyper_serial", value, sizeof(value)) && (comma = strchr(value, ',')) != NULL) {
+	if (command_line_value("hyper_serial", 0, value, sizeof(value)) && (comma = strchr(value, ',')) != NULL) {
 		*comma = 0;
 		lines[0] = value;
 		lines[1] = comma + 1;

@@ -11,6 +11,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "cgroup.h"
+#include "condev.h"
 #include "container.h"
 #include "exec.h"
 #include "users.h"
@@ -158,8 +160,12 @@ noreturn void exec_child(const struct exec_plan *plan, const struct exec_fds *fd
 		give_up(errno, "setsid", "");
 	connect_streams(plan, fds);
 	tell_on_stderr = plan->base;
-	if (plan->container_pid > 0 && !container_enter(plan->container_pid))
-		give_up(errno, "entering container", plan->container);
+	if (plan->container_pid > 0) {
+		cgroup_enter(plan->container);
+		if (!container_enter(plan->container_pid))
+			give_up(errno, "entering container", plan->container);
+		condev_drop_capabilities();
+	}
 	apply_limits(plan);
 	become_user(plan, &user);
 	if (chdir(*plan->workdir != 0 ? plan->workdir : "/") < 0)

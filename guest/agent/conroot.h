@@ -4,15 +4,19 @@
 
 #include <limits.h>
 
-#include "agent.h"
+#include "storage.h"
 
 #define SHARE_POINT "/tmp/hyper/shared"
 
 struct conroot {
 	const struct json *doc;
-	char path[PATH_MAX];
-	bool read_only;
-	uint32_t fsmap, sysctl; /* nodes of `doc`; 0: none */
+	const char *id;
+	struct fs_source base, layer;
+	char path[PATH_MAX]; /* base.path of an original client's request */
+	const char *hostname; /* NULL: the pod's */
+	bool pod_etc;
+	bool read_only; /* the root itself, without a layer */
+	uint32_t mounts, fsmap, sysctl; /* nodes of `doc`; 0: none */
 };
 
 /* From a Container object's fields. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "container.h"
 #include "process.h"
 
 /* With this much unread by the host no further command is taken: its answers would have no bound. */
@@ -370,6 +371,7 @@ static bool pump_once(void)
 	progress = control_pump();
 	progress = streams_pump_in() || progress;
 	progress = outputs_pump() || progress;
+	progress = container_logs_pump() || progress;
 	queued = control_channel.out.len + streams_channel.out.len;
 	channel_flush(&control_channel);
 	channel_flush(&streams_channel);

@@ -37,6 +37,13 @@ static const struct command commands[] = {
 	[HP_CREDIT] = { handle_credit, NULL, false, true },
 	[HP_GETNETWORK] = { handle_getnetwork, NULL, false, true },
 	[HP_DELETEROUTE] = { handle_deleteroute, &hp_schema_Routes, false, true },
+	[HP_LISTCONTAINERS] = { handle_listcontainers, NULL, false, true },
+	[HP_READLOG] = { handle_readlog, &hp_schema_ReadLog, false, true },
+	[HP_MOUNT] = { handle_mount, &hp_schema_Mount, false, true },
+	[HP_UNMOUNT] = { handle_unmount, &hp_schema_Unmount, false, true },
+	[HP_RESEED] = { handle_reseed, NULL, false, true },
+	[HP_SETCLOCK] = { handle_setclock, &hp_schema_Clock, false, true },
+	[HP_STATS] = { handle_stats, NULL, false, true },
 };
 
 static bool parse_and_handle(const struct command *c, struct call *call, struct failure *f)

@@ -60,6 +60,20 @@ static bool make_pipes(struct exec_fds *fds, struct failure *f)
 	return true;
 }
 
+/* One pipe for both outputs, so that their order is kept. */
+static bool make_logged(struct exec_fds *fds, struct failure *f)
+{
+	int ends[2];
+
+	fds->theirs[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (fds->theirs[0] < 0 || !make_pipe(ends, 0))
+		return fail(f, HP_E_KERNEL, errno, NULL, "a pipe");
+	fds->ours[1] = ends[0];
+	fds->theirs[1] = ends[1];
+	fds->theirs[2] = fcntl(ends[1], F_DUPFD_CLOEXEC, 0);
+	return fds->theirs[2] >= 0 || fail(f, HP_E_KERNEL, errno, NULL, "a pipe");
+}
+
 static void close_all(struct exec_fds *fds)
 {
 	for (int i = 0; i < 3; i++) {
@@ -70,8 +84,7 @@ static void close_all(struct exec_fds *fds)
 	close_fd(&fds->report[1]);
 }
 
-/* Takes over our ends of the descriptors. */
-static bool attach(struct process *p, struct exec_fds *fds)
+static bool attach_streams(struct process *p, struct exec_fds *fds)
 {
 	int outputs = p->terminal ? 1 : 2;
 
@@ -83,11 +96,38 @@ static bool attach(struct process *p, struct exec_fds *fds)
 			return false;
 		fds->ours[1 + i] = -1;
 	}
+	return p->in.fd >= 0;
+}
+
+/* Of a terminal, the master is the log's alone. */
+static bool attach_log(const struct exec_plan *plan, struct exec_fds *fds)
+{
+	struct failure f;
+	struct container *c = container_get(plan->container, &f);
+
+	if (c == NULL || !container_log_watch(c, fds->ours[1]))
+		return false;
+	fds->ours[1] = -1;
+	return true;
+}
+
+/* Takes over our ends of the descriptors. */
+static bool attach(struct process *p, const struct exec_plan *plan, struct exec_fds *fds)
+{
+	if (!(plan->log ? attach_log(plan, fds) : attach_streams(p, fds)))
+		return false;
 	p->exec_report.ready = process_report_ready;
-	if (p->in.fd < 0 || !loop_watch(&p->exec_report, fds->report[0]))
+	if (!loop_watch(&p->exec_report, fds->report[0]))
 		return false;
 	fds->report[0] = -1;
 	return true;
+}
+
+static bool make_streams(struct exec_fds *fds, const struct exec_plan *plan, struct failure *f)
+{
+	if (plan->terminal)
+		return make_terminal(fds, plan, f);
+	return plan->log ? make_logged(fds, f) : make_pipes(fds, f);
 }
 
 bool exec_start(const struct exec_plan *plan, const struct request *r, struct failure *f)
@@ -98,11 +138,11 @@ bool exec_start(const struct exec_plan *plan, const struct request *r, struct fa
 
 	if (process_count() >= HP_PROCESSES_MAX || output_count() >= OUTPUTS_MAX)
 		return fail(f, HP_E_LIMIT, 0, NULL, "too many processes");
-	if (!(plan->terminal ? make_terminal(&fds, plan, f) : make_pipes(&fds, f))) {
+	if (!make_streams(&fds, plan, f)) {
 		close_all(&fds);
 		return false;
 	}
-	if (!make_pipe(fds.report, 0) || (p = process_new(plan, r)) == NULL || !attach(p, &fds)) {
+	if (!make_pipe(fds.report, 0) || (p = process_new(plan, r)) == NULL || !attach(p, plan, &fds)) {
 		fail(f, HP_E_KERNEL, errno, NULL, "starting a process");
 	} else if ((pid = container_fork(plan->container_pid)) < 0) {
 		fail(f, HP_E_KERNEL, errno, NULL, "fork");
@@ -110,6 +150,8 @@ bool exec_start(const struct exec_plan *plan, const struct request *r, struct fa
 		exec_child(plan, &fds);
 	} else {
 		p->pid = pid;
+		if (plan->main)
+			container_main_started(plan->container, pid);
 		p->answer_due = r->extended;
 		close_all(&fds);
 		if (!r->extended)
@@ -183,6 +225,10 @@ static bool plan_limits(struct exec_plan *plan, const struct json *doc, uint32_t
 
 static bool plan_sequences(struct exec_plan *plan, const struct hp_value *v, struct failure *f)
 {
+	if (plan->log)
+		return v[HP_Process_stdio].number == 0 && v[HP_Process_stderr].number == 0 ?
+			       true :
+			       fail(f, HP_E_INVALID, 0, "log", "a process whose output is kept has no streams");
 	plan->stdio = v[HP_Process_stdio].number;
 	plan->stderr_sequence = plan->terminal ? 0 : v[HP_Process_stderr].number;
 	if (plan->stdio == 0 || process_sequence_in_use(plan->stdio))
@@ -202,6 +248,12 @@ bool exec_plan_read(struct exec_plan *plan, const struct json *doc, uint32_t nod
 		return false;
 	plan->id = v[HP_Process_id].string;
 	plan->terminal = v[HP_Process_terminal].number != 0;
+	plan->main = plan->main || v[HP_Process_main].number != 0;
+	plan->log = v[HP_Process_log].number != 0;
+	if ((plan->main || plan->log) && plan->container_pid == 0)
+		return fail(f, HP_E_INVALID, 0, "main", "only a container has a main process");
+	if (plan->log && !plan->main)
+		return fail(f, HP_E_INVALID, 0, "log", "only a main process's output is kept");
 	plan->workdir = v[HP_Process_workdir].present ? v[HP_Process_workdir].string : "/";
 	plan->user = v[HP_Process_user].string;
 	plan->group = v[HP_Process_group].string;
@@ -242,6 +294,12 @@ bool handle_exec(struct call *call, struct failure *f)
 
 		if (p != NULL && !p->detached)
 			ok = fail(f, HP_E_INVALID, 0, "id", "a process %.64s runs already", plan.id);
+	}
+	if (ok && plan.main) {
+		struct container *c = container_get(plan.container, f);
+
+		ok = c != NULL && (c->state != CONTAINER_RUNNING ||
+				   fail(f, HP_E_INVALID, 0, "main", "the main process of %.64s runs already", c->id));
 	}
 	ok = ok && exec_start(&plan, &call->request, f);
 	exec_plan_free(&plan);

@@ -20,6 +20,8 @@ struct exec_plan {
 	uint64_t stdio, stderr_sequence;
 	uint16_t rows, columns;
 	bool terminal;
+	bool main; /* the container's main process */
+	bool log; /* its output is kept for who asks, and it has no input */
 	bool base; /* the original tells a failure on stderr, by status 127 */
 	pid_t container_pid; /* whose namespaces are entered; 0: our own */
 };

@@ -68,6 +68,7 @@ struct process *process_new(const struct exec_plan *plan, const struct request *
 	p->stdio = plan->stdio;
 	p->stderr_sequence = plan->stderr_sequence;
 	p->terminal = plan->terminal;
+	p->main = plan->main;
 	p->request = *r;
 	p->next = processes;
 	processes = p;
@@ -106,6 +107,8 @@ static void send_event(const struct process *p)
 	write_text(&w, ",\"event\":\"finished\",\"status\":%d", status);
 	if (session.extended && killed)
 		write_text(&w, ",\"signal\":%d", WTERMSIG(p->wait_status));
+	if (session.extended && p->main)
+		write_text(&w, ",\"main\":true");
 	write_text(&w, "}");
 	if (w.failed)
 		say("out of memory: the end of process %s is not told", p->id);
@@ -179,6 +182,9 @@ static void start_failed(struct process *p, const struct exec_failure *why)
 	words[sizeof(why->what)] = 0;
 	fail(&f, HP_E_EXEC, why->err, NULL, "%s", words);
 	reply_error(&p->request, &f);
+	p->never_ran = true;
+	if (p->main) /* before the caller could ask; that it is still to be reaped concerns nobody */
+		container_main_ended(p->container, p->pid, 0, false);
 	detach(p); /* for the host it has never been: no streams, no event */
 }
 
@@ -236,7 +242,10 @@ static void process_ended(struct process *p, int status)
 		}
 	}
 	process_input_close(p);
-	if (!p->detached && session.extended)
+	if (p->main)
+		container_main_ended(p->container, p->pid, status, !p->never_ran);
+	/* The end of a main process concerns whoever speaks with us now. */
+	if ((!p->detached || (p->main && !p->never_ran)) && session.extended)
 		send_event(p);
 	for (int i = 0; i < 2; i++)
 		if (p->out[i] != NULL)

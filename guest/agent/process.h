@@ -27,7 +27,8 @@ struct process {
 	struct process *next;
 	char *container, *id;
 	pid_t pid;
-	bool terminal, reaped, detached, started, container_init;
+	bool terminal, reaped, detached, main;
+	bool never_ran; /* its program could not be started */
 	int wait_status;
 	uint64_t stdio, stderr_sequence;
 	struct output *out[2];

@@ -35,6 +35,13 @@ enum hp_command {
 	HP_CREDIT = 64,
 	HP_GETNETWORK = 65,
 	HP_DELETEROUTE = 66,
+	HP_LISTCONTAINERS = 67,
+	HP_READLOG = 68,
+	HP_MOUNT = 69,
+	HP_UNMOUNT = 70,
+	HP_RESEED = 71,
+	HP_SETCLOCK = 72,
+	HP_STATS = 73,
 };
 
 /* `code` of an ERROR in the extension */
@@ -58,6 +65,12 @@ enum hp_command {
 #define HP_PARTIAL_MESSAGE_TIMEOUT_MS 10000u
 #define HP_NIC_WAIT_DEFAULT_MS 10000u
 #define HP_PROCESSES_MAX 1024u
+#define HP_CONTAINERS_MAX 64u
+#define HP_MOUNTS_MAX 64u
+#define HP_CONTAINER_LOG_BYTES 1048576u
+#define HP_ENTROPY_MIN_BYTES 16u
+#define HP_ENTROPY_MAX_BYTES 512u
+#define HP_DEVICE_WAIT_MS 10000u
 
 extern const struct hp_schema hp_schema_Hello;
 extern const struct hp_schema hp_schema_HelloAnswer;
@@ -76,11 +89,18 @@ extern const struct hp_schema hp_schema_WindowSize;
 extern const struct hp_schema hp_schema_SignalProcess;
 extern const struct hp_schema hp_schema_ProcessEvent;
 extern const struct hp_schema hp_schema_File;
+extern const struct hp_schema hp_schema_FileSystem;
+extern const struct hp_schema hp_schema_Mount;
+extern const struct hp_schema hp_schema_Unmount;
 extern const struct hp_schema hp_schema_FsMap;
 extern const struct hp_schema hp_schema_Volume;
 extern const struct hp_schema hp_schema_Container;
 extern const struct hp_schema hp_schema_KillContainer;
 extern const struct hp_schema hp_schema_RemoveContainer;
+extern const struct hp_schema hp_schema_ContainerEntry;
+extern const struct hp_schema hp_schema_Containers;
+extern const struct hp_schema hp_schema_ReadLog;
+extern const struct hp_schema hp_schema_Clock;
 extern const struct hp_schema hp_schema_LinkAddress;
 extern const struct hp_schema hp_schema_Link;
 extern const struct hp_schema hp_schema_RouteEntry;
@@ -180,6 +200,8 @@ enum hp_fields_Process {
 	HP_Process_rlimits,
 	HP_Process_row,
 	HP_Process_column,
+	HP_Process_main,
+	HP_Process_log,
 	HP_Process_COUNT
 };
 
@@ -215,6 +237,7 @@ enum hp_fields_ProcessEvent {
 	HP_ProcessEvent_event,
 	HP_ProcessEvent_status,
 	HP_ProcessEvent_signal,
+	HP_ProcessEvent_main,
 	HP_ProcessEvent_COUNT
 };
 
@@ -222,7 +245,31 @@ enum hp_fields_File {
 	HP_File_container,
 	HP_File_file,
 	HP_File_mode,
+	HP_File_user,
+	HP_File_group,
 	HP_File_COUNT
+};
+
+enum hp_fields_FileSystem {
+	HP_FileSystem_kind,
+	HP_FileSystem_disk,
+	HP_FileSystem_fstype,
+	HP_FileSystem_tag,
+	HP_FileSystem_path,
+	HP_FileSystem_sizeMib,
+	HP_FileSystem_COUNT
+};
+
+enum hp_fields_Mount {
+	HP_Mount_source,
+	HP_Mount_path,
+	HP_Mount_readOnly,
+	HP_Mount_COUNT
+};
+
+enum hp_fields_Unmount {
+	HP_Unmount_path,
+	HP_Unmount_COUNT
 };
 
 enum hp_fields_FsMap {
@@ -256,6 +303,11 @@ enum hp_fields_Container {
 	HP_Container_restartPolicy,
 	HP_Container_initialize,
 	HP_Container_readOnly,
+	HP_Container_root,
+	HP_Container_layer,
+	HP_Container_mounts,
+	HP_Container_hostname,
+	HP_Container_podEtc,
 	HP_Container_COUNT
 };
 
@@ -268,6 +320,32 @@ enum hp_fields_KillContainer {
 enum hp_fields_RemoveContainer {
 	HP_RemoveContainer_container,
 	HP_RemoveContainer_COUNT
+};
+
+enum hp_fields_ContainerEntry {
+	HP_ContainerEntry_id,
+	HP_ContainerEntry_state,
+	HP_ContainerEntry_pid,
+	HP_ContainerEntry_status,
+	HP_ContainerEntry_signal,
+	HP_ContainerEntry_COUNT
+};
+
+enum hp_fields_Containers {
+	HP_Containers_containers,
+	HP_Containers_COUNT
+};
+
+enum hp_fields_ReadLog {
+	HP_ReadLog_container,
+	HP_ReadLog_offset,
+	HP_ReadLog_max,
+	HP_ReadLog_COUNT
+};
+
+enum hp_fields_Clock {
+	HP_Clock_epochMs,
+	HP_Clock_COUNT
 };
 
 enum hp_fields_LinkAddress {
@@ -386,6 +464,8 @@ static const struct hp_field hp_field_table_Process[] = {
 	{ "rlimits", HP_OBJECT, 1, 1, &hp_schema_ResourceLimit },
 	{ "row", HP_U32, 0, 1, 0 },
 	{ "column", HP_U32, 0, 1, 0 },
+	{ "main", HP_BOOL, 0, 1, 0 },
+	{ "log", HP_BOOL, 0, 1, 0 },
 };
 const struct hp_schema hp_schema_Process = { "Process", hp_field_table_Process, HP_Process_COUNT };
 static const struct hp_field hp_field_table_Exec[] = {
@@ -416,14 +496,36 @@ static const struct hp_field hp_field_table_ProcessEvent[] = {
 	{ "event", HP_STRING, 0, 0, 0 },
 	{ "status", HP_U32, 0, 0, 0 },
 	{ "signal", HP_U32, 0, 1, 0 },
+	{ "main", HP_BOOL, 0, 1, 0 },
 };
 const struct hp_schema hp_schema_ProcessEvent = { "ProcessEvent", hp_field_table_ProcessEvent, HP_ProcessEvent_COUNT };
 static const struct hp_field hp_field_table_File[] = {
 	{ "container", HP_STRING, 0, 0, 0 },
 	{ "file", HP_STRING, 0, 0, 0 },
 	{ "mode", HP_U32, 0, 1, 0 },
+	{ "user", HP_STRING, 0, 1, 0 },
+	{ "group", HP_STRING, 0, 1, 0 },
 };
 const struct hp_schema hp_schema_File = { "File", hp_field_table_File, HP_File_COUNT };
+static const struct hp_field hp_field_table_FileSystem[] = {
+	{ "kind", HP_STRING, 0, 0, 0 },
+	{ "disk", HP_STRING, 0, 1, 0 },
+	{ "fstype", HP_STRING, 0, 1, 0 },
+	{ "tag", HP_STRING, 0, 1, 0 },
+	{ "path", HP_STRING, 0, 1, 0 },
+	{ "sizeMib", HP_U32, 0, 1, 0 },
+};
+const struct hp_schema hp_schema_FileSystem = { "FileSystem", hp_field_table_FileSystem, HP_FileSystem_COUNT };
+static const struct hp_field hp_field_table_Mount[] = {
+	{ "source", HP_OBJECT, 0, 0, &hp_schema_FileSystem },
+	{ "path", HP_STRING, 0, 0, 0 },
+	{ "readOnly", HP_BOOL, 0, 1, 0 },
+};
+const struct hp_schema hp_schema_Mount = { "Mount", hp_field_table_Mount, HP_Mount_COUNT };
+static const struct hp_field hp_field_table_Unmount[] = {
+	{ "path", HP_STRING, 0, 0, 0 },
+};
+const struct hp_schema hp_schema_Unmount = { "Unmount", hp_field_table_Unmount, HP_Unmount_COUNT };
 static const struct hp_field hp_field_table_FsMap[] = {
 	{ "source", HP_STRING, 0, 0, 0 },
 	{ "path", HP_STRING, 0, 0, 0 },
@@ -453,6 +555,11 @@ static const struct hp_field hp_field_table_Container[] = {
 	{ "restartPolicy", HP_STRING, 0, 1, 0 },
 	{ "initialize", HP_BOOL, 0, 1, 0 },
 	{ "readOnly", HP_BOOL, 0, 1, 0 },
+	{ "root", HP_OBJECT, 0, 1, &hp_schema_FileSystem },
+	{ "layer", HP_OBJECT, 0, 1, &hp_schema_FileSystem },
+	{ "mounts", HP_OBJECT, 1, 1, &hp_schema_Mount },
+	{ "hostname", HP_STRING, 0, 1, 0 },
+	{ "podEtc", HP_BOOL, 0, 1, 0 },
 };
 const struct hp_schema hp_schema_Container = { "Container", hp_field_table_Container, HP_Container_COUNT };
 static const struct hp_field hp_field_table_KillContainer[] = {
@@ -464,6 +571,28 @@ static const struct hp_field hp_field_table_RemoveContainer[] = {
 	{ "container", HP_STRING, 0, 0, 0 },
 };
 const struct hp_schema hp_schema_RemoveContainer = { "RemoveContainer", hp_field_table_RemoveContainer, HP_RemoveContainer_COUNT };
+static const struct hp_field hp_field_table_ContainerEntry[] = {
+	{ "id", HP_STRING, 0, 0, 0 },
+	{ "state", HP_STRING, 0, 0, 0 },
+	{ "pid", HP_U32, 0, 0, 0 },
+	{ "status", HP_U32, 0, 1, 0 },
+	{ "signal", HP_U32, 0, 1, 0 },
+};
+const struct hp_schema hp_schema_ContainerEntry = { "ContainerEntry", hp_field_table_ContainerEntry, HP_ContainerEntry_COUNT };
+static const struct hp_field hp_field_table_Containers[] = {
+	{ "containers", HP_OBJECT, 1, 0, &hp_schema_ContainerEntry },
+};
+const struct hp_schema hp_schema_Containers = { "Containers", hp_field_table_Containers, HP_Containers_COUNT };
+static const struct hp_field hp_field_table_ReadLog[] = {
+	{ "container", HP_STRING, 0, 0, 0 },
+	{ "offset", HP_U64, 0, 0, 0 },
+	{ "max", HP_U32, 0, 1, 0 },
+};
+const struct hp_schema hp_schema_ReadLog = { "ReadLog", hp_field_table_ReadLog, HP_ReadLog_COUNT };
+static const struct hp_field hp_field_table_Clock[] = {
+	{ "epochMs", HP_U64, 0, 0, 0 },
+};
+const struct hp_schema hp_schema_Clock = { "Clock", hp_field_table_Clock, HP_Clock_COUNT };
 static const struct hp_field hp_field_table_LinkAddress[] = {
 	{ "address", HP_STRING, 0, 0, 0 },
 	{ "prefix", HP_U32, 0, 0, 0 },

@@ -8,12 +8,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The kernel answers a request while it is being sent; this only guards against a kernel that doesn't. */
@@ -59,6 +61,11 @@ int sys_fchmod(int fd, mode_t mode)
 	return fchmod(fd, mode);
 }
 
+int sys_fchown(int fd, uid_t uid, gid_t gid)
+{
+	return fchown(fd, uid, gid);
+}
+
 int sys_mkdir(const char *path, mode_t mode)
 {
 	return mkdir(path, mode);
@@ -72,6 +79,18 @@ int sys_mount(const char *source, const char *target, const char *type, unsigned
 int sys_umount(const char *target)
 {
 	return umount2(target, MNT_DETACH);
+}
+
+int sys_ioctl(int fd, unsigned long request, void *argument)
+{
+	return ioctl(fd, request, argument);
+}
+
+int sys_settime(unsigned long long ms)
+{
+	struct timespec time = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000L };
+
+	return clock_settime(CLOCK_REALTIME, &time);
 }
 
 int sys_sethostname(const char *name, size_t length)

@@ -14,9 +14,13 @@ int sys_open(const char *path, int flags, mode_t mode);
 int sys_rename(const char *from, const char *to);
 int sys_unlink(const char *path);
 int sys_fchmod(int fd, mode_t mode);
+int sys_fchown(int fd, uid_t uid, gid_t gid);
 int sys_mkdir(const char *path, mode_t mode);
 int sys_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int sys_umount(const char *target);
+int sys_ioctl(int fd, unsigned long request, void *argument);
+/* The real-time clock, milliseconds since 1970. */
+int sys_settime(unsigned long long ms);
 int sys_sethostname(const char *name, size_t length);
 void sys_sync(void);
 /* RB_POWER_OFF, RB_AUTOBOOT */

@@ -130,6 +130,8 @@ export interface GuestStats {
   }[];
   /** Those with a size: disks, shares, the guest's own memory. */
   readonly fileSystems: readonly {
+    /** undefined: in the guest's own root. */
+    readonly container?: string;
     readonly path: string;
     readonly type: string;
     readonly source: string;

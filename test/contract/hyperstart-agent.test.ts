@@ -1,7 +1,11 @@
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { HyperstartAgent } from '../../src/plugins/hyperstart/agent.js';
 import plugin from '../../src/plugins/hyperstart/index.js';
 import { agentContract } from '../../src/testing/index.js';
 import { AgentProgram, agentNeeds } from '../support/agent-program.js';
+import { busybox, makeBusyboxTree } from '../support/busybox-tree.js';
 import { requireOrSkip } from '../support/require.js';
 
 const NICS = [
@@ -9,14 +13,21 @@ const NICS = [
   { mac: '02:00:00:00:00:0b', expectedName: 'veth1' },
 ];
 
+const image = join(tmpdir(), `hyperplug-contract-image-${process.pid}`);
+
 describe('with the agent of this package as a program of the host', () => {
   before(async function () {
     this.timeout(120_000);
     requireOrSkip(this, ...(await agentNeeds()));
+    requireOrSkip(this, busybox !== undefined, 'a static busybox is not installed');
+    makeBusyboxTree(image);
     await AgentProgram.build();
   });
 
-  after(() => AgentProgram.remove());
+  after(async () => {
+    await AgentProgram.remove();
+    rmSync(image, { recursive: true, force: true });
+  });
 
   for (const creditWindowBytes of [null, 2048]) {
     agentContract({
@@ -29,13 +40,14 @@ describe('with the agent of this package as a program of the host', () => {
         errorTexts: true,
         streamCredit: true,
         ipv6: true,
-        containers: false,
-        volumes: false,
-        renewal: false,
-        stats: false,
+        containers: true,
+        volumes: true,
+        renewal: true,
+        stats: true,
       },
       create: () => new HyperstartAgent({ nicTimeoutMs: 300 }),
       nicCount: NICS.length,
+      container: { root: { kind: 'directory', path: image } },
       async peer() {
         const program = await AgentProgram.start();
         const channels = await program.channels();

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "../agent.h"
+#include "../container.h"
+#include "../job.h"
 #include "../process.h"
 #include "stub.h"
 
@@ -89,7 +91,7 @@ static void step(uint8_t what, const uint8_t *data, size_t n)
 		break;
 	case 4:
 	case 5:
-		framed(what >> 3 < 26 ? what >> 3 : (uint8_t)(64 + (what >> 3) % 3), data, n);
+		framed(what >> 3 < 26 ? what >> 3 : (uint8_t)(64 + (what >> 3) - 26 + (what & 1 ? 4 : 0)), data, n);
 		break;
 	case 6:
 		framed_stream(what >> 5, data, n);
@@ -126,6 +128,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	session_lost();
 	processes_forget();
+	containers_forget();
+	jobs_forget();
 	for (int i = 0; i < 4 && output_count() > 0; i++)
 		outputs_pump();
 	agent.stopping = false;

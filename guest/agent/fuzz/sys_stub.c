@@ -109,6 +109,14 @@ int sys_fchmod(int fd, mode_t mode)
 	return 0;
 }
 
+int sys_fchown(int fd, uid_t uid, gid_t gid)
+{
+	(void)fd;
+	(void)uid;
+	(void)gid;
+	return 0;
+}
+
 int sys_mkdir(const char *path, mode_t mode)
 {
 	(void)path;
@@ -130,6 +138,20 @@ int sys_mount(const char *source, const char *target, const char *type, unsigned
 int sys_umount(const char *target)
 {
 	(void)target;
+	return 0;
+}
+
+int sys_ioctl(int fd, unsigned long request, void *argument)
+{
+	(void)fd;
+	(void)request;
+	(void)argument;
+	return 0;
+}
+
+int sys_settime(unsigned long long ms)
+{
+	(void)ms;
 	return 0;
 }
 

@@ -14,6 +14,7 @@ import type { HyperstartOptions } from './options.js';
 import { OriginalDialect } from './original-dialect.js';
 import { PacedStreams } from './paced-streams.js';
 import { OriginalPod } from './pod-commands.js';
+import { ExtensionPod } from './pod-extension.js';
 import { ProcessTable } from './process-table.js';
 import { CHANNEL, COMMAND, LIMIT, PROTOCOL_VERSION } from './protocol.gen.js';
 import { HyperstartSession } from './session.js';
@@ -67,7 +68,10 @@ export class HyperstartAgent implements GuestAgent {
     );
     const outbox = new ControlOutbox(control, encodeCredit);
     const events: DialectEvents = {
-      processEvent: (payload) => processes.event(payload),
+      processEvent(payload) {
+        processes.event(payload);
+        if (pod instanceof ExtensionPod) pod.event(payload);
+      },
       credit: (sequence, bytes) => channelStreams.grant(sequence, bytes),
       ended: (error) => link.fail(error, error.message),
       streamsRead: (bytes) => channelStreams.read(bytes),
@@ -103,22 +107,23 @@ export class HyperstartAgent implements GuestAgent {
         throw error;
       }
     };
+    const pod = original ? new OriginalPod() : new ExtensionPod(dialect, parse);
     return new HyperstartSession({
       link,
       dialect,
       processes,
       network: original ? new OriginalNetwork(send) : new ExtensionNetwork(send, parse, this.options.nicTimeoutMs),
-      pod: new OriginalPod(),
+      pod,
       features: {
         nicByMac: !original,
         readNetwork: !original,
         errorTexts: !original,
         streamCredit: !original,
         ipv6: !original,
-        containers: false,
-        volumes: false,
-        renewal: false,
-        stats: false,
+        containers: !original,
+        volumes: !original,
+        renewal: !original,
+        stats: !original,
       },
       description: original
         ? `hyperstart ${PROTOCOL_VERSION}`

@@ -34,6 +34,13 @@ export const COMMAND = {
   CREDIT: 64,
   GETNETWORK: 65,
   DELETEROUTE: 66,
+  LISTCONTAINERS: 67,
+  READLOG: 68,
+  MOUNT: 69,
+  UNMOUNT: 70,
+  RESEED: 71,
+  SETCLOCK: 72,
+  STATS: 73,
 } as const;
 
 export type CommandName = keyof typeof COMMAND;
@@ -68,6 +75,12 @@ export const LIMIT = {
   PARTIAL_MESSAGE_TIMEOUT_MS: 10000,
   NIC_WAIT_DEFAULT_MS: 10000,
   PROCESSES_MAX: 1024,
+  CONTAINERS_MAX: 64,
+  MOUNTS_MAX: 64,
+  CONTAINER_LOG_BYTES: 1048576,
+  ENTROPY_MIN_BYTES: 16,
+  ENTROPY_MAX_BYTES: 512,
+  DEVICE_WAIT_MS: 10000,
 } as const;
 
 export interface HelloMessage {
@@ -154,6 +167,8 @@ export interface ProcessMessage {
   readonly rlimits?: readonly ResourceLimitMessage[];
   readonly row?: number;
   readonly column?: number;
+  readonly main?: boolean;
+  readonly log?: boolean;
 }
 
 export interface ExecMessage {
@@ -184,12 +199,34 @@ export interface ProcessEventMessage {
   readonly event: string;
   readonly status: number;
   readonly signal?: number;
+  readonly main?: boolean;
 }
 
 export interface FileMessage {
   readonly container: string;
   readonly file: string;
   readonly mode?: number;
+  readonly user?: string;
+  readonly group?: string;
+}
+
+export interface FileSystemMessage {
+  readonly kind: string;
+  readonly disk?: string;
+  readonly fstype?: string;
+  readonly tag?: string;
+  readonly path?: string;
+  readonly sizeMib?: number;
+}
+
+export interface MountMessage {
+  readonly source: FileSystemMessage;
+  readonly path: string;
+  readonly readOnly?: boolean;
+}
+
+export interface UnmountMessage {
+  readonly path: string;
 }
 
 export interface FsMapMessage {
@@ -221,6 +258,11 @@ export interface ContainerMessage {
   readonly restartPolicy?: string;
   readonly initialize?: boolean;
   readonly readOnly?: boolean;
+  readonly root?: FileSystemMessage;
+  readonly layer?: FileSystemMessage;
+  readonly mounts?: readonly MountMessage[];
+  readonly hostname?: string;
+  readonly podEtc?: boolean;
 }
 
 export interface KillContainerMessage {
@@ -230,6 +272,28 @@ export interface KillContainerMessage {
 
 export interface RemoveContainerMessage {
   readonly container: string;
+}
+
+export interface ContainerEntryMessage {
+  readonly id: string;
+  readonly state: string;
+  readonly pid: number;
+  readonly status?: number;
+  readonly signal?: number;
+}
+
+export interface ContainersMessage {
+  readonly containers: readonly ContainerEntryMessage[];
+}
+
+export interface ReadLogMessage {
+  readonly container: string;
+  readonly offset: number;
+  readonly max?: number;
+}
+
+export interface ClockMessage {
+  readonly epochMs: number;
 }
 
 export interface LinkAddressMessage {

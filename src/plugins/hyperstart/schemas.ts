@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import type { GuestStats } from '../../core/container.js';
 import { HyperplugError } from '../../core/errors.js';
+import { CONTAINER } from './process.js';
 import { LIMIT } from './protocol.gen.js';
 
 /** What the guest says, for people: one line, printable, bounded. */
@@ -43,6 +45,82 @@ const processEvent = z.object({
   event: z.string().max(64),
   status: z.int().min(0).max(255),
   signal: z.int().min(1).max(64).optional(),
+  main: z.boolean().optional(),
+});
+
+const containers = z.object({
+  containers: z
+    .array(
+      z.object({
+        id: z.string().max(128),
+        state: z.enum(['created', 'running', 'exited']),
+        pid: z.int().nonnegative(),
+        status: z.int().min(0).max(255).optional(),
+        signal: z.int().min(1).max(64).optional(),
+      }),
+    )
+    .max(LIMIT.CONTAINERS_MAX),
+});
+
+const counter = z.int().nonnegative();
+const name = z.string().max(4096).transform(guestText);
+
+const stats = z.object({
+  uptimeMs: counter,
+  cpu: z.object({
+    online: counter,
+    userMs: counter,
+    systemMs: counter,
+    idleMs: counter,
+    ioWaitMs: counter,
+    stealMs: counter,
+  }),
+  loadAverage: z.tuple([z.number().nonnegative(), z.number().nonnegative(), z.number().nonnegative()]),
+  memory: z.object({
+    totalBytes: counter,
+    freeBytes: counter,
+    availableBytes: counter,
+    buffersBytes: counter,
+    cachedBytes: counter,
+  }),
+  processCount: counter,
+  containers: z
+    .array(z.object({ id: name, cpuMs: counter, memoryBytes: counter, processCount: counter }))
+    .max(LIMIT.CONTAINERS_MAX),
+  processes: z
+    .array(z.object({ container: name, id: name, pid: counter, cpuMs: counter, memoryBytes: counter }))
+    .max(LIMIT.PROCESSES_MAX),
+  fileSystems: z
+    .array(
+      z.object({
+        container: name,
+        path: name,
+        type: name,
+        source: name,
+        totalBytes: counter,
+        freeBytes: counter,
+        availableBytes: counter,
+        files: counter,
+        filesFree: counter,
+      }),
+    )
+    .max(1024),
+  nics: z
+    .array(
+      z.object({
+        name,
+        mac: name,
+        receivedBytes: counter,
+        receivedPackets: counter,
+        receiveErrors: counter,
+        receiveDropped: counter,
+        sentBytes: counter,
+        sentPackets: counter,
+        sendErrors: counter,
+        sendDropped: counter,
+      }),
+    )
+    .max(4096),
 });
 
 export type LinkBody = z.output<typeof link>;
@@ -68,4 +146,13 @@ export const parseLink = (body: Buffer, what: string) => parse(link, body, what)
 export const parseNetwork = (body: Buffer, what: string) => parse(network, body, what);
 export const parseVersion = (body: Buffer, what: string) => parse(version, body, what);
 export const parseErrorBody = (body: Buffer, what: string) => parse(errorBody, body, what);
+export const parseContainers = (body: Buffer, what: string) => parse(containers, body, what);
 export const parseProcessEvent = (body: Buffer, what: string) => parse(processEvent, body, what);
+
+/** Those of the guest's own root have no container. */
+export function parseStats(body: Buffer, what: string): GuestStats {
+  const read = parse(stats, body, what);
+  const own = <T extends { container: string }>({ container, ...rest }: T) =>
+    container === CONTAINER ? rest : { container, ...rest };
+  return { ...read, processes: read.processes.map(own), fileSystems: read.fileSystems.map(own) };
+}

@@ -230,7 +230,7 @@ export function containerContract({ describe, check }: AgentSuite, contract: Age
         assert.ok(stats.uptimeMs > 0 && stats.cpu.online > 0 && stats.memory.totalBytes > 0);
         assert.ok(stats.processCount > 0);
       },
-      !features.stats && 'the session has no stats',
+      (!features.stats && 'the session has no stats') || (!container && 'no container.root is given'),
     );
 
     check(

@@ -47,10 +47,10 @@ for (const original of [false, true]) {
         errorTexts: able,
         streamCredit: able,
         ipv6: able,
-        containers: false,
-        volumes: false,
-        renewal: false,
-        stats: false,
+        containers: able,
+        volumes: able,
+        renewal: able,
+        stats: able,
       });
     });
 
