@@ -67,7 +67,7 @@ describe('hyperstart client with the agent of this package', function () {
 
   it('agrees on the extension', () => {
     expect(session.description).to.match(/^hyperstart 4244 \+ hyperplug 1 \(agent .+\)$/);
-    expect(Object.values(session.features)).to.deep.equal([true, true, true, true, true]);
+    expect(Object.values(session.features)).to.satisfy((all: boolean[]) => all.every(Boolean));
   });
 
   it('runs programs: streams apart, exit code, environment, working directory', async () => {
