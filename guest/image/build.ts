@@ -10,7 +10,14 @@ import type { ToolProvider } from '../../src/host/tools.js';
 import { type AgentSources, buildAgent } from './agent-build.js';
 import { writeCpio } from './cpio.js';
 import { extractVmlinux } from './kernel.js';
-import { BOOT_MODULES, loadOrder, moduleDependencies, OPTIONAL_MODULES, withoutSignature } from './modules.js';
+import {
+  BOOT_MODULES,
+  loadOrder,
+  MODULES_BESIDE,
+  MODULES_ON_DEMAND,
+  moduleDependencies,
+  withoutSignature,
+} from './modules.js';
 import { kernelPackage, kernelTree } from './packages.js';
 import { type ImageModule, rootFilesystem } from './root-filesystem.js';
 
@@ -53,7 +60,12 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
     return module && moduleDependencies(module);
   };
   const boot = loadOrder(BOOT_MODULES, dependencies, kernelFiles.builtIn);
-  const optional = OPTIONAL_MODULES.filter((name) => contents.has(name));
+  const onDemand = MODULES_ON_DEMAND.filter((name) => contents.has(name)).map((name) => {
+    const beside = (MODULES_BESIDE[name] ?? []).filter((other) => contents.has(other));
+    const order = loadOrder([...beside, name], dependencies, kernelFiles.builtIn);
+    return { name, modules: order.filter((module) => !boot.includes(module)) };
+  });
+  const optional = onDemand.flatMap(({ modules }) => modules);
   const all = loadOrder([...boot, ...optional], dependencies, kernelFiles.builtIn);
   const pathOf = (name: string) =>
     kernelFiles.modules
@@ -70,6 +82,7 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
       applets,
       modules,
       bootModules: boot.map(pathOf),
+      modulesOnDemand: onDemand.map(({ name, modules: needed }) => ({ name, modules: needed.map(pathOf) })),
       description: `hyperplug guest, ${description}`,
     }),
   );
@@ -86,7 +99,8 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
       found.set(name, module);
       for (const dependency of moduleDependencies(module)) await visit(dependency);
     };
-    for (const name of [...BOOT_MODULES, ...OPTIONAL_MODULES]) await visit(name);
+    for (const name of [...BOOT_MODULES, ...MODULES_ON_DEMAND, ...Object.values(MODULES_BESIDE).flat()])
+      await visit(name);
     return found;
   }
 }

@@ -4,15 +4,25 @@ import { elfSection } from './elf.js';
 /** Loaded at boot: what the agent needs to be spoken to, to see NICs come and go, and the power button. */
 export const BOOT_MODULES = ['virtio_pci', 'virtio_console', 'virtio_net', 'button'] as const;
 
-/** In the image for who wants to load them; they cost nothing until then. Not every kernel has all as modules. */
-export const OPTIONAL_MODULES = [
+/**
+ * What the agent loads when it is first needed, by the name it asks for: a driver, a file system. They cost nothing until then.
+ * Not every kernel has all as modules, nor at all.
+ */
+export const MODULES_ON_DEMAND = [
   'virtio_blk',
-  'virtio_rng',
+  'squashfs',
+  'erofs',
+  'ext4',
+  'xfs',
   'overlay',
-  'fuse',
   'virtiofs',
+  '9p',
+  'virtio_rng',
   'vmw_vsock_virtio_transport',
 ] as const;
+
+/** What a module needs besides what it says itself: 9p finds its transport by name. */
+export const MODULES_BESIDE: Readonly<Record<string, readonly string[]>> = { '9p': ['9pnet_virtio'] };
 
 const SIGNATURE_MARK = '~Module signature appended~\n';
 

@@ -2,7 +2,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperplugError } from '../../src/core/errors.js';
 import type { PackageRequest, UnpackedPackages } from '../../src/host/debian/packages.js';
-import { BOOT_MODULES, moduleDependencies, moduleName, OPTIONAL_MODULES } from './modules.js';
+import { BOOT_MODULES, MODULES_BESIDE, MODULES_ON_DEMAND, moduleDependencies, moduleName } from './modules.js';
 
 const KERNEL_PREFIX = 'linux-image-';
 
@@ -14,6 +14,7 @@ export function guestPackages(refresh: boolean): PackageRequest {
     dependencies: false,
     expand: { metapackage: 'linux-image-cloud-amd64', prefix: KERNEL_PREFIX },
     finish: pruneGuestTree,
+    finished: [...BOOT_MODULES, ...MODULES_ON_DEMAND].join(' '),
     refresh,
   };
 }
@@ -67,6 +68,7 @@ async function pruneModules(root: string, release: string): Promise<void> {
     keep.add(name);
     for (const dependency of moduleDependencies(await readFile(join(root, path)))) await visit(dependency);
   };
-  for (const name of [...BOOT_MODULES, ...OPTIONAL_MODULES]) await visit(name);
+  for (const name of [...BOOT_MODULES, ...MODULES_ON_DEMAND, ...Object.values(MODULES_BESIDE).flat()])
+    await visit(name);
   for (const [name, path] of modules) if (!keep.has(name)) await rm(join(root, path));
 }

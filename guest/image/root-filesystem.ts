@@ -15,12 +15,16 @@ export interface RootFilesystem {
   readonly modules: readonly ImageModule[];
   /** Paths among `modules` that the agent loads at boot, in this order. */
   readonly bootModules: readonly string[];
+  /** What it loads when it needs something, and in which order. */
+  readonly modulesOnDemand: readonly { readonly name: string; readonly modules: readonly string[] }[];
   /** For /etc/os-release. */
   readonly description: string;
 }
 
 /** Each line of it is an absolute path of a module to load, in order. Read by the agent. */
 export const MODULE_LIST_PATH = 'etc/hyperplug/modules';
+/** Each line of it is a name that the agent asks for, then the absolute paths of modules, in order. */
+export const ON_DEMAND_LIST_PATH = 'etc/hyperplug/modules-on-demand';
 
 const FOLDERS: readonly (readonly [path: string, mode: number])[] = [
   ['dev', 0o755],
@@ -70,9 +74,12 @@ export function rootFilesystem(content: RootFilesystem): CpioEntry[] {
   return [...folders, ...others];
 }
 
-function textFiles({ bootModules, description }: RootFilesystem): Record<string, string> {
+function textFiles({ bootModules, modulesOnDemand, description }: RootFilesystem): Record<string, string> {
   return {
     [MODULE_LIST_PATH]: bootModules.map((path) => `/${path}\n`).join(''),
+    [ON_DEMAND_LIST_PATH]: modulesOnDemand
+      .map(({ name, modules }) => `${[name, ...modules.map((path) => `/${path}`)].join(' ')}\n`)
+      .join(''),
     'etc/group': 'root:x:0:\ndaemon:x:1:\ntty:x:5:\nusers:x:100:\nnogroup:x:65534:\n',
     'etc/hosts': '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n',
     'etc/nsswitch.conf': 'hosts: files dns\n',

@@ -6,7 +6,15 @@ import type { ToolProvider } from './tools.js';
 /** Programs from PATH and the system's folders: for when the composition root binds no other ToolProvider. */
 export const pathTools: ToolProvider = {
   async locate(name) {
-    const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+    const folders = [
+      ...(process.env.PATH ?? '').split(delimiter),
+      '/usr/sbin',
+      '/usr/bin',
+      '/sbin',
+      '/bin',
+      '/usr/lib/qemu',
+      '/usr/libexec',
+    ];
     for (const folder of folders) {
       if (!folder.startsWith('/')) continue;
       const path = join(folder, name);

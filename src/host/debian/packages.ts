@@ -26,6 +26,8 @@ export interface PackageRequest {
   readonly expand?: { readonly metapackage: string; readonly prefix: string };
   /** Changes a fresh tree before anyone can see it: removes what is not needed of it, adds links. */
   readonly finish?: (root: string) => Promise<void>;
+  /** What `finish` leaves, for it to be done anew where that has changed. */
+  readonly finished?: string;
   /** Looks for newer versions even where an unpacked tree is remembered. */
   readonly refresh?: boolean;
 }
@@ -140,7 +142,7 @@ export class PackageStore {
     packages: readonly PackageVersion[],
     options: PackageCallOptions,
   ): Promise<UnpackedPackages> {
-    const key = packagesKey(packages);
+    const key = packagesKey(packages, request.finished);
     const root = this.rootOf(request.label, key);
     if (!(await stat(root).catch(() => undefined))) {
       const files = await apt.files(packages);
@@ -251,13 +253,16 @@ async function resolvePackages(apt: PrivateApt, request: PackageRequest): Promis
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-export function packagesKey(packages: readonly PackageVersion[]): string {
+export function packagesKey(packages: readonly PackageVersion[], finished = ''): string {
   const text = packages.map(({ name, version, architecture }) => `${name}=${version}:${architecture}`).join('\n');
-  return createHash('sha256').update(`${LAYOUT}\n${text}`).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update(`${LAYOUT}\n${text}${finished === '' ? '' : `\n${finished}`}`)
+    .digest('hex')
+    .slice(0, 16);
 }
 
-function fingerprint({ packages, dependencies, expand }: PackageRequest): string {
-  return JSON.stringify([packages, dependencies, expand ?? null]);
+function fingerprint({ packages, dependencies, expand, finished }: PackageRequest): string {
+  return JSON.stringify([packages, dependencies, expand ?? null, ...(finished === undefined ? [] : [finished])]);
 }
 
 async function isIntact(path: string, file: PackageFile): Promise<boolean> {

@@ -6,6 +6,10 @@ export interface ToolSource {
   readonly packages: readonly string[];
   /** Path below the unpacked root. */
   readonly program: string;
+  /** Where else it may be, for what is in no PATH. */
+  readonly folder?: string;
+  /** Where later versions of Debian have it. */
+  readonly later?: ToolSource;
   /** Changes the unpacked tree. */
   readonly finish?: (root: string) => Promise<void>;
 }
@@ -21,6 +25,16 @@ export const TOOL_SOURCES: Readonly<Record<string, ToolSource>> = {
   'iptables-restore': { packages: ['iptables'], program: 'usr/sbin/iptables-restore' },
   'ip6tables-save': { packages: ['iptables'], program: 'usr/sbin/ip6tables-save' },
   'ip6tables-restore': { packages: ['iptables'], program: 'usr/sbin/ip6tables-restore' },
+  // Up to Debian 12 a part of QEMU's, since then a package of its own.
+  virtiofsd: {
+    packages: ['qemu-system-common'],
+    program: 'usr/lib/qemu/virtiofsd',
+    folder: 'usr/libexec',
+    later: { packages: ['virtiofsd'], program: 'usr/libexec/virtiofsd' },
+  },
+  mksquashfs: { packages: ['squashfs-tools'], program: 'usr/bin/mksquashfs' },
+  sqfstar: { packages: ['squashfs-tools'], program: 'usr/bin/sqfstar' },
+  'mkfs.ext4': { packages: ['e2fsprogs'], program: 'sbin/mkfs.ext4', folder: 'usr/sbin' },
   busybox: { packages: ['busybox-static'], program: 'bin/busybox' },
 };
 

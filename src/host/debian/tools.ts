@@ -1,5 +1,5 @@
 import { access, constants, readdir, stat } from 'node:fs/promises';
-import { delimiter, isAbsolute, join } from 'node:path';
+import { basename, delimiter, isAbsolute, join } from 'node:path';
 import { throwIfAborted } from '../../core/calls.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { ProgressSink } from '../../core/progress.js';
@@ -33,6 +33,9 @@ export class DebianToolProvider implements ToolProvider {
     const source = TOOL_SOURCES[name];
     if (!source)
       throw missing(name, `not in ${this.searchPath || 'an empty PATH'}, and no package is known that has it`);
+    // Some are no commands, and so in no PATH.
+    const installed = source.folder === undefined ? undefined : await firstProgram('/', source);
+    if (installed) return { name, path: installed, origin: 'path', env: {} };
     return this.unpacked(name, source, options);
   }
 
@@ -50,13 +53,12 @@ export class DebianToolProvider implements ToolProvider {
       const { packages, finish } = source;
       const request = { label: name, packages, dependencies: true, ...(finish ? { finish } : {}) };
       const { root } = await this.store.provide(request, options);
-      const program = join(root, source.program);
-      const installed = `/${source.program}`;
-      if (!(await isProgram(program)) && (await isProgram(installed))) {
-        return { name, path: installed, origin: 'path', env: {} }; // its packages are installed, PATH lacks the folder
-      }
-      await access(program, constants.X_OK);
-      return { name, path: program, origin: 'unpacked', env: await environment(root), root };
+      const program = await firstProgram(root, source);
+      if (program) return { name, path: program, origin: 'unpacked', env: await environment(root), root };
+      const installed = await firstProgram('/', source);
+      if (installed) return { name, path: installed, origin: 'path', env: {} }; // its packages are installed, PATH lacks the folder
+      if (source.later) return this.unpacked(name, source.later, options);
+      throw missing(name, `none of ${packages.join(', ')} has it`);
     } catch (error) {
       if (hasCode(error, 'ABORTED', 'TIMEOUT')) throw error;
       const why = error instanceof Error ? error.message : String(error);
@@ -81,6 +83,13 @@ export async function findProgram(name: string, searchPath: string): Promise<str
   for (const folder of [...searchPath.split(delimiter), '/usr/sbin', '/sbin']) {
     if (!isAbsolute(folder)) continue; // a relative entry would depend on the working directory
     const path = join(folder, name);
+    if (await isProgram(path)) return path;
+  }
+  return undefined;
+}
+
+async function firstProgram(root: string, { program, folder }: ToolSource): Promise<string | undefined> {
+  for (const path of [join(root, program), ...(folder === undefined ? [] : [join(root, folder, basename(program))])]) {
     if (await isProgram(path)) return path;
   }
   return undefined;

@@ -177,7 +177,7 @@ export function tracesOf(marking: ProcessMarker): readonly VmTrace[] {
   });
 }
 
-function processIds(): number[] {
+export function processIds(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number);

@@ -1,6 +1,15 @@
 import type { VmNic } from '../../core/hypervisor.js';
 import { type DeviceProperties, nicDevice, tapNetdev, userNetdev } from './devices.js';
 import { keyval } from './keyval.js';
+import {
+  blockdev,
+  type DiskPlan,
+  diskDevice,
+  type SharePlan,
+  shareChardev,
+  shareDevice,
+  storageAddress,
+} from './storage.js';
 
 /** Everything QEMU's command line is made from. Paths are as QEMU shall open them. */
 export interface MachinePlan {
@@ -28,6 +37,8 @@ export interface MachinePlan {
   /** NIC slots in all. */
   readonly slots: number;
   readonly entropyDevice: boolean;
+  readonly disks: readonly (DiskPlan & { readonly fd: number })[];
+  readonly shares: readonly SharePlan[];
 }
 
 export const channelChardev = (index: number) => `channel${index}`;
@@ -49,11 +60,10 @@ export function qemuArgs(plan: MachinePlan): string[] {
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-S', '-display', 'none'],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...plan.firmwareArgs,
-    ...['-machine', keyval(plan.machine, { accel: plan.accelerator })],
+    ...memoryArgs(plan),
     // A model may carry options after commas, so it is not escaped.
     ...['-cpu', plan.cpuModel],
     ...['-smp', String(plan.cpus)],
-    ...['-m', `${plan.memoryMib}M`],
     ...(plan.firmware === undefined ? [] : ['-bios', plan.firmware]),
     ...['-kernel', plan.kernelPath],
     ...(plan.initramfsPath === undefined ? [] : ['-initrd', plan.initramfsPath]),
@@ -65,8 +75,36 @@ export function qemuArgs(plan: MachinePlan): string[] {
     ...device({ driver: 'pvpanic' }),
     ...(plan.entropyDevice ? device({ driver: 'virtio-rng-pci' }) : []),
     ...channelArgs(plan.channels),
+    ...plan.disks.flatMap((disk, index) => diskArgs(plan.machine, disk, index)),
+    ...plan.shares.flatMap((share, index) => shareArgs(plan.machine, share, index, plan.disks.length + index)),
     ...(plan.machine === 'q35' ? rootPorts(plan.slots) : []),
     ...plan.nics.flatMap((nic, slot) => nicArgs(plan.machine, nic, slot)),
+  ];
+}
+
+/** With shares, virtiofsd sees the guest's memory (docs/system/devices/vhost-user.rst). */
+function memoryArgs({ machine, accelerator: accel, memoryMib, shares }: MachinePlan): string[] {
+  const size = `${memoryMib}M`;
+  const shared = shares.length > 0;
+  return [
+    ...['-machine', keyval(machine, { accel, ...(shared ? { 'memory-backend': 'memory' } : {}) })],
+    ...['-m', size],
+    ...(shared ? ['-object', keyval('memory-backend-memfd', { id: 'memory', size, share: true })] : []),
+  ];
+}
+
+function diskArgs(machine: 'q35' | 'pc', disk: MachinePlan['disks'][number], index: number): string[] {
+  return [
+    ...['-add-fd', keyval(`fd=${disk.fd}`, { set: disk.fdSet })],
+    ...['-blockdev', JSON.stringify(blockdev(disk, index))],
+    ...device(diskDevice(disk.disk, index, storageAddress(machine, index))),
+  ];
+}
+
+function shareArgs(machine: 'q35' | 'pc', share: SharePlan, index: number, place: number): string[] {
+  return [
+    ...['-chardev', keyval('socket', { id: shareChardev(index), path: share.socketPath })],
+    ...device(shareDevice(share, index, storageAddress(machine, place))),
   ];
 }
 

@@ -5,10 +5,11 @@ import type { HypervisorCapabilities, HypervisorDriver, VmRecord, VmSpec, VmTrac
 import { deepFreeze } from '../../core/json.js';
 import type { PluginLogger, PluginPaths } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
+import { checkStorage } from '../../core/vm/check-storage.js';
 import { runCommand } from '../../host/command.js';
 import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
 import { killProcess, sameProcess } from '../../host/process.js';
-import type { ToolProvider } from '../../host/tools.js';
+import type { Tool, ToolProvider } from '../../host/tools.js';
 import { tracesOf } from '../../host/vmm/run-dir.js';
 import { adoptedProcess } from '../../host/vmm/vm-process.js';
 import { checkSpec } from './check-spec.js';
@@ -19,7 +20,9 @@ import { QemuRunDir, qemuMarker } from './qemu-run-dir.js';
 import { openSocket, QemuVm } from './qemu-vm.js';
 import { QmpClient } from './qmp/client.js';
 import { isObject } from './qmp/messages.js';
+import { MAX_DISKS, MAX_SHARES } from './storage.js';
 import { requireUserNetwork } from './user-network.js';
+import type { ShareTools } from './virtiofsd.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
 
 export const qemuCapabilities: HypervisorCapabilities = deepFreeze({
@@ -41,6 +44,8 @@ export const qemuCapabilities: HypervisorCapabilities = deepFreeze({
   channels: { creditWindowBytes: null, reopen: true },
   maxCpus: 64,
   maxMemoryMib: 1024 * 1024,
+  disks: { formats: ['raw', 'qcow2'], max: MAX_DISKS },
+  shares: { max: MAX_SHARES, writable: true },
 });
 
 export interface QemuDriverHost {
@@ -71,6 +76,7 @@ export class QemuDriver implements HypervisorDriver {
 
   async launch(spec: VmSpec, options: CallOptions): Promise<QemuVm> {
     checkSpec(spec, this.capabilities);
+    await checkStorage(spec, this.capabilities);
     const tools = await this.#tools(options);
     const acceleration = await this.#accelerate(tools, spec.kernelPath, options);
     if (acceleration.obstacle !== undefined && !this.#told) {
@@ -78,7 +84,8 @@ export class QemuDriver implements HypervisorDriver {
       this.host.log.info({ reason: acceleration.reason }, 'software emulation (TCG) is used');
     }
     const { signal } = options;
-    return launch({ spec, options: this.options, tools, acceleration, log: this.host.log, signal });
+    const shareTools = () => this.#shareTools(tools, options);
+    return launch({ spec, options: this.options, tools, shareTools, acceleration, log: this.host.log, signal });
   }
 
   async adopt(record: VmRecord, options: CallOptions): Promise<QemuVm> {
@@ -163,6 +170,14 @@ export class QemuDriver implements HypervisorDriver {
       kernelPath,
       signal,
     });
+  }
+
+  async #shareTools({ setpriv, env }: LaunchTools, { signal }: CallOptions): Promise<ShareTools> {
+    const { tools, progress } = this.host;
+    const locate = (name: string) => raceSignal(tools.locate(name, { signal, progress }), signal, `locate ${name}`);
+    const [virtiofsd, ...others] = await Promise.all(['virtiofsd', 'unshare', 'nsenter', 'mount'].map(locate));
+    const [unshare, nsenter, mount] = others.map(({ path }) => path) as [string, string, string];
+    return { virtiofsd: virtiofsd as Tool, unshare, nsenter, mount, setpriv, env };
   }
 
   async #tools({ signal }: CallOptions): Promise<LaunchTools> {

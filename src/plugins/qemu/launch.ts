@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { chmod, chown } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
@@ -21,6 +21,8 @@ import type { QemuOptions } from './options.js';
 import { QemuRunDir } from './qemu-run-dir.js';
 import { QemuVm } from './qemu-vm.js';
 import { QmpClient } from './qmp/client.js';
+import { checkDisk } from './storage.js';
+import { type ShareTools, startShare } from './virtiofsd.js';
 
 export interface LaunchTools extends ConfinementTools {
   readonly qemu: Tool;
@@ -30,6 +32,7 @@ export interface LaunchRequest {
   readonly spec: VmSpec;
   readonly options: QemuOptions;
   readonly tools: LaunchTools;
+  readonly shareTools: () => Promise<ShareTools>;
   readonly acceleration: Acceleration;
   readonly log: PluginLogger;
   readonly signal: AbortSignal;
@@ -37,6 +40,8 @@ export interface LaunchRequest {
 
 /** Descriptors that QEMU inherits: 3, 4, … in this order. */
 const FD = { sockets: 3, console: 4, kernel: 5, initramfs: 6, taps: 7 } as const;
+/** The console's is 1. */
+const FIRST_DISK_FD_SET = 2;
 const inherited = (fd: number) => `/proc/self/fd/${fd}`;
 
 /** All or nothing: on rejection no process, socket or file of ours remains. */
@@ -64,6 +69,11 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
     log.debug({ vm: spec.id, acceleration: request.acceleration, user, reason }, 'starting QEMU');
     const listener = await listenOnce(runDir.launchSocket, user);
     undo.push('listening socket', async () => listener.destroy());
+    for (const [index, share] of spec.shares.entries()) {
+      const where = { runDir: runDir.path, socketPath: runDir.shareSocket(index), user };
+      // Undone with the files of the VM.
+      await startShare(share, index, where, await request.shareTools(), spec.detached, { signal });
+    }
     throwIfAborted(signal, `launch of VM ${spec.id}`);
     const started = await start(request, runDir, user);
     process = started.process;
@@ -109,14 +119,17 @@ async function start(request: LaunchRequest, runDir: QemuRunDir, user: RunAsUser
     const console = keep(spec.consoleLogPath, append, 0o600);
     const consoleStart = fstatSync(console).size;
     const taps = spec.nics.flatMap(({ endpoint }) => (endpoint.kind === 'tap-fd' ? endpoint.fds : []));
-    const fds = [sockets, console, keep(spec.kernelPath, O_RDONLY), keep(spec.initramfsPath, O_RDONLY), ...taps];
+    const disks = spec.disks.map(({ path, readOnly }) => keep(path, readOnly ? O_RDONLY : constants.O_RDWR));
+    const boot = [keep(spec.kernelPath, O_RDONLY), keep(spec.initramfsPath, O_RDONLY)];
+    const fds = [sockets, console, ...boot, ...taps, ...disks];
     const stderrFd = spec.detached ? keep(runDir.stderrFile, append | O_TRUNC, 0o600) : undefined;
-    const argv = confinedArgv(tools, [tools.qemu.path, ...qemuArgs(machinePlan(request, runDir))], {
+    const plan = machinePlan(request, runDir, FD.taps + taps.length);
+    const argv = confinedArgv(tools, [tools.qemu.path, ...qemuArgs(plan)], {
       dieWithParent: !spec.detached,
       root: globalThis.process.getuid?.() === 0,
       user,
       keepCapabilities: hasPrivilegedPort(spec) ? ['net_bind_service'] : [],
-      maxFileBytes: options.consoleLogMaxMib * 1024 * 1024,
+      maxFileBytes: await largestFile(request),
       env: tools.qemu.env,
     });
     const child = await spawnConfined(argv, { stderrFd, fds });
@@ -135,7 +148,19 @@ async function start(request: LaunchRequest, runDir: QemuRunDir, user: RunAsUser
   }
 }
 
-function machinePlan({ spec, options, acceleration, tools }: LaunchRequest, runDir: QemuRunDir): MachinePlan {
+/** What bounds the console log bounds all that QEMU writes to: its disks, and the memory that it shares with virtiofsd. */
+async function largestFile({ spec, options }: LaunchRequest): Promise<number> {
+  const growth = await Promise.all(spec.disks.map((disk, index) => checkDisk(disk, index)));
+  const writable = growth.filter((_, index) => !spec.disks[index]?.readOnly);
+  const memoryMib = spec.shares.length > 0 ? spec.memoryMib : 0;
+  return Math.max(Math.max(options.consoleLogMaxMib, memoryMib) * 1024 * 1024, ...writable);
+}
+
+function machinePlan(
+  { spec, options, acceleration, tools }: LaunchRequest,
+  runDir: QemuRunDir,
+  firstDiskFd: number,
+): MachinePlan {
   const { machine, kernelTuning: tuning, firmware } = options;
   const { accelerator, cpuModel } = acceleration;
   const socketPath = (path: string) => inherited(FD.sockets) + path.slice(runDir.sockets.length);
@@ -161,6 +186,13 @@ function machinePlan({ spec, options, acceleration, tools }: LaunchRequest, runD
     nics: withInheritedTaps(spec.nics),
     slots: spec.nics.length + spec.hotplugNicSlots,
     entropyDevice: options.entropyDevice,
+    disks: spec.disks.map((disk, index) => ({
+      disk,
+      fd: firstDiskFd + index,
+      fdSet: FIRST_DISK_FD_SET + index,
+      blockDevice: statSync(disk.path).isBlockDevice(),
+    })),
+    shares: spec.shares.map((share, index) => ({ share, socketPath: socketPath(runDir.shareSocket(index)) })),
   };
 }
 

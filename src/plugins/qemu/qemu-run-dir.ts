@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type ProcessMarker, RunDir } from '../../host/vmm/run-dir.js';
+import { endShares } from './virtiofsd.js';
 
 /** QEMU's own name in `ps`. */
 export const qemuMarker: ProcessMarker = {
@@ -16,6 +17,7 @@ export const qemuMarker: ProcessMarker = {
  *     launch      QEMU connects to it once, as its first QMP monitor
  *     qmp         of a detached QEMU: for whoever adopts it
  *     c0, c1 …    channels
+ *     fs0, fs1 …  virtiofsd of the shares, which are bound to m0, m1 … of the run directory
  */
 export class QemuRunDir extends RunDir {
   readonly launchSocket: string;
@@ -31,5 +33,14 @@ export class QemuRunDir extends RunDir {
 
   channelSocket(index: number): string {
     return join(this.sockets, `c${index}`);
+  }
+
+  shareSocket(index: number): string {
+    return join(this.sockets, `fs${index}`);
+  }
+
+  override async removeFiles(): Promise<void> {
+    await endShares(this.path);
+    await super.removeFiles();
   }
 }

@@ -9,6 +9,7 @@ const content = {
   applets: ['usr/bin/wc', 'bin/sh', 'bin/busybox', 'linuxrc'],
   modules: [module],
   bootModules: [module.path],
+  modulesOnDemand: [{ name: 'squashfs', modules: [module.path, 'lib/modules/6.1/b.ko'] }],
   description: 'a "guest"\nwith $(tricks)',
 };
 
@@ -32,6 +33,11 @@ describe('guest image: root filesystem', () => {
 
   it('lists the modules to load by absolute path', () => {
     expect(text('etc/hyperplug/modules')).to.equal('/lib/modules/6.1/kernel/net/a.ko\n');
+  });
+
+  it('lists what to load on demand, by the name it is asked for', () => {
+    const line = 'squashfs /lib/modules/6.1/kernel/net/a.ko /lib/modules/6.1/b.ko\n';
+    expect(text('etc/hyperplug/modules-on-demand')).to.equal(line);
   });
 
   it('lets everyone write to /tmp and nobody but root into /root', () => {

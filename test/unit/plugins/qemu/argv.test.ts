@@ -48,6 +48,8 @@ const plan: MachinePlan = {
   nics: [nic],
   slots: 3,
   entropyDevice: true,
+  disks: [],
+  shares: [],
 };
 
 /** Values of an option, in order. */
