@@ -8,6 +8,7 @@ import { addNetworkCommands } from './network-commands.js';
 import { type NicText, parseNic } from './parse/nic.js';
 import { type PublishedPort, parsePublish } from './parse/ports.js';
 import { parseCpus, parseDurationMs, parseMemoryMib } from './parse/quantities.js';
+import { addPodCommands, container } from './pod-commands.js';
 
 /** Runs one command; its module is imported only now. */
 export type Invoke = (common: CommonOptions, body: (context: CommandContext) => Promise<number>) => Promise<void>;
@@ -43,7 +44,9 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
   addStreams(command(program, 'run [COMMAND...]', 'run a command in a new pod; a shell if none is given'))
     .usage('[options] [--] COMMAND [ARGS…]')
     .passThroughOptions()
-    .addOption(new Option('-m, --memory <size>', 'memory: MiB, or like 512m, 1g').argParser(parseMemoryMib))
+    .addOption(
+      new Option('-m, --memory <size>', 'memory: MiB, or like 512m, 1g').argParser((text) => parseMemoryMib(text)),
+    )
     .addOption(new Option('--cpus <count>', 'virtual CPUs').argParser(parseCpus))
     .addOption(
       new Option('-p, --publish <ports>', 'publish ports, [HOST_IP:]HOST_PORT:POD_PORT[/udp]; repeatable')
@@ -60,37 +63,24 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
     .addOption(list('--label <KEY=VALUE>', 'a label of the pod; repeatable'))
     .addOption(driver())
     .addOption(
-      new Option('--timeout <time>', 'end the command after this long: 30, 30s, 5m').argParser(parseDurationMs),
+      new Option('--timeout <time>', 'end the command after this long: 30, 30s, 5m').argParser((text) =>
+        parseDurationMs(text),
+      ),
     )
     .option('--keep', 'the pod stays when the command has ended; its id is printed to standard error')
     .action(async (argv: string[], options, made) =>
       run(made, async (context) => (await import('./commands/run.js')).execute(context, argv, options)),
     );
 
-  addStreams(command(program, 'exec <POD> <COMMAND...>', 'run a command in a kept pod'))
+  addStreams(command(program, 'exec <POD> <COMMAND...>', 'run a command in a pod that lives on'))
     .usage('[options] POD [--] COMMAND [ARGS…]')
     .passThroughOptions()
+    .addOption(container())
     .action(async (pod: string, argv: string[], options, made) =>
       run(made, async (context) => (await import('./commands/exec.js')).execute(context, pod, dashes(argv), options)),
     );
 
-  command(program, 'ps', 'list pods')
-    .option('-a, --all', 'those that have exited, too')
-    .action(async (options, made) =>
-      run(made, async (context) => (await import('./commands/ps.js')).execute(context, options)),
-    );
-
-  command(program, 'rm <POD...>', 'end pods and remove all that was made for them')
-    .option('-f, --force', 'even if another process holds it')
-    .action(async (pods: string[], options, made) =>
-      run(made, async (context) => (await import('./commands/rm.js')).execute(context, pods, options)),
-    );
-
-  command(program, 'logs <POD>', "print the guest's console log")
-    .option('-f, --follow', 'go on as it grows, until the pod ends')
-    .action(async (pod: string, options, made) =>
-      run(made, async (context) => (await import('./commands/logs.js')).execute(context, pod, options)),
-    );
+  addPodCommands(program, { command, run });
 
   addNetworkCommands(program, { command, run });
 

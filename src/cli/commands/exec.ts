@@ -6,6 +6,7 @@ export interface ExecOptions extends StreamOptions {
   readonly env: readonly string[];
   readonly workdir?: string;
   readonly user?: string;
+  readonly container?: string;
 }
 
 export async function execute(

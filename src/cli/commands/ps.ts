@@ -1,29 +1,27 @@
-import type { PodStatus } from '../../core/pod/types.js';
+import type { PodFilter } from '../../core/pod/pods-api.js';
+import type { PodState } from '../../core/pod/types.js';
 import type { CommandContext } from '../context.js';
 import { EXIT } from '../errors.js';
-import { portText } from '../network-text.js';
-import { age, table } from '../text.js';
+import { parseLabels } from '../parse/env.js';
+import { POD_HEADER, podRow } from '../pod-text.js';
+import { table } from '../text.js';
 
-const LIVING: readonly PodStatus['state'][] = ['creating', 'starting', 'running', 'paused', 'stopping', 'removing'];
-const HEADER = ['POD', 'STATE', 'AGE', 'DRIVER', 'CPUS', 'MEMORY', 'ADDRESSES', 'PORTS'];
-
-export function execute(context: CommandContext, options: { readonly all?: boolean }): Promise<number> {
-  return context.withHyperplug(async (hyperplug) => {
-    const pods = (await hyperplug.listPods(context.call)).filter((pod) => options.all || LIVING.includes(pod.state));
-    await context.print(pods, () => table(HEADER, pods.map(row)));
-    return EXIT.ok;
-  });
+export interface PsOptions {
+  readonly all?: boolean;
+  readonly label: readonly string[];
 }
 
-function row(pod: PodStatus): string[] {
-  return [
-    pod.id,
-    pod.state,
-    age(pod.createdAt, Date.now()),
-    pod.hypervisor,
-    String(pod.cpus),
-    `${pod.memoryMib} MiB`,
-    pod.addresses.join(', ') || '-',
-    pod.ports.map(portText).join(', ') || '-',
-  ];
+/** Those in which a VM runs, or a process is at it. */
+const LIVING: readonly PodState[] = ['creating', 'starting', 'running', 'paused', 'stopping', 'removing'];
+
+export function execute(context: CommandContext, options: PsOptions): Promise<number> {
+  const filter: PodFilter = {
+    ...(options.all ? {} : { states: LIVING }),
+    ...(options.label.length > 0 ? { labels: parseLabels(options.label) } : {}),
+  };
+  return context.withHyperplug(async ({ pods }) => {
+    const found = await pods.list({ ...context.call, filter });
+    await context.print(found, () => table(POD_HEADER, found.map(podRow)));
+    return EXIT.ok;
+  });
 }

@@ -38,7 +38,7 @@ export function completionTree(program: Command, path: readonly string[] = []): 
       short: option.short,
       description: option.description,
       takesValue: option.required || option.optional,
-      takesFile: /<(file|path)>/.test(option.flags) && option.long === '--config',
+      takesFile: /<file>/.test(option.flags),
       choices: option.argChoices ?? [],
     }));
   return {

@@ -38,7 +38,12 @@ export function execRequest(
   io: Io,
   argv: readonly string[],
   streams: StreamPlan,
-  options: { readonly env: readonly string[]; readonly workdir?: string; readonly user?: string },
+  options: {
+    readonly env: readonly string[];
+    readonly workdir?: string;
+    readonly user?: string;
+    readonly container?: string;
+  },
 ): ExecRequest {
   const size = streams.terminal ? io.terminalSize() : undefined;
   const env = parseEnv(options.env, io.env);
@@ -49,5 +54,6 @@ export function execRequest(
     ...(size === undefined ? {} : { size }),
     ...(options.workdir === undefined ? {} : { workingDirectory: options.workdir }),
     ...(options.user === undefined ? {} : { user: options.user }),
+    ...(options.container === undefined ? {} : { container: options.container }),
   };
 }

@@ -7,10 +7,10 @@ import type { GcReport } from '../../../src/core/gc/types.js';
 import type { VmExit } from '../../../src/core/hypervisor.js';
 import type { PodBackend, PodLife } from '../../../src/core/pod/pod-backend.js';
 import { PodHandle } from '../../../src/core/pod/pod-handle.js';
-import type { Pods } from '../../../src/core/pod/pods-api.js';
 import type { ExecRequest, Hyperplug, Pod, PodNic, PodStatus } from '../../../src/core/pod/types.js';
 import { FakeNetworks } from './fake-networks.js';
 import { FakePodNetwork } from './fake-pod-network.js';
+import { FakePods } from './fake-pods.js';
 
 /** A process in memory: the test is its program. */
 export class FakeProcess implements GuestProcess {
@@ -105,8 +105,7 @@ export class FakePod extends PodHandle {
 export class FakeHyperplug implements Hyperplug {
   readonly networks = new FakeNetworks();
   readonly made: FakePod[] = [];
-  /** For a test to put its own in. */
-  pods = {} as Pods;
+  readonly pods = new FakePods(this);
   /** Prepares a pod that is opened. */
   onOpen: (pod: FakePod) => void = () => {};
   readonly specs: unknown[] = [];
@@ -165,7 +164,7 @@ export class FakeHyperplug implements Hyperplug {
   }
 
   #pod(id: string, keep: boolean, nics: readonly PodNic[] = []): FakePod {
-    const pod = new FakePod(new FakeBackend(id, keep, this.spawn, {} as PodLife, nics));
+    const pod = new FakePod(new FakeBackend(id, keep, this.spawn, this.pods, nics));
     this.made.push(pod);
     return pod;
   }
