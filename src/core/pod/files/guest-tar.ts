@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { HyperplugError, hasCode } from '../../errors.js';
 import { isExecError } from '../exec/error.js';
 import type { ExecOptions, PodProcess } from '../exec/types.js';
@@ -61,7 +62,7 @@ export class GuestTar {
       );
       yield* tar.iterable({ binary: true });
     } catch (error) {
-      throw explained(error, directory);
+      throw explained(error, posix.join(directory, name));
     }
   }
 

@@ -1,12 +1,9 @@
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect } from 'chai';
 import type { PluginListing } from '../../../../src/cli/deps.js';
 import { HyperplugError } from '../../../../src/core/errors.js';
 import { BASE_ENV } from '../../../../src/core/pod/pod-handle.js';
 import { FakeHyperplug, firstProcess, type Program, status } from '../../../support/cli/fake-engine.js';
-import { cli, FakeIo, until } from '../../../support/cli/fake-io.js';
+import { cli, FakeIo } from '../../../support/cli/fake-io.js';
 
 const done: Program = (process) => process.exit(0);
 const engine = (...ids: string[]) => {
@@ -99,67 +96,6 @@ describe('hyperplug rm', () => {
     expect(results[0]).to.deep.equal({ id: 'a', removed: true });
     expect(results[1]?.error?.code).to.equal('POD_NOT_FOUND');
     expect([exitCode, err]).to.deep.equal([125, '']);
-  });
-});
-
-describe('hyperplug logs', () => {
-  let directory: string;
-  let path: string;
-  beforeEach(() => {
-    directory = mkdtempSync(join(tmpdir(), 'hyperplug-logs-'));
-    path = join(directory, 'console.log');
-    writeFileSync(path, 'Linux version 6\r\n\x1b[31mred\x1b[0m\r\n');
-  });
-  afterEach(() => rmSync(directory, { recursive: true }));
-  const pod = () => {
-    const hyperplug = engine();
-    hyperplug.statuses = [status('web', { consoleLogPath: path })];
-    return hyperplug;
-  };
-
-  it('is the file as it is, into a pipe', async () => {
-    expect((await cli(['logs', 'web'], { hyperplug: pod() })).out).to.equal(
-      'Linux version 6\r\n\x1b[31mred\x1b[0m\r\n',
-    );
-  });
-  it('is harmless on a terminal', async () => {
-    const { out } = await cli(['logs', 'web'], { io: new FakeIo({ stdout: true }), hyperplug: pod() });
-    expect(out).to.equal('Linux version 6\n^[[31mred^[[0m\n');
-  });
-  it('with --json is an object a line', async () => {
-    appendFileSync(path, 'no end');
-    const { out } = await cli(['logs', '--json', 'web'], { hyperplug: pod() });
-    const lines = out
-      .trimEnd()
-      .split('\n')
-      .map((line) => (JSON.parse(line) as { line: string }).line);
-    expect(lines).to.deep.equal(['Linux version 6', '\x1b[31mred\x1b[0m', 'no end']);
-  });
-  it('-f follows until the pod ends, and leaves nothing out', async function () {
-    this.timeout(20_000);
-    const io = new FakeIo();
-    const hyperplug = pod();
-    const end = cli(['logs', '-f', 'web'], { io, hyperplug });
-    await until(() => io.out.text.includes('red'), 'the beginning');
-    for (let i = 0; i < 50; i++) appendFileSync(path, `line ${i}\n`);
-    await until(() => io.out.text.includes('line 49\n'), 'what was appended');
-    hyperplug.statuses = [status('web', { state: 'exited' })];
-    expect((await end).exitCode).to.equal(0);
-    expect(io.out.text.match(/line \d+/g)).to.have.length(50);
-  });
-  it('-f ends on Ctrl-C', async () => {
-    const io = new FakeIo();
-    const end = cli(['logs', '-f', 'web'], { io, hyperplug: pod() });
-    await until(() => io.out.text.includes('red'), 'the beginning');
-    io.signals.emit('SIGINT');
-    expect((await end).exitCode).to.equal(130);
-  });
-  it('of no pod, or of no file, is an error', async () => {
-    const { exitCode, err } = await cli(['logs', 'nope'], { hyperplug: pod() });
-    expect([exitCode, err]).to.deep.equal([125, 'hyperplug: POD_NOT_FOUND: no pod of the id "nope"\n']);
-    const hyperplug = pod();
-    hyperplug.statuses = [status('web', { consoleLogPath: join(directory, 'gone') })];
-    expect((await cli(['logs', 'web'], { hyperplug })).err).to.contain('ENOENT');
   });
 });
 
