@@ -1,0 +1,17 @@
+import type { Operation } from '../operation.js';
+import { execOperations } from './exec.js';
+import { fileOperations } from './files.js';
+import { networkOperations } from './networks.js';
+import { podNetworkOperations } from './pod-network.js';
+import { podOperations } from './pods.js';
+import { systemOperations } from './system.js';
+
+/** The whole API but for /openapi.json, which is made of it: the one place where it stands. */
+export const operations: readonly Operation[] = [
+  ...podOperations,
+  ...execOperations,
+  ...fileOperations,
+  ...podNetworkOperations,
+  ...networkOperations,
+  ...systemOperations,
+];
