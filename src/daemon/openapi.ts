@@ -4,7 +4,7 @@ import type { ErrorCode } from '../core/error-codes.js';
 import { ERROR_CODES } from '../core/error-codes.js';
 import type { Answer, Operation } from './operation.js';
 import { errorBody } from './schemas/common.js';
-import { HTTP_STATUS } from './status-codes.js';
+import { httpStatus } from './status-codes.js';
 
 type Json = Record<string, unknown>;
 
@@ -120,6 +120,6 @@ function schemaOf(schema: z.ZodType, io: 'input' | 'output', components: Json): 
 const ref = (name: string): Json => ({ $ref: `#/components/schemas/${name}` });
 
 function errorText(): string {
-  const rows = (Object.keys(ERROR_CODES) as ErrorCode[]).map((code) => `${code} (${HTTP_STATUS[code]})`);
+  const rows = (Object.keys(ERROR_CODES) as ErrorCode[]).map((code) => `${code} (${httpStatus(code)})`);
   return `An error; \`code\` is one of: ${rows.join(', ')}.`;
 }

@@ -6,7 +6,7 @@ const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
 
 /** What is under way, by request id: its client may end it in words and still hear what came of it. */
 export class Requests {
-  readonly #running = new Map<string, AbortController>();
+  readonly #running = new Map<string, { readonly controller: AbortController; readonly stream: boolean }>();
 
   get count(): number {
     return this.#running.size;
@@ -18,9 +18,9 @@ export class Requests {
     return fits ? proposed : randomUUID();
   }
 
-  begin(id: string): AbortSignal {
+  begin(id: string, stream: boolean): AbortSignal {
     const controller = new AbortController();
-    this.#running.set(id, controller);
+    this.#running.set(id, { controller, stream });
     return controller.signal;
   }
 
@@ -30,9 +30,14 @@ export class Requests {
 
   /** False: no such request is under way. */
   cancel(id: string, code: ErrorCode, message: string): boolean {
-    const controller = this.#running.get(id);
-    controller?.abort(new HyperplugError(code, message));
-    return controller !== undefined;
+    const running = this.#running.get(id);
+    running?.controller.abort(new HyperplugError(code, message));
+    return running !== undefined;
+  }
+
+  /** Those that have no end of their own. */
+  cancelStreams(message: string): void {
+    for (const [id, { stream }] of this.#running) if (stream) this.cancel(id, 'ABORTED', message);
   }
 
   cancelAll(message: string): void {

@@ -8,7 +8,7 @@ import { openApiDocument } from './openapi.js';
 import { type Context, type Operation, type Services, WithStatus } from './operation.js';
 import { operations } from './operations/index.js';
 import { parsed } from './parsed.js';
-import { HTTP_STATUS } from './status-codes.js';
+import { httpStatus } from './status-codes.js';
 
 const MAX_JSON_BYTES = 1024 * 1024;
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -95,7 +95,7 @@ function addOperation(app: FastifyInstance, services: Services, limits: ServerLi
         body: body ? parsed(body, request.body, 'body') : bytesOf(definition, request.body),
       };
       const release = stream ? takeStream(services, limits) : () => {};
-      const signal = services.requests.begin(request.id);
+      const signal = services.requests.begin(request.id, stream === true);
       const onClose = () => {
         if (!reply.raw.writableFinished) services.requests.cancel(request.id, 'ABORTED', 'the client has gone away');
       };
@@ -199,7 +199,7 @@ export function apiError(error: unknown): HyperplugError {
 }
 
 function statusOf(error: unknown): number {
-  return HTTP_STATUS[apiError(error).code];
+  return httpStatus(apiError(error).code);
 }
 
 export function errorBodyOf(error: unknown, requestId: string): WireError & { requestId: string } {

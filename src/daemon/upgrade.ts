@@ -77,7 +77,7 @@ export class ExecUpgrades {
         const { request, timeoutMs, onDisconnect } = parsed(startFrame, frame, 'start');
         const call = { signal: gone.signal, ...(timeoutMs !== undefined && { timeoutMs }) };
         const { pod } = await keeper.get(id, call);
-        const process = await pod.exec(request, call);
+        const process = await pod.spawn(request, call);
         endWithClient(process, { ...this.services, call, requestId }, onDisconnect);
         return process;
       },

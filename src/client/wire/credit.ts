@@ -65,6 +65,13 @@ export class WindowedReadable extends Readable {
     this.#flow();
   }
 
+  /** Nothing more comes, and the end has not been told; after it this says nothing. */
+  arriveFailure(reason: Error | undefined): void {
+    if (this.#ended) return;
+    if (reason) this.destroy(reason);
+    else this.arriveEnd();
+  }
+
   override _read(): void {
     this.#wanted = true;
     this.#flow();

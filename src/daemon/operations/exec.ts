@@ -40,7 +40,7 @@ export const execOperations: readonly Operation[] = [
     handle: async (context, { params, body }) => {
       const { input, inputEncoding, outputEncoding, onDisconnect, ...request } = body;
       const { pod } = await context.keeper.get(params.id, context.call);
-      const process = await pod.exec(request, context.call);
+      const process = await pod.spawn(request, context.call);
       endWithClient(process, context, onDisconnect);
       process.stdin.on('error', () => {});
       process.stdin.end(Buffer.from(input ?? '', inputEncoding));

@@ -18,7 +18,7 @@ export const fileOperations: readonly Operation[] = [
     query: fileQuery,
     answer: { kind: 'bytes', contentType: 'application/octet-stream' },
     handle: async ({ keeper, call }, { params, query }) =>
-      (await keeper.get(params.id, call)).pod.readFile(query.path, call),
+      (await keeper.get(params.id, call)).pod.files.read(query.path, call),
   }),
   operation({
     id: 'writeFile',
@@ -31,7 +31,7 @@ export const fileOperations: readonly Operation[] = [
     maxBodyBytes: MAX_FILE_BYTES,
     answer: { kind: 'json', schema: nothing },
     handle: async ({ keeper, call }, { params, query, body }) => {
-      await (await keeper.get(params.id, call)).pod.writeFile(query.path, body, call);
+      await (await keeper.get(params.id, call)).pod.files.write(query.path, body, call);
       return null;
     },
   }),

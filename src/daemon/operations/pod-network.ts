@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { NicInput, PortInput } from '../../core/pod/interface-spec.js';
-import type { Pod } from '../../core/pod/types.js';
+import type { Pod, PodNic } from '../../core/pod/types.js';
 import { type Context, type Operation, operation } from '../operation.js';
 import { json, nicParams, podParams } from '../schemas/common.js';
 import { nicChange, podNic, podRoute, portMapping, portSelector, route } from '../schemas/pod.js';
@@ -14,10 +14,10 @@ async function change(
   { keeper, call }: Context,
   id: string,
   act: (pod: Pod, call: Context['call']) => Promise<unknown>,
-): Promise<{ result: unknown; nics: Pod['nics'] }> {
+): Promise<{ result: unknown; nics: readonly PodNic[] }> {
   const { pod } = await keeper.get(id, call);
   const result = (await act(pod, call)) ?? null;
-  return { result, nics: pod.nics };
+  return { result, nics: pod.nics.list() };
 }
 
 const routeList = z.array(route).max(1024);
@@ -32,7 +32,7 @@ export const podNetworkOperations: readonly Operation[] = [
     summary: "A pod's NICs, as the guest has them now",
     params: podParams,
     answer: { kind: 'json', schema: changed(z.array(podNic)) },
-    handle: (context, { params }) => change(context, params.id, (pod, call) => pod.readNics(call)),
+    handle: (context, { params }) => change(context, params.id, (pod, call) => pod.nics.read(call)),
   }),
   operation({
     id: 'addNics',
@@ -45,7 +45,7 @@ export const podNetworkOperations: readonly Operation[] = [
     answer: { kind: 'json', schema: changed(z.array(podNic)) },
     status: 201,
     handle: (context, { params, body }) =>
-      change(context, params.id, (pod, call) => pod.addNics(body as unknown as readonly NicInput[], call)),
+      change(context, params.id, (pod, call) => pod.nics.add(body as unknown as readonly NicInput[], call)),
   }),
   operation({
     id: 'updateNic',
@@ -57,7 +57,7 @@ export const podNetworkOperations: readonly Operation[] = [
     body: nicChange,
     answer: { kind: 'json', schema: changed(podNic) },
     handle: (context, { params, body }) =>
-      change(context, params.id, (pod, call) => pod.updateNic(params.nic, body, call)),
+      change(context, params.id, (pod, call) => pod.nics.update(params.nic, body, call)),
   }),
   operation({
     id: 'removeNic',
@@ -67,7 +67,7 @@ export const podNetworkOperations: readonly Operation[] = [
     summary: 'Take a NIC away, with its ports, routes and addresses',
     params: nicParams,
     answer: { kind: 'json', schema: changed(z.null()) },
-    handle: (context, { params }) => change(context, params.id, (pod, call) => pod.removeNic(params.nic, call)),
+    handle: (context, { params }) => change(context, params.id, (pod, call) => pod.nics.remove(params.nic, call)),
   }),
   operation({
     id: 'readRoutes',
@@ -77,7 +77,7 @@ export const podNetworkOperations: readonly Operation[] = [
     summary: "The guest's routes, and those of ours that it lacks",
     params: podParams,
     answer: { kind: 'json', schema: changed(z.array(podRoute)) },
-    handle: (context, { params }) => change(context, params.id, (pod, call) => pod.routes(call)),
+    handle: (context, { params }) => change(context, params.id, (pod, call) => pod.routes.list(call)),
   }),
   operation({
     id: 'addRoutes',
@@ -89,7 +89,7 @@ export const podNetworkOperations: readonly Operation[] = [
     body: routeList,
     answer: { kind: 'json', schema: changed(z.null()) },
     status: 201,
-    handle: (context, { params, body }) => change(context, params.id, (pod, call) => pod.addRoutes(body, call)),
+    handle: (context, { params, body }) => change(context, params.id, (pod, call) => pod.routes.add(body, call)),
   }),
   operation({
     id: 'removeRoutes',
@@ -100,7 +100,7 @@ export const podNetworkOperations: readonly Operation[] = [
     params: podParams,
     body: routeList,
     answer: { kind: 'json', schema: changed(z.null()) },
-    handle: (context, { params, body }) => change(context, params.id, (pod, call) => pod.removeRoutes(body, call)),
+    handle: (context, { params, body }) => change(context, params.id, (pod, call) => pod.routes.remove(body, call)),
   }),
   operation({
     id: 'publishPorts',
@@ -113,7 +113,7 @@ export const podNetworkOperations: readonly Operation[] = [
     answer: { kind: 'json', schema: changed(z.array(portMapping)) },
     status: 201,
     handle: (context, { params, body }) =>
-      change(context, params.id, (pod, call) => pod.publish(body as unknown as readonly PortInput[], call)),
+      change(context, params.id, (pod, call) => pod.ports.add(body as unknown as readonly PortInput[], call)),
   }),
   operation({
     id: 'unpublishPorts',
@@ -124,6 +124,6 @@ export const podNetworkOperations: readonly Operation[] = [
     params: podParams,
     body: selectors,
     answer: { kind: 'json', schema: changed(z.array(portMapping)) },
-    handle: (context, { params, body }) => change(context, params.id, (pod, call) => pod.unpublish(body, call)),
+    handle: (context, { params, body }) => change(context, params.id, (pod, call) => pod.ports.remove(body, call)),
   }),
 ];

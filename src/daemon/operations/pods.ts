@@ -79,7 +79,7 @@ export const podOperations: readonly Operation[] = [
         await pod.remove();
         call.signal.throwIfAborted();
       }
-      return { id: pod.id, keep, nics: pod.nics, consoleLogPath: pod.consoleLogPath };
+      return { id: pod.id, keep, nics: pod.nics.list(), consoleLogPath: pod.consoleLogPath };
     },
   }),
   operation({
@@ -160,7 +160,7 @@ export const podOperations: readonly Operation[] = [
     answer: { kind: 'json', schema: heldPod },
     handle: async ({ keeper, call }, { params }) => {
       const { pod, keep } = await keeper.get(params.id, call);
-      return { id: pod.id, keep, nics: pod.nics, consoleLogPath: pod.consoleLogPath };
+      return { id: pod.id, keep, nics: pod.nics.list(), consoleLogPath: pod.consoleLogPath };
     },
   }),
   operation({

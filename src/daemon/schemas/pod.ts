@@ -143,6 +143,7 @@ export const execRequest = z
     user: z.string().optional(),
     terminal: z.boolean().optional(),
     size: size.optional(),
+    container: z.string().min(1).max(128).optional().describe('id of the container it runs in'),
   })
   .meta({ id: 'ExecRequest' }) satisfies z.ZodType<ExecRequest>;
 

@@ -1,0 +1,1 @@
+export { type ConnectOptions, connectHyperplug, type DaemonVersion } from './hyperplug.js';
