@@ -12,6 +12,8 @@ export interface CommonOptions {
   readonly logLevel?: LogLevel;
   readonly logFormat?: LogFormat;
   readonly json?: boolean;
+  readonly socket?: string;
+  readonly daemon?: boolean;
 }
 
 /** What one run of a command has at hand. */
@@ -51,6 +53,8 @@ export class CommandContext {
   engineOptions(driver?: string): EngineOptions {
     return {
       configPath: this.common.config,
+      socket: this.common.socket,
+      daemon: this.common.daemon !== false,
       driver,
       logLevel: this.common.logLevel,
       logFormat: this.common.logFormat,

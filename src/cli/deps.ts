@@ -45,6 +45,10 @@ export const LOG_FORMATS: readonly LogFormat[] = ['auto', 'pretty', 'json'];
 /** What every command may be told and hands on. Undefined: as configured. */
 export interface EngineOptions {
   readonly configPath: string | undefined;
+  /** Where the daemon is looked for; undefined: HYPERPLUG_SOCKET, else as configured. */
+  readonly socket: string | undefined;
+  /** False: what is to be done is done in this process, daemon or not. */
+  readonly daemon: boolean;
   readonly driver: string | undefined;
   readonly logLevel: LogLevel | undefined;
   readonly logFormat: LogFormat | undefined;
@@ -78,7 +82,12 @@ export interface ConfigDescription {
 export interface CliDeps {
   readonly io: Io;
   readonly version: string;
+  /** The daemon's, where one answers, else one of this process. */
   openHyperplug(options: EngineOptions): Promise<Hyperplug>;
+  /** Resolves when the daemon has ended, because `signal` fired. */
+  runDaemon(
+    options: EngineOptions & { readonly stopPods: boolean; readonly onReady: (address: string) => void },
+  ): Promise<void>;
   listPlugins(options: EngineOptions): Promise<readonly PluginListing[]>;
   describeConfig(options: EngineOptions & { readonly origins: boolean }): Promise<ConfigDescription>;
   configSchema(options: EngineOptions): Promise<JsonValue>;

@@ -62,6 +62,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'hyperplug port rm': ['hyperplug port rm web 8080', 'hyperplug port rm web 127.0.0.1:5300-5310/udp'],
   'hyperplug port ls': ['hyperplug port ls web'],
   'hyperplug gc': ['hyperplug gc --dry-run', 'hyperplug gc --json | jq \'.findings[] | select(.action != "kept")\''],
+  'hyperplug daemon': ['hyperplug daemon', 'hyperplug daemon --socket /run/pods.sock --log-level info'],
   'hyperplug doctor': ['hyperplug doctor', 'hyperplug doctor --json'],
   'hyperplug plugins': ['hyperplug plugins', 'hyperplug plugins --json'],
   'hyperplug config show': ['hyperplug config show --origin'],

@@ -88,6 +88,10 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
     .option('--dry-run', 'tell what would be done, and change nothing')
     .action(async (options, made) =>
       run(made, async (context) => (await import('./commands/gc.js')).execute(context, options)),
+  command(program, 'daemon', 'run the daemon: it holds pods and networks, and serves the API on a unix socket')
+    .option('--stop-pods', 'when it ends, end all pods; else those that are kept run on')
+    .action(async (options, made) =>
+      run(made, async (context) => (await import('./commands/daemon.js')).execute(context, options)),
     );
 
   command(program, 'doctor', 'check what this machine can do, and say what to mend')
@@ -148,7 +152,10 @@ export function pathOf(command: Command): string {
 
 /** Options of a command and of those it stands below: before or after its name. */
 function givenTo(command: Command): CommonOptions {
-  return { ...(command.parent ? givenTo(command.parent) : {}), ...command.opts<CommonOptions>() };
+  const own = command.opts<CommonOptions>();
+  const above: CommonOptions = command.parent ? givenTo(command.parent) : {};
+  // Without --no-daemon commander says `true` at each place.
+  return { ...above, ...own, daemon: above.daemon !== false && own.daemon !== false };
 }
 
 /** After POD a `--` may stand before the command. */
@@ -163,7 +170,9 @@ function addCommon(command: Command): Command {
     .addOption(
       new Option('--log-format <format>', 'how it is logged').choices(LOG_FORMATS).helpGroup('Common options:'),
     )
-    .addOption(new Option('--json', 'output and errors as JSON').helpGroup('Common options:'));
+    .addOption(new Option('--json', 'output and errors as JSON').helpGroup('Common options:'))
+    .addOption(new Option('--socket <path>', "the daemon's socket").helpGroup('Common options:'))
+    .addOption(new Option('--no-daemon', 'do without the daemon, though one runs').helpGroup('Common options:'));
 }
 
 function addStreams(command: Command): Command {

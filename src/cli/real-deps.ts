@@ -1,27 +1,28 @@
 import { readFileSync } from 'node:fs';
-import type { ConfigOverride, LoadedConfig } from '../core/config/load-config.js';
+import { resolve } from 'node:path';
 import type { JsonValue } from '../core/json.js';
-import type { PluginLogger } from '../core/plugin.js';
-import type { CliDeps, EngineOptions, Io, PluginListing } from './deps.js';
+import { configOptions } from './config-options.js';
+import type { CliDeps, Io, PluginListing } from './deps.js';
+import { loggerOf, openHyperplug } from './open-hyperplug.js';
 
 /** The program itself beneath the commands. Only what a command needs is imported, and only when it is called. */
 export function realDeps(io: Io): CliDeps {
   return {
     io,
     version: packageVersion(),
-    async openHyperplug(options) {
-      const { createHyperplug } = await import('../hyperplug.js');
-      const { createLogger } = await import('../core/logging.js');
-      return createHyperplug({
+    openHyperplug: (options) => openHyperplug(io, options),
+    async runDaemon(options) {
+      const { runDaemon } = await import('../daemon/run.js');
+      const { progress, socket, stopPods, signal, onReady } = options;
+      await runDaemon({
         ...configOptions(options),
-        progress: options.progress,
-        logger: (loaded: LoadedConfig): PluginLogger =>
-          createLogger({
-            ...loaded.config.log,
-            secrets: loaded.secrets,
-            destination: { write: (text) => options.logTo(text) },
-            isTerminal: io.stderr.isTerminal,
-          }),
+        ...(socket !== undefined && { socketPath: resolve(socket) }),
+        progress,
+        logger: await loggerOf(io, options),
+        version: packageVersion(),
+        stopPods,
+        signal,
+        onReady,
       });
     },
     async listPlugins(options) {
@@ -57,18 +58,6 @@ export function realDeps(io: Io): CliDeps {
       return buildImage({ ...configOptions(options), progress, signal, refresh });
     },
   };
-}
-
-/** What the command line says goes over every file, under the flag's name. */
-function configOptions({ configPath, driver, logLevel, logFormat, signal }: EngineOptions) {
-  const overrides: ConfigOverride[] = [];
-  const add = (path: readonly string[], value: string | undefined, flag: string) => {
-    if (value !== undefined) overrides.push({ path, value, flag });
-  };
-  add(['hypervisor', 'driver'], driver, '--driver');
-  add(['log', 'level'], logLevel, '--log-level');
-  add(['log', 'format'], logFormat, '--log-format');
-  return { ...(configPath === undefined ? {} : { configPath }), overrides, signal };
 }
 
 function packageVersion(): string {

@@ -111,7 +111,11 @@ export class RemotePodBackend implements PodBackend {
     const { signal } = this.#released;
     for (;;) {
       try {
-        return await this.transport.json<VmExit>('GET', `${this.#path}/exit`, { signal, timeoutMs: LONGEST_MS });
+        return await this.transport.json<VmExit>('GET', `${this.#path}/exit`, {
+          signal,
+          timeoutMs: LONGEST_MS,
+          own: true,
+        });
       } catch (error) {
         // Who has let go of it does not ask any more.
         if (signal.aborted || hasCode(error, 'ABORTED') || error instanceof TypeError) return new Promise(() => {});

@@ -39,7 +39,7 @@ export class RemotePods implements Pods {
     return this.#act(id, 'resume', options);
   }
   wait(id: string, options: UserCallOptions = {}): Promise<PodDetails> {
-    return this.transport.json('GET', `/v1/pods/${part(id)}/wait`, { ...only(options) });
+    return this.transport.json('GET', `/v1/pods/${part(id)}/wait`, { ...only(options), own: true });
   }
   list(options: UserCallOptions & { readonly filter?: PodFilter } = {}): Promise<readonly PodStatus[]> {
     const { states, labels } = options.filter ?? {};

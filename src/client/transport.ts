@@ -21,6 +21,8 @@ export interface Call {
   /** JSON, unless it is a Buffer. */
   readonly body?: unknown;
   readonly session?: string | undefined;
+  /** It may last: on a connection of its own, so that it holds up no other call. */
+  readonly own?: boolean;
 }
 
 /** HTTP to the daemon's socket: errors come out as they went in, and an aborted call ends at the other side as well. */
@@ -73,7 +75,7 @@ export class Transport {
     for await (const chunk of this.stream(method, path, call)) {
       rest = Buffer.concat([rest, chunk]);
       for (let end = rest.indexOf(10); end !== -1; end = rest.indexOf(10)) {
-        const value = JSON.parse(rest.toString('utf8', 0, end)) as T & { readonly error?: unknown };
+        const value = JSON.parse(rest.toString('utf8', 0, end)) as Awaited<T>;
         rest = rest.subarray(end + 1);
         if (typeof value === 'object' && value !== null && 'error' in value) throw errorFromWire(value.error);
         yield value;
@@ -130,14 +132,14 @@ export class Transport {
   }
 
   #send(method: string, path: string, call: Call, streams = false): Promise<Sent> {
-    const { signal, timeoutMs, query, body, session } = call;
+    const { signal, timeoutMs, query, body, session, own = streams } = call;
     const what = `${method} ${path}`;
     this.#check(signal, what);
     const requestId = randomUUID();
     const payload = body === undefined || Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
     const request = httpRequest({
       socketPath: this.socketPath,
-      agent: this.#agent,
+      agent: own ? false : this.#agent,
       method,
       path: `${path}${queryText(query)}`,
       headers: {

@@ -94,6 +94,7 @@ export function fakeDeps(io: Io, hyperplug: FakeHyperplug | undefined, changes: 
       engine.push(options);
       return hyperplug ?? never();
     },
+    runDaemon: never,
     listPlugins: never,
     describeConfig: never,
     configSchema: never,
