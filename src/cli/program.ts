@@ -88,6 +88,8 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
     .option('--dry-run', 'tell what would be done, and change nothing')
     .action(async (options, made) =>
       run(made, async (context) => (await import('./commands/gc.js')).execute(context, options)),
+    );
+
   command(program, 'daemon', 'run the daemon: it holds pods and networks, and serves the API on a unix socket')
     .option('--stop-pods', 'when it ends, end all pods; else those that are kept run on')
     .action(async (options, made) =>

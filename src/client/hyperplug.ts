@@ -1,6 +1,7 @@
 import type { UserCallOptions } from '../core/calls.js';
 import type { Diagnosis } from '../core/diagnosis.js';
 import { HyperplugError } from '../core/errors.js';
+import type { GcReport } from '../core/gc/types.js';
 import { PodHandle } from '../core/pod/pod-handle.js';
 import type { Pods } from '../core/pod/pods-api.js';
 import type { Hyperplug, Networks, Pod, PodStatus } from '../core/pod/types.js';
@@ -11,6 +12,7 @@ import { ClientSession } from './session.js';
 import { type Call, part, Transport } from './transport.js';
 
 const CREATE_TIMEOUT_MS = 40 * 60_000;
+const GC_TIMEOUT_MS = 10 * 60_000;
 const DIAGNOSE_TIMEOUT_MS = 150_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 120_000;
@@ -93,6 +95,12 @@ class RemoteHyperplug implements Hyperplug {
 
   async prepare(options: UserCallOptions = {}): Promise<void> {
     await this.transport.json('POST', '/v1/prepare', { timeoutMs: CREATE_TIMEOUT_MS, ...only(options) });
+  }
+
+  gc(options: UserCallOptions & { readonly dryRun?: boolean } = {}): Promise<GcReport> {
+    const { dryRun } = options;
+    const call = { timeoutMs: GC_TIMEOUT_MS, ...only(options) };
+    return this.transport.json('POST', '/v1/gc', { ...call, query: { dryRun } });
   }
 
   diagnose(options: UserCallOptions = {}): Promise<readonly Diagnosis[]> {

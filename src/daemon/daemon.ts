@@ -123,6 +123,7 @@ export class Daemon {
       if (!hasCode(error, 'NOT_SUPPORTED')) this.#trouble('networks', error);
     }
     try {
+      await this.#tidy();
       await keeper.adopt();
     } catch (error) {
       this.#trouble('running pods', error);
@@ -130,6 +131,15 @@ export class Daemon {
     keeper.watch();
     this.#state = 'ready';
     logger.info({ address: this.address, pods: keeper.ids.length }, 'ready');
+  }
+
+  /** What managers that died have left. */
+  async #tidy(): Promise<void> {
+    const { findings } = await this.options.hyperplug.gc();
+    for (const finding of findings) {
+      if (finding.action === 'finished' || finding.action === 'removed') this.options.logger.info(finding, finding.why);
+      if (finding.action === 'failed') this.options.logger.warn(finding, finding.why);
+    }
   }
 
   #trouble(what: string, error: unknown): void {

@@ -3,7 +3,8 @@ import type { ErrorCode } from '../../core/error-codes.js';
 import { HyperplugError } from '../../core/errors.js';
 import { EXPOSITION_TYPE } from '../exposition.js';
 import { type Operation, operation, WithStatus } from '../operation.js';
-import { nothing, time } from '../schemas/common.js';
+import { flag, nothing, time } from '../schemas/common.js';
+import { gcReport } from '../schemas/gc.js';
 import { diagnosis } from '../schemas/pod.js';
 
 const tag = 'system';
@@ -51,6 +52,16 @@ export const systemOperations: readonly Operation[] = [
     summary: 'What this machine can do, and what to mend',
     answer: { kind: 'json', schema: z.array(diagnosis) },
     handle: ({ hyperplug, call }) => hyperplug.diagnose(call),
+  }),
+  operation({
+    id: 'gc',
+    method: 'POST',
+    path: '/v1/gc',
+    tag,
+    summary: 'Finish or undo what dead processes left, and remove what belongs to nothing',
+    query: z.strictObject({ dryRun: flag.optional().describe('tell what would be done, and change nothing') }),
+    answer: { kind: 'json', schema: gcReport },
+    handle: ({ hyperplug, call }, { query }) => hyperplug.gc({ ...call, dryRun: query.dryRun ?? false }),
   }),
   operation({
     id: 'prepare',
