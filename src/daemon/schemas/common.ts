@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { JsonValue } from '../../core/json.js';
 
-export const json = z.json().meta({ id: 'Json' }) as unknown as z.ZodType<JsonValue>;
+/** It came as JSON: what it holds is the engine's to check. */
+export const json = z.unknown() as z.ZodType<JsonValue>;
 
 export const time = z.iso.datetime().describe('ISO 8601, UTC');
 
