@@ -6,6 +6,7 @@ import type { Diagnosis } from './core/diagnosis.js';
 import { combineErrors, isHyperplugError } from './core/errors.js';
 import type { GcReport } from './core/gc/types.js';
 import type { GuestImage, GuestImageProvider } from './core/guest-image.js';
+import type { HostServices } from './core/host-services.js';
 import { initNetworks } from './core/network-init.js';
 import { ConfiguredNetworks, type NicInUse } from './core/networks.js';
 import { HOST_TOKENS, PLUGIN_KINDS, type PluginLogger, type PluginPaths } from './core/plugin.js';
@@ -42,6 +43,8 @@ export interface CreateHyperplugOptions {
   /** For the plugins and for what happens on the way; made when the configuration is known, if it depends on that. */
   readonly logger?: PluginLogger | ((loaded: LoadedConfig) => PluginLogger);
   readonly signal?: AbortSignal;
+  /** Processes and locks as somebody else has them: of a machine in memory, for tests of plugins and engines. */
+  readonly host?: HostServices;
 }
 
 /** A configuration with the plugins it can choose from; nothing runs yet. */
@@ -120,6 +123,7 @@ class Engine implements Hyperplug {
   readonly #directories: Directories;
   readonly #tools: DebianToolProvider;
   readonly #host: PluginHost;
+  readonly #hostServices: HostServices;
   readonly #logger: PluginLogger | undefined;
   readonly networks: Networks;
   readonly pods: Pods;
@@ -133,6 +137,7 @@ class Engine implements Hyperplug {
     this.#progress = options.progress ?? silentProgress;
     this.#logger = typeof options.logger === 'function' ? options.logger(loaded) : options.logger;
     this.#directories = directoriesOf(loaded);
+    this.#hostServices = options.host ?? hostServices;
     this.#tools = new DebianToolProvider({ cacheDir: this.#directories.cacheDirectory });
     this.#host = new PluginHost(loaded.select(), {
       bindings: [
@@ -255,7 +260,7 @@ class Engine implements Hyperplug {
       backend: services.network,
       agent: services.agent,
       store: new PodStore(services.state, () => wake.announce()),
-      host: hostServices,
+      host: this.#hostServices,
       image: (imageSignal) => this.#image(imageSignal),
       directories: { state: this.#directories.stateDirectory, runtime: this.#directories.runtimeDirectory },
       defaults: config.pods,

@@ -1,0 +1,140 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { CallOptions } from '../../src/core/calls.js';
+import { throwIfAborted } from '../../src/core/calls.js';
+import type { HostServices } from '../../src/core/host-services.js';
+import type { PluginKind, PluginRegistration } from '../../src/core/plugin.js';
+import { TOKENS } from '../../src/core/plugin.js';
+import { acquireLock } from '../../src/host/lock.js';
+import { createHyperplug } from '../../src/hyperplug.js';
+import type { Engine } from '../../src/testing/contracts/hyperplug/types.js';
+import {
+  FakeAddressPool,
+  FakeAgent,
+  FakeFirewall,
+  FakeGuest,
+  FakeHypervisor,
+  FakeMachine,
+  FakeNetwork,
+  FakePoolMedium,
+  FakeStateMedium,
+  FakeStateStore,
+} from '../../src/testing/index.js';
+
+const STATE = { durable: true, multiProcess: true };
+
+/** A machine in memory, and the real engine on it: any number of managers that come and go. */
+export class FakeWorld {
+  readonly root = mkdtempSync(join(tmpdir(), 'hp-world-'));
+  readonly machine = new FakeMachine();
+  readonly guests: FakeGuest[] = [];
+  readonly #state = new FakeStateMedium();
+  readonly #pool = new FakePoolMedium();
+
+  constructor() {
+    for (const name of ['kernel', 'initramfs']) writeFileSync(join(this.root, name), name);
+    const config = {
+      paths: {
+        stateDirectory: join(this.root, 'state'),
+        runtimeDirectory: join(this.root, 'run'),
+        cacheDirectory: join(this.root, 'cache'),
+      },
+      guest: { kernel: join(this.root, 'kernel'), initramfs: join(this.root, 'initramfs') },
+      hypervisor: { driver: 'fake' },
+      network: {
+        backend: 'fake',
+        networks: { default: { subnets: ['10.90.0.0/24', 'fd90::/64'] }, back: { subnets: ['10.91.0.0/24'] } },
+      },
+      firewall: { driver: 'fake' },
+      agent: { driver: 'fake' },
+      addressPool: { driver: 'fake' },
+      state: { driver: 'fake' },
+      pods: { nicSlots: 3 },
+    };
+    writeFileSync(this.configPath, JSON.stringify(config));
+  }
+
+  get configPath(): string {
+    return join(this.root, 'hyperplug.json');
+  }
+
+  /** As another process has it. `die()` is its kill -9: nothing is undone. */
+  async engine(): Promise<Engine> {
+    const plugins = this.#plugins();
+    const host = this.#host();
+    return (await createHyperplug({ configPath: this.configPath, plugins, host })) as Engine;
+  }
+
+  /** From outside, as kill -9 does. */
+  killVm(pid: number): void {
+    if (!this.machine.signal(pid, 'SIGKILL')) throw new Error(`no process ${pid} on the fake machine`);
+  }
+
+  leftovers(): string[] {
+    const { machine } = this;
+    const processes = [...machine.processes.values()].filter(({ argv }) => argv[0] !== 'manager');
+    const folders = ['run/pods', 'state/pods', 'run/locks'].flatMap((name) => {
+      try {
+        return readdirSync(join(this.root, name)).map((entry) => `${name}/${entry}`);
+      } catch {
+        return [];
+      }
+    });
+    return [
+      ...processes.map(({ argv }) => `process ${argv.join(' ')}`),
+      ...[...machine.taps.values()].map(({ name, owner }) => `tap ${name} of ${owner}`),
+      ...folders,
+    ];
+  }
+
+  dispose(): void {
+    rmSync(this.root, { recursive: true, force: true });
+  }
+
+  #host(): HostServices {
+    const { machine } = this;
+    const self = machine.spawn(['manager']).identity;
+    return {
+      self: async () => self,
+      alive: async (identity) => machine.find(identity) !== undefined,
+      gone: async (identity: Parameters<HostServices['alive']>[0], { signal }: CallOptions) => {
+        while (machine.find(identity)) {
+          throwIfAborted(signal, 'the end of a process');
+          await delay(5);
+        }
+      },
+      usage: async () => ({ cpuMs: 0, memoryPssBytes: 0 }),
+      lock: (path, purpose, signal) => acquireLock(path, { purpose, signal, exclusive: true }),
+    } as HostServices;
+  }
+
+  #plugins(): unknown[] {
+    const { machine } = this;
+    const guest = () => {
+      const made = new FakeGuest();
+      this.guests.push(made);
+      return made;
+    };
+    const services: Record<PluginKind, { readonly capabilities: object }> = {
+      hypervisor: new FakeHypervisor({ machine, guest }),
+      network: new FakeNetwork({ machine }),
+      firewall: new FakeFirewall(),
+      agent: new FakeAgent(),
+      'address-pool': new FakeAddressPool({ medium: this.#pool }),
+      state: new FakeStateStore({ capabilities: STATE, medium: this.#state }),
+    };
+    return Object.entries(services).map(([kind, service]) => ({
+      name: 'fake',
+      kind,
+      apiVersion: 1,
+      capabilities: service.capabilities,
+      register({ bind }: PluginRegistration) {
+        bind<unknown>(TOKENS[kind as PluginKind])
+          .toDynamicValue(() => service)
+          .inSingletonScope();
+      },
+    }));
+  }
+}
