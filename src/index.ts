@@ -1,4 +1,5 @@
 export { z } from 'zod';
+export { type ConnectOptions, connectHyperplug, type DaemonVersion } from './client/index.js';
 export type * from './core/address-pool.js';
 export type * from './core/agent.js';
 export {

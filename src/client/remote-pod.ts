@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { GuestProcess } from '../core/agent.js';
+import type { FileTarget, GuestProcess } from '../core/agent.js';
 import type { CallOptions } from '../core/calls.js';
 import { hasCode } from '../core/errors.js';
 import type { VmExit } from '../core/hypervisor.js';
@@ -52,12 +52,14 @@ export class RemotePodBackend implements PodBackend {
   spawn(request: ExecRequest, call: CallOptions): Promise<GuestProcess> {
     return startProcess(this.transport, this.id, request, call);
   }
-  async writeFile(path: string, content: Uint8Array, call: CallOptions): Promise<void> {
+  async writeFile(path: string, content: Uint8Array, call: CallOptions, target: FileTarget): Promise<void> {
     const body = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
-    await this.transport.json('PUT', `${this.#path}/file`, { ...unlimited(call), query: { path }, body });
+    const { container, mode, user, group } = target;
+    const query = { path, container, mode, user, group };
+    await this.transport.json('PUT', `${this.#path}/file`, { ...unlimited(call), query, body });
   }
-  readFile(path: string, call: CallOptions): Promise<Buffer> {
-    return this.transport.bytes('GET', `${this.#path}/file`, { ...unlimited(call), query: { path } });
+  readFile(path: string, call: CallOptions, { container }: Pick<FileTarget, 'container'>): Promise<Buffer> {
+    return this.transport.bytes('GET', `${this.#path}/file`, { ...unlimited(call), query: { path, container } });
   }
 
   addNics(specs: readonly NicInput[], call: CallOptions): Promise<readonly PodNic[]> {

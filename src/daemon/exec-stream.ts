@@ -48,7 +48,10 @@ export class ExecStream {
     private readonly onClose: () => void,
   ) {
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
-    socket.on('end', () => this.#close());
+    socket.on('end', () => {
+      this.#close();
+      socket.destroy();
+    });
     socket.on('error', () => this.#close());
     socket.on('close', () => this.#close());
   }
@@ -110,7 +113,8 @@ export class ExecStream {
       this.#send(jsonFrame(FRAME.failed, { error: errorToWire(error) }));
     }
     await outputs;
-    if (!this.#closed) endSocket(this.socket);
+    // Half-closed: the client has much to read yet, and says what it has read as it goes.
+    if (!this.#closed) this.socket.end();
   }
 
   #input(process: GuestProcess, data: Buffer): void {

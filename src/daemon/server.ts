@@ -32,7 +32,6 @@ export function buildServer(services: Services, limits: ServerLimits): FastifyIn
   const app = fastify({
     logger: false,
     bodyLimit: MAX_JSON_BYTES,
-    maxParamLength: 256,
     requestTimeout: limits.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     routerOptions: { maxParamLength: 256 },

@@ -22,6 +22,7 @@ import {
   FakeStateMedium,
   FakeStateStore,
 } from '../../src/testing/index.js';
+import { elfKernel } from '../unit/guest/image/synthetic-kernel.js';
 
 const STATE = { durable: true, multiProcess: true };
 
@@ -34,7 +35,8 @@ export class FakeWorld {
   readonly #pool = new FakePoolMedium();
 
   constructor() {
-    for (const name of ['kernel', 'initramfs']) writeFileSync(join(this.root, name), name);
+    writeFileSync(join(this.root, 'kernel'), elfKernel({ pvh: true }));
+    writeFileSync(join(this.root, 'initramfs'), '070701');
     const config = {
       paths: {
         stateDirectory: join(this.root, 'state'),
