@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { builtinPlugins } from './builtin-plugins.js';
-import { type CallOptions, type UserCallOptions, withDeadline } from './core/calls.js';
+import { type CallOptions, raceSignal, type UserCallOptions, withDeadline } from './core/calls.js';
 import { type ConfigOverride, type LoadedConfig, loadConfig } from './core/config/load-config.js';
 import type { Diagnosis } from './core/diagnosis.js';
 import { combineErrors, isHyperplugError } from './core/errors.js';
@@ -244,15 +244,16 @@ class Engine implements Hyperplug {
   }
 
   /** Plugins started; enough to look at pods and to remove them. */
-  #started(options: UserCallOptions): Promise<PodManager> {
+  #started({ signal }: UserCallOptions): Promise<PodManager> {
     if (this.#closed) throw new TypeError('hyperplug: closed already');
-    this.#manager ??= this.#start(options);
-    return this.#manager;
+    // Not by this caller's signal: plugins start once, and others wait for it as well.
+    this.#manager ??= this.#start();
+    return signal ? raceSignal(this.#manager, signal, 'starting the plugins') : this.#manager;
   }
 
-  async #start({ signal }: UserCallOptions): Promise<PodManager> {
+  async #start(): Promise<PodManager> {
     ensureDirectories(this.#directories);
-    const services = await this.#host.start(signal ? { signal } : {});
+    const services = await this.#host.start();
     const { config } = this.#loaded;
     const wake = new Wake(this.#directories.stateDirectory);
     const podServices: PodServices = {

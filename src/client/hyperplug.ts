@@ -40,7 +40,7 @@ export interface DaemonVersion {
  */
 export async function connectHyperplug(
   options: ConnectOptions,
-): Promise<Hyperplug & { readonly pods: Pods; readonly daemon: DaemonVersion }> {
+): Promise<Hyperplug & { readonly daemon: DaemonVersion }> {
   const transport = new Transport(options.socketPath);
   try {
     const { signal } = options;

@@ -1,7 +1,6 @@
 import type { z } from 'zod';
 import type { UserCallOptions } from '../core/calls.js';
 import type { PluginLogger } from '../core/plugin.js';
-import type { Pods } from '../core/pod/pods-api.js';
 import type { Hyperplug, NetworkReport } from '../core/pod/types.js';
 import type { PodKeeper } from './keeper.js';
 import type { Metrics } from './metrics.js';
@@ -10,7 +9,7 @@ import type { Session, Sessions } from './sessions.js';
 
 /** What the operations work with. */
 export interface Services {
-  readonly hyperplug: Hyperplug & { readonly pods: Pods };
+  readonly hyperplug: Hyperplug;
   readonly keeper: PodKeeper;
   readonly sessions: Sessions;
   readonly requests: Requests;

@@ -6,7 +6,6 @@ import { ensureDirectories } from '../host/paths.js';
 import { sdNotify, takeListenFds, watchdogMs } from '../host/sd-notify.js';
 import { type CreateHyperplugOptions, createHyperplug, directoriesOf, openConfig } from '../hyperplug.js';
 import { Daemon } from './daemon.js';
-import type { Services } from './operation.js';
 import type { Listening } from './socket.js';
 
 export interface RunDaemonOptions extends Omit<CreateHyperplugOptions, 'logger'> {
@@ -35,7 +34,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   ensureDirectories(directories);
   const logger = options.logger(loaded);
   const { maxStreams, maxConnections } = loaded.config.daemon;
-  const hyperplug = (await createHyperplug({ ...options, logger, signal: undefined })) as Services['hyperplug'];
+  const hyperplug = await createHyperplug({ ...options, logger, signal: undefined });
   let daemon: Daemon;
   try {
     daemon = await Daemon.start({

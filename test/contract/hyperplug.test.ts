@@ -1,4 +1,5 @@
-import type { Engine, HyperplugContract } from '../../src/testing/contracts/hyperplug/types.js';
+import type { Hyperplug } from '../../src/core/pod/types.js';
+import type { HyperplugContract } from '../../src/testing/contracts/hyperplug/types.js';
 import { hyperplugContract } from '../../src/testing/contracts/hyperplug.js';
 import { startDaemon } from '../support/daemon.js';
 import { FakeWorld } from '../support/fake-world.js';
@@ -12,7 +13,7 @@ const common: Omit<HyperplugContract, 'create' | 'label'> = {
   networks: ['default', 'back'],
 };
 
-async function killVm(world: FakeWorld, hyperplug: Engine, id: string): Promise<void> {
+async function killVm(world: FakeWorld, hyperplug: Hyperplug, id: string): Promise<void> {
   const pod = (await hyperplug.listPods()).find((each) => each.id === id);
   world.killVm(pod?.pid ?? 0);
 }

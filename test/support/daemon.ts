@@ -1,22 +1,22 @@
 import { join } from 'node:path';
 import { connectHyperplug } from '../../src/client/index.js';
 import type { PluginLogger } from '../../src/core/plugin.js';
+import type { Hyperplug } from '../../src/core/pod/types.js';
 import { Daemon } from '../../src/daemon/daemon.js';
 import type { ServerLimits } from '../../src/daemon/server.js';
-import type { Engine } from '../../src/testing/contracts/hyperplug/types.js';
 
 export interface TestDaemon {
   readonly daemon: Daemon;
   readonly socketPath: string;
   /** Lines of the log, of which only warnings and worse are kept. */
   readonly log: { readonly level: string; readonly fields: object; readonly message: string }[];
-  connect(): Promise<Engine>;
+  connect(): Promise<Hyperplug>;
 }
 
 /** A daemon in this very process, on an engine of the test's choice; its socket lies in `root`. */
 export async function startDaemon(
   root: string,
-  hyperplug: Engine,
+  hyperplug: Hyperplug,
   limits: Partial<ServerLimits> = {},
 ): Promise<TestDaemon> {
   const log: TestDaemon['log'] = [];

@@ -7,9 +7,9 @@ import { throwIfAborted } from '../../src/core/calls.js';
 import type { HostServices } from '../../src/core/host-services.js';
 import type { PluginKind, PluginRegistration } from '../../src/core/plugin.js';
 import { TOKENS } from '../../src/core/plugin.js';
+import type { Hyperplug } from '../../src/core/pod/types.js';
 import { acquireLock } from '../../src/host/lock.js';
 import { createHyperplug } from '../../src/hyperplug.js';
-import type { Engine } from '../../src/testing/contracts/hyperplug/types.js';
 import {
   FakeAddressPool,
   FakeAgent,
@@ -63,10 +63,10 @@ export class FakeWorld {
   }
 
   /** As another process has it. `die()` is its kill -9: nothing is undone. */
-  async engine(): Promise<Engine> {
+  async engine(): Promise<Hyperplug> {
     const plugins = this.#plugins();
     const host = this.#host();
-    return (await createHyperplug({ configPath: this.configPath, plugins, host })) as Engine;
+    return createHyperplug({ configPath: this.configPath, plugins, host });
   }
 
   /** From outside, as kill -9 does. */
@@ -109,7 +109,7 @@ export class FakeWorld {
       },
       usage: async () => ({ cpuMs: 0, memoryPssBytes: 0 }),
       lock: (path, purpose, signal) => acquireLock(path, { purpose, signal, exclusive: true }),
-    } as HostServices;
+    };
   }
 
   #plugins(): unknown[] {

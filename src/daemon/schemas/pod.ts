@@ -12,6 +12,7 @@ import type {
   PortSelector,
   RouteInput,
 } from '../../core/pod/types.js';
+import { POD_STATES } from '../../core/pod/types.js';
 import { time } from './common.js';
 
 export const address = z
@@ -86,7 +87,7 @@ export const podRoute = z
 export const podStatus = z
   .object({
     id: z.string(),
-    state: z.string().describe('see docs/pods.md') as unknown as z.ZodType<PodStatus['state']>,
+    state: z.enum(POD_STATES),
     createdAt: time,
     hypervisor: z.string(),
     network: z.string(),

@@ -1,16 +1,16 @@
 import type { UserCallOptions } from '../../../core/calls.js';
-import type { Pod } from '../../../core/pod/types.js';
+import type { Hyperplug, Pod } from '../../../core/pod/types.js';
 import { type Suite, suiteOf, type TestContext } from '../../kit/suite.js';
 import { eventually, guarded, settles } from '../../kit/timeouts.js';
-import type { Engine, HyperplugBench, HyperplugContract } from './types.js';
+import type { HyperplugBench, HyperplugContract } from './types.js';
 
 export interface HyperplugContext extends TestContext {
   readonly bench: HyperplugBench;
-  readonly hyperplug: Engine;
+  readonly hyperplug: Hyperplug;
   /** One that ends with the test. */
-  another(): Promise<Engine>;
+  another(): Promise<Hyperplug>;
   /** A running pod that is gone after the test, kept or not. */
-  pod(spec?: Record<string, unknown>, engine?: Engine): Promise<Pod>;
+  pod(spec?: Record<string, unknown>, engine?: Hyperplug): Promise<Pod>;
   /** A recorded pod that is gone after the test. */
   recorded(spec: Record<string, unknown>): Promise<string>;
   within<T>(promise: PromiseLike<T>, what: string): Promise<T>;

@@ -106,7 +106,7 @@ export function podContract({ describe, check }: HyperplugSuite, { networks }: H
       await bench.killVm('dies');
       const { reason } = await within(exited, 'exited');
       assert.notEqual(reason, 'shutdown');
-      await eventually(async () => (await hyperplug.pods.inspect('dies')).failure !== null, 'the pod failed');
+      await eventually(async () => (await hyperplug.pods.inspect('dies')).state === 'failed', 'the pod failed');
       const details = await hyperplug.pods.inspect('dies');
       assert.ok(details.failure);
       assert.deepEqual(details.addresses, []);

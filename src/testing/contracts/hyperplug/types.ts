@@ -1,16 +1,13 @@
-import type { Pods } from '../../../core/pod/pods-api.js';
 import type { Hyperplug } from '../../../core/pod/types.js';
 import type { ContractTimeouts } from '../../kit/timeouts.js';
 import type { ContractRunner } from '../../runner.js';
 import type { AgentPrograms } from '../agent/types.js';
 
-export type Engine = Hyperplug & { readonly pods: Pods };
-
 /** An engine on a machine of a test's own, in whichever way. */
 export interface HyperplugBench {
-  readonly hyperplug: Engine;
+  readonly hyperplug: Hyperplug;
   /** Another one on the same machine and state, as another process (or another client) has it; the suite closes it. */
-  another(): Promise<Engine>;
+  another(): Promise<Hyperplug>;
   /** Ends the VM of a running pod from outside, as kill -9 does. */
   killVm(podId: string): Promise<void>;
   /** What the machine has of pods, in words, asked of it and not of the engine. */
