@@ -1,11 +1,12 @@
 import { join } from 'node:path';
+import type { DebianGuestImageProvider } from '../guest/image/index.js';
 import { builtinPlugins } from './builtin-plugins.js';
 import { type CallOptions, raceSignal, type UserCallOptions, withDeadline } from './core/calls.js';
 import { type ConfigOverride, type LoadedConfig, loadConfig } from './core/config/load-config.js';
 import type { Diagnosis } from './core/diagnosis.js';
 import { combineErrors, isHyperplugError } from './core/errors.js';
 import type { GcReport } from './core/gc/types.js';
-import type { GuestImage, GuestImageProvider } from './core/guest-image.js';
+import type { GuestImage } from './core/guest-image.js';
 import type { HostServices } from './core/host-services.js';
 import { initNetworks } from './core/network-init.js';
 import { ConfiguredNetworks, type NicInUse } from './core/networks.js';
@@ -30,6 +31,7 @@ import type { ToolProvider } from './host/tools.js';
 
 /** Building an image may fetch packages; each of its steps has a deadline of its own, this is the last resort. */
 const IMAGE_TIMEOUT_MS = 30 * 60_000;
+const KERNEL_TIMEOUT_MS = 5 * 60 * 60_000;
 const DIAGNOSE_TIMEOUT_MS = 120_000;
 
 export interface CreateHyperplugOptions {
@@ -83,7 +85,7 @@ export async function imageProvider(
   loaded: LoadedConfig,
   tools: ToolProvider,
   refresh = false,
-): Promise<GuestImageProvider> {
+): Promise<DebianGuestImageProvider> {
   const { DebianGuestImageProvider } = await import('../guest/image/index.js');
   const { kernel, initramfs, imageDirectory } = loaded.config.guest;
   return new DebianGuestImageProvider({
@@ -102,9 +104,12 @@ const pluginPaths = ({ cacheDirectory, stateDirectory, runtimeDirectory }: Direc
   runtimeDir: runtimeDirectory,
 });
 
-/** Builds the guest image that the configuration asks for; `refresh` looks for newer packages. @throws IMAGE_BUILD_FAILED. */
+/**
+ * Builds the guest image that the configuration asks for; `refresh` looks for newer packages, `kernel` builds a kernel of
+ * our own before, which takes many minutes. @throws IMAGE_BUILD_FAILED.
+ */
 export async function buildImage(
-  options: CreateHyperplugOptions & { readonly refresh?: boolean } = {},
+  options: CreateHyperplugOptions & { readonly refresh?: boolean; readonly kernel?: boolean } = {},
 ): Promise<GuestImage> {
   const loaded = await openConfig(options);
   const directories = directoriesOf(loaded);
@@ -112,6 +117,11 @@ export async function buildImage(
   const tools = new DebianToolProvider({ cacheDir: directories.cacheDirectory });
   const provider = await imageProvider(loaded, tools, options.refresh);
   const progress = options.progress ?? silentProgress;
+  if (options.kernel) {
+    await withDeadline('guest kernel', KERNEL_TIMEOUT_MS, options.signal, (call) =>
+      provider.buildKernel({ signal: call.signal, progress }),
+    );
+  }
   return withDeadline('guest image', IMAGE_TIMEOUT_MS, options.signal, (call) =>
     provider.image({ signal: call.signal, progress }),
   );

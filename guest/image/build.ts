@@ -10,6 +10,7 @@ import type { ToolProvider } from '../../src/host/tools.js';
 import { type AgentSources, buildAgent } from './agent-build.js';
 import { writeCpio } from './cpio.js';
 import { extractVmlinux } from './kernel.js';
+import type { OwnKernel } from './kernel-build.js';
 import {
   BOOT_MODULES,
   loadOrder,
@@ -19,11 +20,13 @@ import {
   withoutSignature,
 } from './modules.js';
 import { kernelPackage, kernelTree } from './packages.js';
-import { type ImageModule, rootFilesystem } from './root-filesystem.js';
+import { type ImageModule, type RootFilesystem, rootFilesystem } from './root-filesystem.js';
 
 export interface BuildInput {
   readonly tree: UnpackedPackages;
   readonly agent: AgentSources;
+  /** Instead of Debian's kernel and its modules. */
+  readonly own: OwnKernel | undefined;
   readonly tools: ToolProvider;
   /** A folder for this build alone. */
   readonly temporary: string;
@@ -39,22 +42,48 @@ export interface BuiltImage {
 
 /** @throws IMAGE_BUILD_FAILED, HOST_TOOL_MISSING, ABORTED, TIMEOUT. */
 export async function buildImage(input: BuildInput): Promise<BuiltImage> {
-  const { tree, agent, tools, temporary, signal, progress } = input;
+  const { tree, agent, own, tools, temporary, signal, progress } = input;
   const { root } = tree;
-  const { release, version } = kernelPackage(tree);
-  const description = `Linux ${release} (Debian ${version})`;
-  const kernelFiles = await kernelTree(root, release);
-  const decompress = decompressor(input);
-  const kernel = await extractVmlinux(await readFile(kernelFiles.vmlinuzPath), decompress);
+  const kernel = own ? await ownKernel(own) : await debianKernel(input);
   throwIfAborted(signal, 'guest image');
-
-  const contents = new Map<string, Buffer>();
-  for (const [name, path] of await closure(kernelFiles.modules)) contents.set(name, path);
   const compiler = await locateCompiler(tools, { signal, progress });
   const agentProgram = await buildAgent(agent, compiler, root, temporary, signal);
   const busyboxPath = join(root, await busyboxProgram(root));
   const applets = (await runCommand([busyboxPath, '--list-full'], { signal })).stdout.split('\n').filter(Boolean);
+  const initramfs = writeCpio(
+    rootFilesystem({
+      agent: agentProgram,
+      busybox: await readFile(busyboxPath),
+      applets,
+      modules: kernel.modules,
+      bootModules: kernel.bootModules,
+      modulesOnDemand: kernel.modulesOnDemand,
+      description: `hyperplug guest, ${kernel.description}`,
+    }),
+  );
+  return { kernel: kernel.content, initramfs, description: kernel.description };
+}
 
+interface Kernel {
+  readonly content: Buffer;
+  readonly description: string;
+  readonly modules: readonly ImageModule[];
+  /** Paths of those that are loaded at boot. */
+  readonly bootModules: readonly string[];
+  readonly modulesOnDemand: RootFilesystem['modulesOnDemand'];
+}
+
+async function ownKernel({ path, description }: OwnKernel): Promise<Kernel> {
+  return { content: await readFile(path), description, modules: [], bootModules: [], modulesOnDemand: [] };
+}
+
+async function debianKernel(input: BuildInput): Promise<Kernel> {
+  const { tree } = input;
+  const { release, version } = kernelPackage(tree);
+  const kernelFiles = await kernelTree(tree.root, release);
+  const decompress = decompressor(input);
+  const content = await extractVmlinux(await readFile(kernelFiles.vmlinuzPath), decompress);
+  const contents = await closure(tree.root, kernelFiles.modules, decompress);
   const dependencies = (name: string) => {
     const module = contents.get(name);
     return module && moduleDependencies(module);
@@ -66,43 +95,43 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
     return { name, modules: order.filter((module) => !boot.includes(module)) };
   });
   const optional = onDemand.flatMap(({ modules }) => modules);
-  const all = loadOrder([...boot, ...optional], dependencies, kernelFiles.builtIn);
   const pathOf = (name: string) =>
     kernelFiles.modules
       .get(name)!
       .replace(/^usr\//, '')
       .replace(/\.xz$/, '');
-  const modules = all.map(
+  const modules = loadOrder([...boot, ...optional], dependencies, kernelFiles.builtIn).map(
     (name): ImageModule => ({ path: pathOf(name), content: withoutSignature(contents.get(name)!) }),
   );
-  const initramfs = writeCpio(
-    rootFilesystem({
-      agent: agentProgram,
-      busybox: await readFile(busyboxPath),
-      applets,
-      modules,
-      bootModules: boot.map(pathOf),
-      modulesOnDemand: onDemand.map(({ name, modules: needed }) => ({ name, modules: needed.map(pathOf) })),
-      description: `hyperplug guest, ${description}`,
-    }),
-  );
-  return { kernel, initramfs, description };
+  return {
+    content,
+    description: `Linux ${release} (Debian ${version})`,
+    modules,
+    bootModules: boot.map(pathOf),
+    modulesOnDemand: onDemand.map(({ name, modules: needed }) => ({ name, modules: needed.map(pathOf) })),
+  };
+}
 
-  /** Contents of the modules the image may have, with all they depend on. */
-  async function closure(paths: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, Buffer>> {
-    const found = new Map<string, Buffer>();
-    const visit = async (name: string): Promise<void> => {
-      const path = paths.get(name);
-      if (path === undefined || found.has(name)) return;
-      const file = await readFile(join(root, path));
-      const module = path.endsWith('.xz') ? await decompress('xz', file) : file;
-      found.set(name, module);
-      for (const dependency of moduleDependencies(module)) await visit(dependency);
-    };
-    for (const name of [...BOOT_MODULES, ...MODULES_ON_DEMAND, ...Object.values(MODULES_BESIDE).flat()])
-      await visit(name);
-    return found;
-  }
+type Decompress = (format: 'xz' | 'zstd', data: Buffer) => Promise<Buffer>;
+
+/** Contents of the modules the image may have, with all they depend on. */
+async function closure(
+  root: string,
+  paths: ReadonlyMap<string, string>,
+  decompress: Decompress,
+): Promise<ReadonlyMap<string, Buffer>> {
+  const found = new Map<string, Buffer>();
+  const visit = async (name: string): Promise<void> => {
+    const path = paths.get(name);
+    if (path === undefined || found.has(name)) return;
+    const file = await readFile(join(root, path));
+    const module = path.endsWith('.xz') ? await decompress('xz', file) : file;
+    found.set(name, module);
+    for (const dependency of moduleDependencies(module)) await visit(dependency);
+  };
+  for (const name of [...BOOT_MODULES, ...MODULES_ON_DEMAND, ...Object.values(MODULES_BESIDE).flat()])
+    await visit(name);
+  return found;
 }
 
 /** Debian 12 has it in /bin, later ones in /usr/bin. */
@@ -115,9 +144,9 @@ async function busyboxProgram(root: string): Promise<string> {
 }
 
 /** By the xz and zstd programs, on files: their output is binary. */
-function decompressor({ tools, temporary, signal, progress }: BuildInput) {
+function decompressor({ tools, temporary, signal, progress }: BuildInput): Decompress {
   let serial = 0;
-  return async (format: 'xz' | 'zstd', data: Buffer): Promise<Buffer> => {
+  return async (format, data) => {
     const program = await tools.locate(format, { signal, progress });
     const plain = join(temporary, `plain-${++serial}`);
     const packed = `${plain}.${format === 'xz' ? 'xz' : 'zst'}`;

@@ -13,6 +13,7 @@ import type { ToolProvider } from '../../src/host/tools.js';
 import { type AgentSources, hashFiles, readAgentSources } from './agent-build.js';
 import { buildImage } from './build.js';
 import { checkInitramfs, checkKernel } from './configured.js';
+import { KernelBuilder, type OwnKernel } from './kernel-build.js';
 import { guestPackages } from './packages.js';
 
 export interface DebianGuestImageOptions {
@@ -30,6 +31,8 @@ export interface DebianGuestImageOptions {
   readonly refresh?: boolean;
   /** Default: guest/agent of this package. */
   readonly agentDir?: string;
+  /** What our own kernel is built from. Default: guest/image/kernel.config of this package. */
+  readonly kernelConfigPath?: string;
   /** Images kept, at least 2; default 6. */
   readonly keptImages?: number;
 }
@@ -43,6 +46,8 @@ interface Call {
 interface Made {
   readonly builder: string;
   readonly agent: string;
+  /** Key of our own kernel, or `debian`. */
+  readonly kernel: string;
   readonly key: string;
   readonly description: string;
 }
@@ -50,9 +55,21 @@ interface Made {
 const isMade = (value: unknown): value is Made =>
   typeof value === 'object' &&
   value !== null &&
-  ['builder', 'agent', 'key', 'description'].every(
+  ['builder', 'agent', 'kernel', 'key', 'description'].every(
     (name) => typeof (value as Record<string, unknown>)[name] === 'string',
   );
+
+/** What an image is made of, beside Debian's packages. */
+interface Parts {
+  readonly builder: string;
+  readonly agent: AgentSources;
+  readonly own: OwnKernel | undefined;
+}
+
+const sources = ({ builder, agent, own }: Parts) => ({ builder, agent: agent.hash, kernel: own?.key ?? 'debian' });
+
+const isOf = (made: Made, wanted: Pick<Made, 'builder' | 'agent' | 'kernel'>) =>
+  made.builder === wanted.builder && made.agent === wanted.agent && made.kernel === wanted.kernel;
 
 /** Versions of this package that share a cache; and the image before, which another process may be about to boot. */
 const KEPT_IMAGES = 6;
@@ -60,6 +77,7 @@ const KEPT_IMAGES = 6;
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGE_ROOT = join(HERE, '../../..');
 const BUILDER_SOURCES = join(PACKAGE_ROOT, 'guest/image');
+const KERNEL_CONFIG = join(BUILDER_SOURCES, 'kernel.config');
 
 /**
  * Kernel and initramfs from Debian's packages and the agent's sources. An image is named by the hash of all that went
@@ -70,6 +88,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
   private readonly imageDir: string;
   private readonly agentDir: string;
   private readonly made: Recent<Made>;
+  private readonly kernels: KernelBuilder;
 
   constructor(options: DebianGuestImageOptions) {
     for (const path of [options.cacheDir, options.imageDir ?? '/', options.agentDir ?? '/']) {
@@ -78,6 +97,8 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     this.options = options;
     this.imageDir = options.imageDir ?? join(options.cacheDir, 'images');
     this.agentDir = options.agentDir ?? join(PACKAGE_ROOT, 'guest/agent');
+    const { cacheDir, tools } = options;
+    this.kernels = new KernelBuilder({ cacheDir, tools, configPath: options.kernelConfigPath ?? KERNEL_CONFIG });
     this.made = new Recent(join(this.imageDir, 'images.json'), options.keptImages ?? KEPT_IMAGES, isMade);
   }
 
@@ -105,10 +126,24 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     };
   }
 
+  /**
+   * Builds a kernel for guests alone, which images are made with from then on.
+   * @throws IMAGE_BUILD_FAILED, HOST_TOOL_MISSING, ABORTED, TIMEOUT.
+   */
+  async buildKernel(call: Call): Promise<void> {
+    await this.kernels.build(call);
+  }
+
   private async built(call: Call): Promise<GuestImage> {
-    const [builder, agent] = await Promise.all([builderHash(), readAgentSources(this.agentDir)]);
+    const [builder, agent, own] = await Promise.all([
+      builderHash(),
+      readAgentSources(this.agentDir),
+      // One that is configured replaces it, and then the image's modules must be those of Debian's, as ever.
+      this.options.kernelPath === undefined ? this.kernels.find() : undefined,
+    ]);
+    const parts = { builder, agent, own };
     const { refresh = false } = this.options;
-    const known = refresh ? undefined : await this.recall(builder, agent);
+    const known = refresh ? undefined : await this.recall(parts);
     if (known) return known;
     await makeCacheDir(this.imageDir);
     const lock = await acquireLockTelling(
@@ -118,7 +153,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
       call.progress,
     );
     try {
-      return (refresh ? undefined : await this.recall(builder, agent)) ?? (await this.make(builder, agent, call));
+      return (refresh ? undefined : await this.recall(parts)) ?? (await this.make(parts, call));
     } catch (error) {
       if (call.signal.aborted || (isHyperplugError(error) && !error.code.startsWith('HOST_COMMAND'))) throw error;
       throw new HyperplugError('IMAGE_BUILD_FAILED', `guest image: ${(error as Error).message}`, { cause: error });
@@ -127,8 +162,9 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     }
   }
 
-  private async recall(builder: string, agent: AgentSources): Promise<GuestImage | undefined> {
-    const made = (await this.made.read()).find((it) => it.builder === builder && it.agent === agent.hash);
+  private async recall(parts: Parts): Promise<GuestImage | undefined> {
+    const wanted = sources(parts);
+    const made = (await this.made.read()).find((it) => isOf(it, wanted));
     return made && this.describe(made.key, made.description);
   }
 
@@ -140,11 +176,13 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     return { kernelPath, initramfsPath: join(folder, 'initramfs'), kernelArgs: [], description };
   }
 
-  private async make(builder: string, agent: AgentSources, { signal, progress }: Call): Promise<GuestImage> {
+  private async make(parts: Parts, { signal, progress }: Call): Promise<GuestImage> {
     await this.sweep();
     const store = new PackageStore(this.options.cacheDir);
     const tree = await store.provide(guestPackages(this.options.refresh ?? false), { signal, progress });
-    const key = createHash('sha256').update(`${builder}\n${tree.key}\n${agent.hash}`).digest('hex').slice(0, 16);
+    const { builder, agent, own } = parts;
+    const ingredients = [builder, tree.key, agent.hash, ...(own ? [own.key] : [])];
+    const key = createHash('sha256').update(ingredients.join('\n')).digest('hex').slice(0, 16);
     const task = progress.begin('building the guest image');
     const temporary = join(this.imageDir, `.tmp-${randomBytes(6).toString('hex')}`);
     try {
@@ -152,6 +190,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
       const built = await buildImage({
         tree,
         agent,
+        own,
         tools: this.options.tools,
         temporary: join(temporary, 'work'),
         signal,
@@ -164,7 +203,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
       const folder = join(this.imageDir, key);
       await rm(folder, { recursive: true, force: true }); // the same bytes, or what someone damaged
       await rename(temporary, folder);
-      await this.remember({ builder, agent: agent.hash, key, description: built.description });
+      await this.remember({ ...sources(parts), key, description: built.description });
       task.done(built.description);
       return (await this.describe(key, built.description))!;
     } catch (error) {
@@ -175,7 +214,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
   }
 
   private async remember(made: Made): Promise<void> {
-    const kept = await this.made.add(made, (other) => other.builder === made.builder && other.agent === made.agent);
+    const kept = await this.made.add(made, (other) => isOf(other, made));
     for (const name of await readdir(this.imageDir)) {
       if (!/^[0-9a-f]{16}$/.test(name) || kept.some(({ key }) => key === name)) continue;
       await rm(join(this.imageDir, name), { recursive: true, force: true });

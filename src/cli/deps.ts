@@ -91,5 +91,5 @@ export interface CliDeps {
   listPlugins(options: EngineOptions): Promise<readonly PluginListing[]>;
   describeConfig(options: EngineOptions & { readonly origins: boolean }): Promise<ConfigDescription>;
   configSchema(options: EngineOptions): Promise<JsonValue>;
-  buildImage(options: EngineOptions & { readonly refresh: boolean }): Promise<GuestImage>;
+  buildImage(options: EngineOptions & { readonly refresh: boolean; readonly kernel: boolean }): Promise<GuestImage>;
 }

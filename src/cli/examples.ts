@@ -67,7 +67,11 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'hyperplug plugins': ['hyperplug plugins', 'hyperplug plugins --json'],
   'hyperplug config show': ['hyperplug config show --origin'],
   'hyperplug config schema': ['hyperplug config schema > hyperplug.schema.json'],
-  'hyperplug image build': ['hyperplug image build', 'hyperplug image build --refresh'],
+  'hyperplug image build': [
+    'hyperplug image build',
+    'hyperplug image build --refresh',
+    'hyperplug image build --kernel',
+  ],
   'hyperplug version': ['hyperplug version --json'],
   'hyperplug completion': [
     'source <(hyperplug completion bash)',

@@ -130,6 +130,7 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
   const image = command(program, 'image', 'the kernel and initramfs that pods boot');
   command(image, 'build', 'build the guest image if it is not there')
     .option('--refresh', 'build it anew from current packages')
+    .option('--kernel', 'build a small kernel for it first, which boots faster; takes many minutes, once')
     .action(async (options, made) =>
       run(made, async (context) => (await import('./commands/image.js')).build(context, options)),
     );

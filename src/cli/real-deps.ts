@@ -54,8 +54,8 @@ export function realDeps(io: Io): CliDeps {
     },
     async buildImage(options) {
       const { buildImage } = await import('../hyperplug.js');
-      const { progress, signal, refresh } = options;
-      return buildImage({ ...configOptions(options), progress, signal, refresh });
+      const { progress, signal, refresh, kernel } = options;
+      return buildImage({ ...configOptions(options), progress, signal, refresh, kernel });
     },
   };
 }

@@ -1,8 +1,17 @@
 import type { CommandContext } from '../context.js';
 import { EXIT } from '../errors.js';
 
-export async function build(context: CommandContext, options: { readonly refresh?: boolean }): Promise<number> {
-  const image = await context.deps.buildImage({ ...context.engineOptions(), refresh: options.refresh === true });
+interface BuildOptions {
+  readonly refresh?: boolean;
+  readonly kernel?: boolean;
+}
+
+export async function build(context: CommandContext, { refresh, kernel }: BuildOptions): Promise<number> {
+  const image = await context.deps.buildImage({
+    ...context.engineOptions(),
+    refresh: refresh === true,
+    kernel: kernel === true,
+  });
   await context.print(
     image,
     () => `${image.description}\nkernel     ${image.kernelPath}\ninitramfs  ${image.initramfsPath}\n`,

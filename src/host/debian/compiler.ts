@@ -14,6 +14,9 @@ export interface CompileOptions {
 export interface Compiler {
   /** For people: the program and where it came from. */
   readonly description: string;
+  /** gcc and what it is always told, for programs that run it themselves, with this environment. */
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
   /** Runs gcc with these arguments. @throws HOST_COMMAND_FAILED with what gcc said. */
   compile(args: readonly string[], options: CompileOptions): Promise<CommandResult>;
 }
@@ -30,12 +33,14 @@ export async function locateCompiler(
   const gcc = await tools.locate('gcc', options);
   const root = gcc.root;
   const prefix = root === undefined ? [] : ['-B', join(root, 'usr/bin/'), `--sysroot=${root}`];
-  const env =
+  const env: Readonly<Record<string, string>> =
     root === undefined
       ? gcc.env
       : { ...gcc.env, PATH: `${join(root, 'usr/bin')}:${process.env.PATH ?? '/usr/bin:/bin'}` };
   return {
     description: root === undefined ? gcc.path : `${gcc.path} (unpacked)`,
+    command: [gcc.path, ...prefix],
+    env,
     compile: (args, { signal, cwd, timeoutMs = 120_000 }) =>
       runCommand([gcc.path, ...prefix, ...args], { signal, timeoutMs, env, ...(cwd === undefined ? {} : { cwd }) }),
   };
