@@ -1,0 +1,189 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { GcReport } from '../../../src/core/gc/types.js';
+import type { Hyperplug } from '../../../src/core/pod/types.js';
+import { createHyperplug } from '../../../src/hyperplug.js';
+import { elfKernel } from '../../unit/guest/image/synthetic-kernel.js';
+import { TestNamespace } from '../netns.js';
+import { processesNaming } from '../sandbox.js';
+import { inconsistencies } from './consistency.js';
+import { OPERATIONS, POD, repeat } from './operations.js';
+import { fakeAgent, processHypervisor } from './process-hypervisor.js';
+import type { Job, Outcome } from './worker.js';
+
+const PROGRAM = fileURLToPath(new URL('./worker.js', import.meta.url));
+const WORKER_TIMEOUT_MS = 60_000;
+
+/** A worker that has loaded everything and waits for its job. */
+class Worker {
+  readonly child: ChildProcess;
+  readonly #warm: Promise<unknown>;
+  #output = '';
+  #errors = '';
+
+  constructor() {
+    this.child = spawn(process.execPath, [PROGRAM], { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#warm = once(this.child.stdout as NonNullable<ChildProcess['stdout']>, 'data');
+    this.child.stdout?.on('data', (chunk: Buffer) => {
+      this.#output += chunk;
+    });
+    this.child.stderr?.on('data', (chunk: Buffer) => {
+      this.#errors += chunk;
+    });
+    this.child.stdin?.on('error', () => {});
+  }
+
+  /** undefined: it was killed. */
+  async run(job: Job): Promise<Outcome | undefined> {
+    await this.#warm;
+    const timer = setTimeout(() => this.child.kill('SIGTERM'), WORKER_TIMEOUT_MS);
+    this.child.stdin?.write(`${JSON.stringify(job)}\n`);
+    const [code, signal] = (await once(this.child, 'close')) as [number | null, string | null];
+    clearTimeout(timer);
+    if (signal === 'SIGKILL') return undefined;
+    const last = this.#output.trim().split('\n').at(-1) ?? '';
+    if (code !== 0 || last === 'warm') throw new Error(`worker: ${code ?? signal}: ${this.#errors || last}`);
+    return JSON.parse(last) as Outcome;
+  }
+
+  end(): void {
+    this.child.kill('SIGKILL');
+  }
+}
+
+export interface Case {
+  readonly operation: string;
+  readonly at: number;
+  readonly victim: Job['victim'];
+}
+
+/** A namespace, a state and a configuration in which processes are killed, one after the other. */
+export class KillMatrix {
+  readonly namespace = new TestNamespace();
+  readonly root = mkdtempSync(join(tmpdir(), 'hpk-'));
+  readonly configPath = join(this.root, 'hyperplug.json');
+  #next: Worker | undefined;
+
+  constructor() {
+    const netns = this.namespace.path;
+    mkdirSync(join(this.root, 'image'));
+    writeFileSync(join(this.root, 'image/kernel'), elfKernel({ pvh: true }));
+    writeFileSync(join(this.root, 'image/initramfs'), '070701');
+    const config = {
+      paths: {
+        stateDirectory: join(this.root, 'state'),
+        runtimeDirectory: join(this.root, 'run'),
+        cacheDirectory: join(this.root, 'cache'),
+      },
+      guest: { kernel: join(this.root, 'image/kernel'), initramfs: join(this.root, 'image/initramfs') },
+      hypervisor: { driver: 'process' },
+      agent: { driver: 'fake' },
+      network: {
+        backend: 'netlink',
+        netlink: { netns },
+        networks: {
+          default: { subnets: ['192.168.123.0/24', 'fd00:123::/64'] },
+          back: { subnets: ['10.91.0.0/24'], isolated: true },
+        },
+      },
+      firewall: { driver: 'iptables', iptables: { netns } },
+    };
+    writeFileSync(this.configPath, JSON.stringify(config));
+  }
+
+  open(): Promise<Hyperplug> {
+    return createHyperplug({ configPath: this.configPath, plugins: [processHypervisor, fakeAgent] });
+  }
+
+  /** The steps of an operation, by doing it once unharmed. */
+  async count(operation: string): Promise<readonly string[]> {
+    await this.#before(operation);
+    const outcome = await this.#work({ operation, victim: 'manager' });
+    if (!outcome || outcome.error !== undefined) throw new Error(`${operation}, unharmed: ${outcome?.error}`);
+    await this.#check(operation, 'unharmed');
+    return outcome.steps;
+  }
+
+  /** Kills at that step, collects garbage in a process that knows nothing of it, and looks at what is left. */
+  async run({ operation, at, victim }: Case): Promise<void> {
+    const what = `${operation}, ${victim} killed at step ${at}`;
+    await this.#before(operation);
+    const outcome = await this.#work({ operation, at, victim });
+    const words = outcome && `${outcome.steps[at - 1] ?? 'none'}; the call said: ${outcome.error ?? 'success'}`;
+    await this.#check(operation, `${what}${words ? ` (${words})` : ''}`);
+  }
+
+  async #before(operation: string): Promise<void> {
+    await using hyperplug = await this.open();
+    await OPERATIONS[operation]?.before(hyperplug);
+  }
+
+  async #work(job: Pick<Job, 'operation' | 'at' | 'victim'>): Promise<Outcome | undefined> {
+    const worker = this.#next ?? new Worker();
+    // The next one loads its modules meanwhile.
+    this.#next = new Worker();
+    const pidFile = join(this.root, 'run/pods', POD, 'vm.pid');
+    return worker.run({ configPath: this.configPath, plugins: 'process', pidFile, ...job });
+  }
+
+  async #check(operation: string, what: string): Promise<void> {
+    const { nics, ...rest } = OPERATIONS[operation] as (typeof OPERATIONS)[string];
+    await using hyperplug = await this.open();
+    const report = await hyperplug.gc();
+    const said = () => `gc did: ${summary(report) || 'nothing'}`;
+    if (report.findings.some(({ action }) => action === 'failed')) throw new Error(`${what}: ${said()}`);
+    const wrong = await inconsistencies(this, hyperplug);
+    if (wrong.length > 0) throw new Error(`${what}: after gc: ${wrong.join('; ')}; ${said()}`);
+    const again = await hyperplug.gc();
+    if (again.findings.some(({ action }) => action !== 'kept')) {
+      throw new Error(`${what}: a second gc did: ${summary(again)}; the first: ${summary(report)}`);
+    }
+    const [pod] = await hyperplug.listPods();
+    const has = pod?.state === 'running' ? pod.nics.map(({ id }) => id).sort() : null;
+    const runs = nics.some((each) => JSON.stringify(each && [...each].sort()) === JSON.stringify(has));
+    const ended = has === null && what.includes('vm killed');
+    if (!runs && !ended)
+      throw new Error(`${what}: the pod has NICs ${has?.join(', ') ?? '(none: it is gone)'}; ${said()}`);
+    if (has) {
+      await using open = await hyperplug.openPod(POD);
+      await open.exec(['true'], { timeoutMs: 20_000 });
+    }
+    if (has || operation === 'create')
+      await repeat({ nics, ...rest }, hyperplug).catch((error: unknown) => {
+        throw new Error(`${what}: again: ${error instanceof Error ? error.message : error}; ${said()}`);
+      });
+  }
+
+  /** Everything goes; what is left then is told. */
+  async dispose(): Promise<string[]> {
+    this.#next?.end();
+    const left: string[] = [];
+    try {
+      await using hyperplug = await this.open();
+      for (const { id } of await hyperplug.listPods()) await hyperplug.removePod(id, { force: true });
+      await hyperplug.gc();
+      await hyperplug.networks.teardown();
+      left.push(...this.namespace.links().filter((name) => name !== 'lo'));
+      const rules = ['iptables-save', 'ip6tables-save'].flatMap((program) => this.namespace.exec(program).split('\n'));
+      left.push(...rules.filter((line) => /hyperplug|HYPER/.test(line)));
+      for (const folder of ['run/pods', 'run/locks', 'state/pods']) {
+        left.push(...readdirSync(join(this.root, folder)).map((name) => `${folder}/${name}`));
+      }
+      left.push(...processesNaming(this.root).map(({ command }) => command));
+    } finally {
+      for (const { pid } of processesNaming(this.root)) process.kill(pid, 'SIGKILL');
+      this.namespace.delete();
+      rmSync(this.root, { recursive: true, force: true });
+    }
+    return left;
+  }
+}
+
+const summary = ({ findings }: GcReport) =>
+  findings
+    .map(({ action, kind, id, error }) => `${action} ${kind} ${id}${error ? ` (${error.message})` : ''}`)
+    .join(', ');
