@@ -1,4 +1,5 @@
 import { type CallOptions, throwIfAborted } from '../calls.js';
+import { tidyLocks, tidyNetworks } from './networks.js';
 import { tidyPods } from './pods.js';
 import type { GcServices } from './services.js';
 import { removeStrays } from './strays.js';
@@ -23,5 +24,8 @@ export async function collectGarbage(services: GcServices, run: GcRun, call: Cal
   throwIfAborted(call.signal, 'gc');
   const { findings, known } = await tidyPods(services, traces, run, call);
   const strays: GcFinding[] = await removeStrays(services, traces, known, run, call);
-  return { dryRun: run.dryRun, findings: [...findings, ...strays] };
+  // Before the networks, which take their lock.
+  const locks = await tidyLocks(services, run, traces.locks, call);
+  const networks = run.quick ? [] : await tidyNetworks(services, run, call);
+  return { dryRun: run.dryRun, findings: [...findings, ...strays, ...locks, ...networks] };
 }

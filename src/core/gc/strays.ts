@@ -21,7 +21,7 @@ export async function removeStrays(
   call: CallOptions,
 ): Promise<GcFinding[]> {
   const findings: GcFinding[] = [];
-  for (const [id, of] of traces) {
+  for (const [id, of] of traces.pods) {
     if (known.has(id)) continue;
     const { pods, host } = services;
     const path = podDirectories(pods.directories, id).lock;

@@ -14,14 +14,18 @@ export interface PodTraces {
   readonly lock: string | undefined;
 }
 
-export type Traces = ReadonlyMap<string, PodTraces>;
+export interface Traces {
+  readonly pods: ReadonlyMap<string, PodTraces>;
+  /** Names of files of locks that are no pod's. */
+  readonly locks: readonly string[];
+}
 
 const NONE: PodTraces = { nics: [], vms: [], directories: [], lock: undefined };
 const LOCK = /^(.+)\.lock$/;
 /** Not pods' locks. */
-const SHARED_LOCKS = ['network.lock'];
+export const SHARED_LOCKS: readonly string[] = ['network.lock'];
 
-export const tracesOf = (traces: Traces, id: string): PodTraces => traces.get(id) ?? NONE;
+export const tracesOf = (traces: Traces, id: string): PodTraces => traces.pods.get(id) ?? NONE;
 
 export async function findTraces(services: GcServices, quick: boolean, call: CallOptions): Promise<Traces> {
   const { driver, backend, directories } = services.pods;
@@ -39,11 +43,13 @@ export async function findTraces(services: GcServices, quick: boolean, call: Cal
     for (const name of await names(parent)) add(name, { directories: [join(parent, name)] });
   }
   const locks = join(directories.runtime, 'locks');
-  for (const name of await names(locks)) {
+  const files = await names(locks);
+  const shared = files.filter((name) => SHARED_LOCKS.includes(name));
+  for (const name of files) {
     const id = LOCK.exec(name)?.[1];
     if (id !== undefined && !SHARED_LOCKS.includes(name)) add(id, { lock: join(locks, name) });
   }
-  if (quick) return found;
+  if (quick) return { pods: found, locks: [] };
   const ours = join(directories.runtime, 'pods');
   for (const vm of (await driver.traces?.(call)) ?? []) {
     // Another runtime directory's are another's.
@@ -53,7 +59,7 @@ export async function findTraces(services: GcServices, quick: boolean, call: Cal
     await services.knowNetworks(call);
     for (const nic of await backend.traces(call)) add(nic.podId, { nics: [nic] });
   }
-  return found;
+  return { pods: found, locks: shared };
 }
 
 async function names(directory: string): Promise<readonly string[]> {

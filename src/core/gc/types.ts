@@ -1,7 +1,18 @@
 import type { ErrorCode } from '../error-codes.js';
 
 /** What was found. `pod`: a record; `nic`: of a pod that lives; the rest are things that no record tells of. */
-export type GcKind = 'pod' | 'nic' | 'record' | 'vm' | 'device' | 'address' | 'port' | 'directory' | 'lock' | 'cache';
+export type GcKind =
+  | 'pod'
+  | 'nic'
+  | 'record'
+  | 'vm'
+  | 'device'
+  | 'address'
+  | 'port'
+  | 'directory'
+  | 'lock'
+  | 'network'
+  | 'cache';
 
 export type GcAction =
   /** It lives and is as its record says. */

@@ -28,7 +28,7 @@ export interface BridgeSpec {
  * @throws NET_INIT_FAILED saying what differs; nothing of a bridge that does not fit was changed.
  */
 export async function ensureBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<boolean> {
-  const before = await rtnl.link(spec.name, options);
+  const before = await finishNaming(rtnl, spec, await rtnl.link(spec.name, options), options);
   const make = !before && !spec.foreign;
   if (make) await createBridge(rtnl, spec, options);
   try {
@@ -44,6 +44,22 @@ export async function ensureBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOp
 export async function removeBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<void> {
   const link = await rtnl.link(spec.name, options);
   if (link && !spec.foreign && link.alias === spec.alias) await rtnl.deleteLink(link.index, options);
+}
+
+/**
+ * The kernel gives a link its alias only by a second request: a bridge of our address, down and without an alias, is one
+ * whose maker died between the two.
+ */
+async function finishNaming(
+  rtnl: Rtnl,
+  spec: BridgeSpec,
+  link: Link | undefined,
+  options: CallOptions,
+): Promise<Link | undefined> {
+  const halfMade = link?.kind === 'bridge' && !link.alias && !link.up && link.mac === stableMac(spec);
+  if (!link || !halfMade || spec.foreign) return link;
+  await rtnl.changeLink(link.index, { alias: spec.alias }, options);
+  return rtnl.link(spec.name, options);
 }
 
 async function fitBridge(rtnl: Rtnl, spec: BridgeSpec, link: Link | undefined, options: CallOptions): Promise<void> {
@@ -124,7 +140,7 @@ export async function addressDrift(
  */
 async function createBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<void> {
   // A fixed address: without one the bridge takes the lowest of its ports', and changes it when that port goes.
-  const mac = stableMac(spec.name, spec.network);
+  const mac = stableMac(spec);
   const { alias } = spec;
   await rtnl.createLink(
     'bridge',
@@ -143,8 +159,8 @@ async function ensureAddress(rtnl: Rtnl, index: number, subnet: Subnet, options:
   }
 }
 
-function stableMac(name: string, network: string): string {
-  const digest = createHash('sha256').update(`${name}\0${network}`).digest();
+function stableMac({ name, alias }: BridgeSpec): string {
+  const digest = createHash('sha256').update(`${name}\0${alias}`).digest();
   digest[0] = ((digest[0] ?? 0) & 0xfc) | 0x02;
   return [...digest.subarray(0, 6)].map((octet) => octet.toString(16).padStart(2, '0')).join(':');
 }

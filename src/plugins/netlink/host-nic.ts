@@ -151,8 +151,10 @@ export async function detachDevice(
   if (record.kind === 'yours') return;
   if (record.kind === 'openvswitch') await ovs.removePort(record.bridge, record.device, call);
   const link = await rtnl.link(record.device, call);
-  // A device of that name that is not ours is not ours to delete.
-  if (link?.alias === record.alias) await remove(link.index);
+  // A device of that name that is not ours is not ours to delete. One whose maker died before it had its alias has none;
+  // its name says whose it is.
+  const nameless = record.kind === 'macvtap' && link?.kind === 'macvtap' && !link.alias;
+  if (link && (link.alias === record.alias || nameless)) await remove(link.index);
 }
 
 /** @throws NET_KERNEL_REFUSED the device is gone, or the kernel refused. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -152,7 +152,7 @@ export class KillMatrix {
       await using open = await hyperplug.openPod(POD);
       await open.exec(['true'], { timeoutMs: 20_000 });
     }
-    if (has || operation === 'create')
+    if (has || ['create', 'net init'].includes(operation))
       await repeat({ nics, ...rest }, hyperplug).catch((error: unknown) => {
         throw new Error(`${what}: again: ${error instanceof Error ? error.message : error}; ${said()}`);
       });
@@ -171,7 +171,8 @@ export class KillMatrix {
       const rules = ['iptables-save', 'ip6tables-save'].flatMap((program) => this.namespace.exec(program).split('\n'));
       left.push(...rules.filter((line) => /hyperplug|HYPER/.test(line)));
       for (const folder of ['run/pods', 'run/locks', 'state/pods']) {
-        left.push(...readdirSync(join(this.root, folder)).map((name) => `${folder}/${name}`));
+        const path = join(this.root, folder);
+        if (existsSync(path)) left.push(...readdirSync(path).map((name) => `${folder}/${name}`));
       }
       left.push(...processesNaming(this.root).map(({ command }) => command));
     } finally {

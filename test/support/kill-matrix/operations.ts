@@ -51,8 +51,18 @@ async function baseline(hyperplug: Hyperplug, ...more: readonly string[]): Promi
 const BASE = ['eth-default', 'b'];
 
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
+  'net init': {
+    async before(hyperplug) {
+      if (await exists(hyperplug)) await hyperplug.removePod(POD, { force: true });
+      await hyperplug.networks.teardown();
+    },
+    run: async (hyperplug) => void (await hyperplug.networks.init()),
+    done: [],
+    nics: [null],
+  },
   create: {
     async before(hyperplug) {
+      await hyperplug.networks.init();
       if (await exists(hyperplug)) await hyperplug.removePod(POD, { force: true });
     },
     run: create,
