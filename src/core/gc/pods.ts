@@ -45,10 +45,39 @@ async function tidyPod(
     const settle = () => locked(services, record, call, (now) => services.settle(now, call));
     return [await attempt(pod, verdict.removes ? 'removed' : 'finished', run.dryRun, settle)];
   }
-  if (verdict.state === 'rests' || run.quick) return [{ ...pod, action: 'kept' }];
+  if (run.quick) return [{ ...pod, action: 'kept' }];
+  if (verdict.state === 'rests') {
+    return [{ ...pod, action: 'kept' }, ...(await tidyResting(services, record, traces, run, call))];
+  }
   const holder = services.host.lockHolder(podDirectories(services.pods.directories, id).lock);
   if (holder) return [{ ...pod, why: `${verdict.why}, held by process ${holder.pid}`, action: 'kept' }];
   return [{ ...pod, action: 'kept' }, ...(await tidyNics(services, record, traces, run, call))];
+}
+
+/** The pod does not run: its record tells of all that it holds. */
+async function tidyResting(
+  services: GcServices,
+  record: PodRecord,
+  traces: Traces,
+  run: GcRun,
+  call: CallOptions,
+): Promise<GcFinding[]> {
+  const { id } = record;
+  const findings: GcFinding[] = [];
+  const foreign = (now: PodRecord) =>
+    tracesOf(traces, id).nics.filter(({ nicId }) => !now.nics.some((nic) => nic.id === nicId));
+  if (record.network !== services.pods.backend.name || foreign(record).length === 0) return findings;
+  const work = async (now: PodRecord) => {
+    for (const trace of foreign(now)) {
+      findings.push(...(await removeNic(services, trace, `pod ${id} does not run`, run, call)));
+    }
+  };
+  try {
+    await (run.dryRun ? work(record) : locked(services, record, call, work));
+  } catch (error) {
+    if (!hasCode(error, 'POD_BUSY')) throw error;
+  }
+  return findings;
 }
 
 /** The pod runs and nobody holds it: what is half done is finished, and what its record does not tell of goes. */

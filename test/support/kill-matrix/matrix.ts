@@ -67,6 +67,8 @@ export class KillMatrix {
   readonly root = mkdtempSync(join(tmpdir(), 'hpk-'));
   readonly configPath = join(this.root, 'hyperplug.json');
   #next: Worker | undefined;
+  /** What looked after the last case; it prepares the next one. */
+  #last: Hyperplug | undefined;
 
   constructor() {
     const netns = this.namespace.path;
@@ -118,7 +120,8 @@ export class KillMatrix {
   }
 
   async #before(operation: string): Promise<void> {
-    await using hyperplug = await this.open();
+    await using hyperplug = this.#last ?? (await this.open());
+    this.#last = undefined;
     await OPERATIONS[operation]?.before(hyperplug);
   }
 
@@ -132,7 +135,8 @@ export class KillMatrix {
 
   async #check(operation: string, what: string): Promise<void> {
     const { nics, ...rest } = OPERATIONS[operation] as (typeof OPERATIONS)[string];
-    await using hyperplug = await this.open();
+    const hyperplug = await this.open();
+    this.#last = hyperplug;
     const report = await hyperplug.gc();
     const said = () => `gc did: ${summary(report) || 'nothing'}`;
     if (report.findings.some(({ action }) => action === 'failed')) throw new Error(`${what}: ${said()}`);
@@ -163,6 +167,7 @@ export class KillMatrix {
     this.#next?.end();
     const left: string[] = [];
     try {
+      await this.#last?.close();
       await using hyperplug = await this.open();
       for (const { id } of await hyperplug.listPods()) await hyperplug.removePod(id, { force: true });
       await hyperplug.gc();

@@ -36,7 +36,13 @@ const plug = (nic: VmmNic) => {
 guest.boot({
   powerOff: () => process.exit(0),
   panic: () => process.exit(1),
-  console: (text) => appendFileSync(consoleLog, text),
+  console(text) {
+    try {
+      appendFileSync(consoleLog, text);
+    } catch {
+      // A full disk is no reason to die of.
+    }
+  },
 });
 for (const nic of JSON.parse(initial) as VmmNic[]) plug(nic);
 

@@ -1,0 +1,47 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import type { ERROR_CODES } from '../../src/core/error-codes.js';
+import type { FailureOutcome } from '../support/kill-matrix/failures.js';
+import { TestNamespace } from '../support/netns.js';
+import { requireOrSkip } from '../support/require.js';
+
+const program = fileURLToPath(new URL('../support/kill-matrix/failures.js', import.meta.url));
+
+/** What is broken → what the error may be, and what it has to say. */
+const EXPECTED: Readonly<Record<string, readonly [codes: readonly (keyof typeof ERROR_CODES)[], says: RegExp]>> = {
+  'disk of the state full': [['STATE_UNAVAILABLE', 'HOST_IO'], /free space there: |no space left/i],
+  'disk of the runtime directory full': [['HOST_IO', 'STATE_UNAVAILABLE', 'VM_HYPERVISOR_FAILED'], /./],
+  'state read-only': [['STATE_UNAVAILABLE', 'NET_INIT_FAILED'], /read-only file system/],
+  'no iptables': [['FIREWALL_FAILED', 'NET_INIT_FAILED', 'HOST_TOOL_MISSING'], /iptables/],
+  'bridge deleted under us': [['NET_INIT_FAILED'], /bridge hyper0 is not there: net repair/],
+  'too many open files': [
+    ['HOST_IO', 'HOST_PERMISSION', 'STATE_UNAVAILABLE', 'HOST_COMMAND_FAILED'],
+    /EMFILE|too many open files/i,
+  ],
+  'lock of the networks held': [['TIMEOUT'], /network\.lock is held by process \d+ \(a test that holds it\)/],
+  'lock of the pod held': [['POD_BUSY'], /held by process \d+ \(a test that holds it\)/],
+  'lock of the state held': [['TIMEOUT'], /was held by process \d+ \(a test that holds it\)/],
+};
+
+describe('what fails under a manager that lives on', function () {
+  this.timeout(180_000);
+
+  before(function () {
+    const reason = TestNamespace.unavailable();
+    requireOrSkip(this, reason === undefined, reason ?? '');
+  });
+
+  for (const [name, [codes, says]] of Object.entries(EXPECTED)) {
+    it(`${name}: a clear error, nothing half made, and mended the same manager goes on`, async () => {
+      const argv = ['-m', '--propagation', 'private', process.execPath, program, name];
+      const { stdout } = await promisify(execFile)('unshare', argv, { timeout: 150_000 });
+      const outcome = JSON.parse(stdout) as FailureOutcome;
+      expect(codes, outcome.message).to.include(outcome.code);
+      expect(outcome.message).to.match(says);
+      expect(outcome.left).to.deep.equal([]);
+      expect(outcome.mended).to.equal('ok');
+    });
+  }
+});

@@ -1,0 +1,157 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, existsSync, openSync, readdirSync, realpathSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import koffi from 'koffi';
+import { isHyperplugError } from '../../../src/core/errors.js';
+import type { Hyperplug } from '../../../src/core/pod/types.js';
+import { acquireLock } from '../../../src/host/lock.js';
+import { inconsistencies } from './consistency.js';
+import { KillMatrix } from './matrix.js';
+
+/**
+ * Run as a program, in a mount namespace of its own: makes something fail under a manager that lives on, looks at what is
+ * left, mends it, and has the same manager try again. Prints what came of each.
+ */
+export interface FailureOutcome {
+  readonly code: string;
+  readonly message: string;
+  /** What was half made, in words. */
+  readonly left: readonly string[];
+  /** Of the same call, mended: `ok`, or what was wrong. */
+  readonly mended: string;
+}
+
+interface Failure {
+  /** Breaks it; the returned function mends it. */
+  breakIt(matrix: KillMatrix, hyperplug: Hyperplug): Promise<() => Promise<void> | void> | (() => Promise<void> | void);
+  /** Default: a pod is created and removed. */
+  act?(hyperplug: Hyperplug): Promise<void>;
+  /** Before it: a first pod comes and goes, so that everything is open and made. Default true. */
+  warm?: boolean;
+}
+
+async function createAndRemove(hyperplug: Hyperplug): Promise<void> {
+  // Large enough to need more than the pages that the store has free.
+  const labels = Object.fromEntries(Array.from({ length: 200 }, (_, at) => [`label-${at}`, 'x'.repeat(1_000)]));
+  const spec = { id: 'q', portmappings: [{ hostPort: 18_200, containerPort: 80 }], labels };
+  const pod = await hyperplug.createPod(spec, { signal: AbortSignal.timeout(8_000) });
+  await pod.remove();
+}
+
+const mount = (...args: string[]) => void execFileSync('mount', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+
+/** Fills the file system of a directory to its last byte. */
+function fill(directory: string): () => void {
+  const path = join(directory, 'filler');
+  const fd = openSync(path, 'w');
+  for (let size = 65_536; size >= 1; ) {
+    try {
+      if (writeSync(fd, Buffer.alloc(size)) === 0) size >>= 1;
+    } catch {
+      size >>= 1;
+    }
+  }
+  closeSync(fd);
+  return () => rmSync(path);
+}
+
+/** A lock that another process has, and does not give back. */
+async function holdLock(path: string): Promise<() => Promise<void>> {
+  const lock = await acquireLock(path, { signal: AbortSignal.timeout(5_000), purpose: 'a test that holds it' });
+  return () => lock.release();
+}
+
+/** asm-generic/resource.h. The hard limit stays as it was. */
+const RLIMIT_NOFILE = 7;
+const libc = koffi.load('libc.so.6');
+const getrlimit = libc.func('int getrlimit(int resource, _Out_ uint8_t *limits)');
+const setrlimit = libc.func('int setrlimit(int resource, const uint8_t *limits)');
+
+/** Descriptors that may be open beyond those that are. */
+function limitFiles(more: number): () => void {
+  const before = Buffer.alloc(16);
+  getrlimit(RLIMIT_NOFILE, before);
+  const limits = Buffer.from(before);
+  limits.writeBigUInt64LE(BigInt(readdirSync('/proc/self/fd').length + more), 0);
+  setrlimit(RLIMIT_NOFILE, limits);
+  return () => void setrlimit(RLIMIT_NOFILE, before);
+}
+
+export const FAILURES: Readonly<Record<string, Failure>> = {
+  'disk of the state full': { breakIt: ({ root }) => fill(join(root, 'state')) },
+  'disk of the runtime directory full': { breakIt: ({ root }) => fill(join(root, 'run')) },
+  'state read-only': {
+    warm: false,
+    breakIt({ root }) {
+      const state = join(root, 'state');
+      mount('-o', 'remount,ro', state);
+      return () => mount('-o', 'remount,rw', state);
+    },
+  },
+  'no iptables': {
+    warm: false,
+    breakIt() {
+      // What all its names lead to.
+      const program = realpathSync('/usr/sbin/iptables-save');
+      mount('--bind', '/dev/null', program);
+      return () => void execFileSync('umount', [program]);
+    },
+  },
+  'bridge deleted under us': {
+    async breakIt({ namespace }, hyperplug) {
+      namespace.ip('link', 'delete', 'hyper0');
+      return async () => void (await hyperplug.networks.repair());
+    },
+  },
+  'too many open files': {
+    breakIt: () => limitFiles(3),
+  },
+  'lock of the networks held': { breakIt: ({ root }) => holdLock(join(root, 'run/locks/network.lock')) },
+  'lock of the pod held': { breakIt: ({ root }) => holdLock(join(root, 'run/locks/q.lock')) },
+  'lock of the state held': { breakIt: ({ root }) => holdLock(join(root, 'state/state.mdb.lock')) },
+};
+
+async function outcomeOf(
+  name: string,
+  { breakIt, act = createAndRemove, warm = true }: Failure,
+): Promise<FailureOutcome> {
+  const matrix = new KillMatrix();
+  const { root } = matrix;
+  try {
+    for (const folder of ['state', 'run']) {
+      execFileSync('mkdir', ['-m', '700', join(root, folder)]);
+      mount('-t', 'tmpfs', '-o', 'size=2m,mode=0700', 'none', join(root, folder));
+    }
+    await using hyperplug = await matrix.open();
+    if (warm) await act(hyperplug);
+    const mend = await breakIt(matrix, hyperplug);
+    let failure: unknown;
+    try {
+      await act(hyperplug);
+    } catch (error) {
+      failure = error;
+    }
+    await mend();
+    const found = existsSync(join(root, 'state/state.mdb')) ? await inconsistencies(matrix, hyperplug) : [];
+    // The file of a lock that was held is its holder's.
+    const left = found.filter((each) => !(name.startsWith('lock of') && each.startsWith('locks:')));
+    const mended = await act(hyperplug).then(
+      () => 'ok',
+      (error: unknown) => String(error),
+    );
+    const code = isHyperplugError(failure) ? failure.code : failure === undefined ? 'none' : 'not ours';
+    const message = failure instanceof Error ? failure.message : String(failure);
+    return { code, message, left, mended };
+  } catch (error) {
+    return { code: 'test', message: `${name}: ${error instanceof Error ? error.stack : error}`, left: [], mended: '' };
+  } finally {
+    await matrix.dispose().catch(() => {});
+  }
+}
+
+const wanted = process.argv.slice(2);
+for (const [name, failure] of Object.entries(FAILURES)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  process.stdout.write(`${JSON.stringify({ name, ...(await outcomeOf(name, failure)) })}\n`);
+}
+process.exit(0);
