@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -79,6 +81,21 @@ static void open_console(void)
 
 /* ---- modules ---- */
 
+/* The image has one kernel's modules, and may be booted by another, which would refuse each of them. */
+static bool of_this_kernel(const char *path)
+{
+	static const char folder[] = "/lib/modules/";
+	const char *release = strstr(path, folder);
+	struct utsname uts;
+	size_t n;
+
+	if (release == NULL || uname(&uts) < 0)
+		return true;
+	release += sizeof(folder) - 1;
+	n = strlen(uts.release);
+	return strncmp(release, uts.release, n) == 0 && release[n] == '/';
+}
+
 /*
  * Loads the modules up to virtio_console, so that READY comes soon, and the rest in a child that gets out of the way until
  * then. The list's order is kept: dependencies stand before what needs them.
@@ -92,7 +109,7 @@ static void load_modules(void)
 	if (!file_peek(MODULES_FILE, list, sizeof(list)))
 		return; /* a kernel with all built in */
 	while ((line = strsep(&rest, "\r\n")) != NULL) {
-		if (line[0] == 0 || line[0] == '#')
+		if (line[0] == 0 || line[0] == '#' || !of_this_kernel(line))
 			continue;
 		module_load(line);
 		if (in_child || strstr(line, CONSOLE_MODULE) == NULL)
@@ -213,6 +230,8 @@ void boot(void)
 	int fd;
 
 	power_catch_crashes();
+	/* Ctrl-Alt-Del, User Mode Linux's power button, is then a SIGINT to us instead of a reset. */
+	sys_reboot(RB_DISABLE_CAD);
 	umask(022);
 	mount_all();
 	open_console();

@@ -1,6 +1,7 @@
 /* SETUPINTERFACE and DELETEINTERFACE: what is asked, and waiting for the NIC. */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -169,10 +170,25 @@ static struct job *jobs;
 static unsigned job_count;
 static struct source link_events = { .fd = -1 };
 
-static bool reply_setup(const struct request *r, const struct net_link *link, const struct wish *w, struct failure *f)
+/* User Mode Linux calls its NICs vecN. Programs expect them to have the name that they have everywhere else. */
+static void prefer_ethernet_name(const struct net_link *link, struct wish *w)
+{
+	if (!agent.pid1 || w->name[0] != 0 || strncmp(link->name, "vec", 3) != 0)
+		return;
+	for (int n = 0; n < 100; n++) {
+		snprintf(w->name, sizeof(w->name), "eth%d", n);
+		if (if_nametoindex(w->name) == 0)
+			return;
+	}
+	w->name[0] = 0;
+}
+
+static bool reply_setup(const struct request *r, const struct net_link *link, const struct wish *asked, struct failure *f)
 {
 	struct writer out = { 0 };
+	struct wish wish = *asked, *w = &wish;
 
+	prefer_ethernet_name(link, w);
 	if (!net_setup_link(link, w, &out, f)) {
 		queue_free(&out.q);
 		return false;

@@ -23,7 +23,7 @@ int sys_ioctl(int fd, unsigned long request, void *argument);
 int sys_settime(unsigned long long ms);
 int sys_sethostname(const char *name, size_t length);
 void sys_sync(void);
-/* RB_POWER_OFF, RB_AUTOBOOT */
+/* RB_POWER_OFF, RB_AUTOBOOT, RB_DISABLE_CAD */
 int sys_reboot(int how);
 /* A netlink socket of `protocol`; with a group (not 0) it is subscribed to it, and does not block. */
 int sys_netlink_open(int protocol, unsigned group);

@@ -44,6 +44,8 @@ export const ERROR_CODES = {
   QMP_ERROR: 'QEMU answered a QMP command with an error; its class and desc are in the details',
   QMP_CLOSED: 'the QMP connection closed while a command waited',
   QMP_PROTOCOL: 'what came on the QMP socket is not QMP',
+  MCONSOLE_ERROR: 'User Mode Linux refused a command of its management console; its own words are in the details',
+  MCONSOLE_PROTOCOL: 'what came on the management console of User Mode Linux is not an answer',
   // networks and firewall
   NET_SPEC_INVALID: 'a network, address or port specification is malformed',
   NET_INIT_FAILED: 'a network could not be initialised',

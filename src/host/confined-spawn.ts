@@ -27,6 +27,8 @@ export interface Confinement {
   readonly keepCapabilities: readonly string[];
   /** No file that it writes grows beyond this; the write fails, and the process lives on. */
   readonly maxFileBytes: number;
+  /** Programs with their arguments that each become or start the next: `unshare --pid --`. They run before `env` is set. */
+  readonly within?: readonly string[];
   /** Its whole environment. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -44,6 +46,7 @@ export function confinedArgv(tools: ConfinementTools, argv: readonly string[], c
     // The kernel forgets the death signal at a change of user; setpriv sets it after.
     ...(confinement.dieWithParent ? ['--pdeathsig=KILL'] : []),
     ...['--', tools.prlimit, '--core=0', `--fsize=${confinement.maxFileBytes}`, '--'],
+    ...(confinement.within ?? []),
     ...[tools.env, '-i', '--ignore-signal=XFSZ'],
     ...Object.entries(confinement.env).map(([name, value]) => `${name}=${value}`),
     ...argv,

@@ -177,7 +177,8 @@ function loadNative(): Native {
   return native;
 }
 
-function flock(path: string, fd: number, exclusive: boolean): boolean {
+/** flock(2) on an open file; the kernel drops it with the descriptor. False: somebody else has it. */
+export function flock(path: string, fd: number, exclusive: boolean): boolean {
   const lib = loadNative();
   for (;;) {
     if (lib.flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) === 0) return true;

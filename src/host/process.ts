@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { CallOptions } from '../core/calls.js';
 import { raceSignal, throwIfAborted } from '../core/calls.js';
 import { HyperplugError } from '../core/errors.js';
@@ -88,6 +88,19 @@ export function processArgv(pid: number): readonly string[] | undefined {
     return argv;
   } catch {
     return undefined;
+  }
+}
+
+/** Pids of the children of a process's first thread, as it has them now; none of one that is gone. */
+export function childrenOf(pid: number): readonly number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    // Kernels without CONFIG_PROC_CHILDREN.
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((each) => readProcess(each)?.parentPid === pid);
   }
 }
 

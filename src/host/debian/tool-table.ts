@@ -16,6 +16,8 @@ export interface ToolSource {
 
 export const TOOL_SOURCES: Readonly<Record<string, ToolSource>> = {
   'qemu-system-x86_64': { packages: ['qemu-system-x86'], program: 'usr/bin/qemu-system-x86_64' },
+  'linux.uml': { packages: ['user-mode-linux'], program: 'usr/bin/linux.uml' },
+  slirp4netns: { packages: ['slirp4netns'], program: 'usr/bin/slirp4netns' },
   gcc: { packages: ['gcc', 'libc6-dev', 'binutils'], program: 'usr/bin/gcc', finish: linkMachineRuntime },
   clang: { packages: ['clang', 'libc6-dev', 'binutils'], program: 'usr/bin/clang', finish: linkMachineRuntime },
   lz4: { packages: ['lz4'], program: 'usr/bin/lz4' },

@@ -126,10 +126,18 @@ export abstract class RunDir {
   async removeFiles(): Promise<void> {
     await rm(this.sockets, { recursive: true, force: true });
     await rm(this.stderrFile, { force: true });
-    const drafts = (await readdir(this.path).catch(() => [])).filter((name) => name.startsWith('vm.json.'));
-    for (const name of drafts) await rm(join(this.path, name), { force: true });
+    const own = this.ownFiles();
+    const names = (await readdir(this.path).catch(() => [])).filter(
+      (name) => name.startsWith('vm.json.') || own.test(name),
+    );
+    for (const name of names) await rm(join(this.path, name), { force: true });
     // Last: as long as it is there, what is left has an owner.
     await rm(this.vmFile, { force: true });
+  }
+
+  /** Names of what a driver has beside `s`. */
+  protected ownFiles(): RegExp {
+    return /(?!)/;
   }
 
   async #draft(content: VmFile): Promise<string> {

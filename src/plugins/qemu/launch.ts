@@ -10,10 +10,11 @@ import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } fr
 import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
 import { killProcess } from '../../host/process.js';
 import type { Tool } from '../../host/tools.js';
+import { explainForward, PRIVILEGED_PORTS } from '../../host/vmm/forwards.js';
 import { checkReadable, chooseUser } from '../../host/vmm/run-as.js';
 import { childProcess, type VmProcess } from '../../host/vmm/vm-process.js';
 import { type MachinePlan, qemuArgs } from './argv.js';
-import { explainForward, forwardsNamed, PRIVILEGED_PORTS, tellsOfForward } from './forwards.js';
+import { forwardsNamed, tellsOfForward } from './forward-words.js';
 import { readHostTscKhz } from './host-facts.js';
 import { kernelCommandLine } from './kernel-command-line.js';
 import { type Acceleration, KVM_DEVICE } from './kvm/acceleration.js';

@@ -3,6 +3,7 @@ import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { AttachedNic, BuiltinEndpoint, PortForward, VmNic } from '../../core/hypervisor.js';
 import type { JsonValue } from '../../core/json.js';
 import { UndoStack } from '../../core/undo.js';
+import { explainForward } from '../../host/vmm/forwards.js';
 import { NicTable } from '../../host/vmm/nic-table.js';
 import { slotBus } from './argv.js';
 import {
@@ -19,7 +20,7 @@ import {
   tapNetdev,
   userNetdev,
 } from './devices.js';
-import { explainForward, forwardsNamed, tellsOfForward } from './forwards.js';
+import { forwardsNamed, tellsOfForward } from './forward-words.js';
 import type { QmpClient } from './qmp/client.js';
 import type { QmpObject } from './qmp/codec.js';
 import type { QmpEvent } from './qmp/events.js';

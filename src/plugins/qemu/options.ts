@@ -1,9 +1,5 @@
 import { z } from 'zod';
-
-/** Linux keeps uids 0 to 65535 for people and distributions, containers and systemd take from 65536 up to 1879048191. */
-const FREE_UIDS = { first: 1_879_100_000, count: 65_536 };
-
-const id = z.int().positive().max(0xffff_fffe);
+import { runAsShape } from '../../host/vmm/run-as.js';
 
 /** The options of the QEMU driver, as they stand in the configuration under `hypervisor.qemu`. */
 export const qemuOptions = z.strictObject({
@@ -36,14 +32,7 @@ export const qemuOptions = z.strictObject({
     .default('fast')
     .describe("fast: kernel arguments that shorten the boot; none: only the console's and the panic's"),
   entropyDevice: z.boolean().default(false).describe('a virtio-rng device; not needed with cpuModel max'),
-  runAs: z
-    .union([z.enum(['auto', 'none']), z.strictObject({ uid: id, gid: id })])
-    .default('auto')
-    .describe('started by root: the user of each QEMU; auto: one of uidRange for each VM; none: root'),
-  uidRange: z
-    .strictObject({ first: id, count: z.int().positive() })
-    .default(FREE_UIDS)
-    .describe('uids (and gids) that belong to nobody else'),
+  ...runAsShape,
   consoleLogMaxMib: z.int().positive().max(65_536).default(64).describe('the console log stops growing there'),
   qmpConnectTimeoutMs: z.int().positive().default(20_000).describe('from the start of QEMU to its greeting'),
   qmpCommandTimeoutMs: z.int().positive().default(20_000).describe('for the answer to one command'),

@@ -15,9 +15,10 @@ import type {
 } from '../../core/hypervisor.js';
 import type { JsonValue } from '../../core/json.js';
 import { killProcess } from '../../host/process.js';
+import { consoleTellsPanic } from '../../host/vmm/console-panic.js';
 import type { VmProcess } from '../../host/vmm/vm-process.js';
 import { channelChardev } from './argv.js';
-import { consoleTellsPanic, exitReason } from './exit-reason.js';
+import { exitReason } from './exit-reason.js';
 import { NicPlug } from './nic-plug.js';
 import type { QemuRunDir } from './qemu-run-dir.js';
 import type { QmpClient } from './qmp/client.js';

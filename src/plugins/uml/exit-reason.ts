@@ -1,0 +1,32 @@
+import type { VmExit } from '../../core/hypervisor.js';
+
+/** What was seen of a UML that has ended. */
+export interface ExitEvidence {
+  /** kill() was called. */
+  readonly killed: boolean;
+  /** UML told so, or the console ends in the kernel's words for it. */
+  readonly panicked: boolean;
+  /** Of our child, unshare; both null for an adopted VM. */
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly stderrTail: string;
+}
+
+/** setsid(1) exits with the number of the signal that ended UML, and says so. */
+const ENDED_BY_SIGNAL = 'did not exit normally';
+/** unshare(1) fails to die of the signal that ended setsid, and says so. */
+const INIT_KILLED = 'sigprocmask unblock failed';
+const CRASH_SIGNALS = new Set([4, 5, 6, 7, 8, 11, 31]);
+/** UML's answer to SIGTERM, SIGINT and SIGHUP from outside. */
+const TERMINATED = 1;
+
+export function exitReason({ killed, panicked, exitCode, signal, stderrTail }: ExitEvidence): VmExit['reason'] {
+  if (killed) return 'killed';
+  if (panicked) return 'panicked';
+  if (signal !== null) return 'killed';
+  if (exitCode === null) return 'unknown';
+  if (stderrTail.includes(ENDED_BY_SIGNAL)) return CRASH_SIGNALS.has(exitCode & 0x7f) ? 'crashed' : 'killed';
+  if (exitCode === TERMINATED || stderrTail.includes(INIT_KILLED)) return 'killed';
+  // What the guest wrote to /proc/exitcode is its own affair.
+  return 'shutdown';
+}

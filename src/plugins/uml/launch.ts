@@ -1,0 +1,190 @@
+import { closeSync, constants, fstatSync, openSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
+import { HyperplugError, isHyperplugError } from '../../core/errors.js';
+import type { ProcessIdentity, VmSpec } from '../../core/hypervisor.js';
+import type { PluginLogger } from '../../core/plugin.js';
+import { UndoStack } from '../../core/undo.js';
+import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
+import { childrenOf, identifyProcess, killProcess } from '../../host/process.js';
+import { limitFileSize } from '../../host/rlimit.js';
+import type { Tool } from '../../host/tools.js';
+import { checkReadable, chooseUser } from '../../host/vmm/run-as.js';
+import { childProcess, type VmProcess } from '../../host/vmm/vm-process.js';
+import { type NamespaceTools, namespaceArgs, umlArgs } from './argv.js';
+import { makeFifos } from './fifo-channel.js';
+import type { UmlOptions } from './options.js';
+import type { SlirpTools } from './slirp.js';
+import { markerVariable, SOCKETS_FD, UmlRunDir } from './uml-run-dir.js';
+import { NotificationSource, UmlVm } from './uml-vm.js';
+import type { RecordData } from './vm-record.js';
+
+export interface LaunchTools extends ConfinementTools, NamespaceTools {
+  readonly uml: Tool;
+}
+
+export interface LaunchRequest {
+  readonly spec: VmSpec;
+  readonly options: UmlOptions;
+  readonly tools: LaunchTools;
+  readonly slirpTools: () => Promise<SlirpTools>;
+  readonly log: PluginLogger;
+  readonly signal: AbortSignal;
+}
+
+const MIB = 1024 * 1024;
+/** What UML makes a file of there: the guest's memory. */
+const MEMORY_DIRECTORY = '/dev/shm';
+
+/** All or nothing: on rejection no process, socket or file of ours remains. */
+export async function launch(request: LaunchRequest): Promise<UmlVm> {
+  const { spec, options, log, signal } = request;
+  const runDir = new UmlRunDir(spec.runDir);
+  runDir.checkLength();
+  checkReadable('initramfsPath', spec.initramfsPath, undefined);
+  checkMemory(spec.memoryMib);
+  const undo = new UndoStack();
+  let process: VmProcess | undefined;
+  try {
+    await runDir.claim(spec.id);
+    undo.pushWhenClean('files of the VM', () => runDir.removeFiles());
+    await runDir.makeSocketDir();
+    const { user, reason } = await chooseUser(options, runDir, request.tools.uml);
+    checkReadable('initramfsPath', spec.initramfsPath, user);
+    log.debug({ vm: spec.id, user, reason }, 'starting User Mode Linux');
+    const notifications = await NotificationSource.open(runDir.notifySocket, user);
+    undo.push('socket for notifications', async () => notifications.close());
+    throwIfAborted(signal, `launch of VM ${spec.id}`);
+    const started = await start(request, runDir, user);
+    const { outer } = started;
+    undo.push('User Mode Linux', async (call) => {
+      await killProcess(outer.identity, call);
+      await raceSignal(outer.exited, call.signal, `end of process ${outer.identity.pid}`);
+      await killTree(runDir, call);
+    });
+    await runDir.recordProcess(spec.id, outer.identity);
+    await untilUp(request, notifications, outer);
+    const { init, main } = family(spec, outer.identity);
+    process = { ...outer, identity: init };
+    await runDir.recordProcess(spec.id, init);
+    // The file of its memory is there by now; the console is all that grows.
+    limitFileSize(main.pid, options.consoleLogMaxMib * MIB);
+    const data: RecordData = {
+      main,
+      user: user ? { uid: user.uid, gid: user.gid } : null,
+      slots: spec.hotplugNicSlots,
+      channels: [...spec.channels],
+      consoleLogPath: spec.consoleLogPath,
+      consoleStart: started.consoleStart,
+      detached: spec.detached,
+    };
+    const { commandTimeoutMs } = options;
+    throwIfAborted(signal, `launch of VM ${spec.id}`);
+    const { slirpTools } = request;
+    return new UmlVm({ id: spec.id, runDir, process, data, commandTimeoutMs, slirpTools, notifications });
+  } catch (error) {
+    throw await undo.fail('VM_HYPERVISOR_FAILED', `VM ${spec.id} was not started, nor wholly undone`, error);
+  }
+}
+
+/** Ends every process that names this directory; the first of the namespace takes all others with it. */
+export async function killTree(runDir: UmlRunDir, call: CallOptions): Promise<void> {
+  for (let found = runDir.findProcess(); found; found = runDir.findProcess()) await killProcess(found, call);
+}
+
+async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser | undefined) {
+  const { spec, options, tools } = request;
+  const open: number[] = [];
+  const keep = (fd: number) => {
+    open.push(fd);
+    return fd;
+  };
+  try {
+    const { O_RDONLY, O_DIRECTORY, O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
+    const append = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
+    keep(openSync(runDir.sockets, O_RDONLY | O_DIRECTORY));
+    const console = keep(openSync(spec.consoleLogPath, append, 0o600));
+    const consoleStart = fstatSync(console).size;
+    keep(openSync(spec.initramfsPath, O_RDONLY));
+    for (const index of spec.channels.keys()) for (const fd of makeFifos(runDir.channelFifos(index))) keep(fd);
+    const fds = [...open];
+    const stderrFd = spec.detached ? keep(openSync(runDir.stderrFile, append | O_TRUNC, 0o600)) : undefined;
+    const first = SOCKETS_FD + 3;
+    const plan = {
+      memoryMib: spec.memoryMib,
+      tuning: options.kernelTuning,
+      fds: {
+        sockets: SOCKETS_FD,
+        console: SOCKETS_FD + 1,
+        initramfs: SOCKETS_FD + 2,
+        channels: spec.channels.map((_, index) => [first + 2 * index, first + 2 * index + 1] as const),
+      },
+      hostfs: join(runDir.path, 'none'),
+      kernelArgs: spec.kernelArgs,
+    };
+    const argv = confinedArgv(tools, [tools.uml.path, ...umlArgs(plan)], {
+      dieWithParent: !spec.detached,
+      root: process.getuid?.() === 0,
+      user,
+      keepCapabilities: [],
+      // Its memory is a file, too.
+      maxFileBytes: Math.max(options.consoleLogMaxMib, 2 * spec.memoryMib) * MIB,
+      within: namespaceArgs(tools),
+      env: { ...tools.uml.env, ...markerVariable(runDir.marker(spec.id)) },
+    });
+    const child = await spawnConfined(argv, { stderrFd, fds });
+    return { outer: childProcess(child, spec.detached ? runDir.stderrFile : undefined), consoleStart };
+  } finally {
+    for (const fd of open) closeSync(fd);
+  }
+}
+
+/** Waits until UML says that its console is there; its early end ends the wait. */
+async function untilUp({ spec, options, signal }: LaunchRequest, notifications: NotificationSource, outer: VmProcess) {
+  const what = `start of User Mode Linux for VM ${spec.id}`;
+  const early = outer.exited.then(async ({ exitCode, signal: killer }): Promise<never> => {
+    const stderrTail = await outer.stderrTail();
+    const how = killer === null ? `exit code ${exitCode}` : `killed by ${killer}`;
+    const words = stderrTail.trim().split('\n').slice(-3).join(' / ');
+    throw new HyperplugError('VM_HYPERVISOR_FAILED', `UML of VM ${spec.id} ended early (${how}): ${words}`, {
+      details: { id: spec.id, exitCode, signal: killer, stderrTail },
+    });
+  });
+  early.catch(() => {});
+  const up = new Promise<void>((resolve) => {
+    notifications.listen(({ type }) => {
+      if (type === 'socket') resolve();
+    });
+  });
+  await withDeadline(what, options.startTimeoutMs, signal, (call) =>
+    raceSignal(Promise.race([up, early]), call.signal, what),
+  ).catch((error: unknown) => {
+    throw isHyperplugError(error) ? error : new HyperplugError('VM_HYPERVISOR_FAILED', what, { cause: error });
+  });
+}
+
+/** unshare → setsid, first of the namespace → UML. */
+function family(spec: VmSpec, outer: ProcessIdentity): { init: ProcessIdentity; main: ProcessIdentity } {
+  const only = (parent: ProcessIdentity) => {
+    const [pid] = childrenOf(parent.pid);
+    return pid === undefined ? undefined : identifyProcess(pid);
+  };
+  const init = only(outer);
+  const main = init && only(init);
+  if (init && main) return { init, main };
+  throw new HyperplugError('VM_HYPERVISOR_FAILED', `UML of VM ${spec.id} ended as soon as it was up`, {
+    details: { id: spec.id },
+  });
+}
+
+/** @throws VM_HYPERVISOR_FAILED: a guest that touches memory for which there is no room dies of it. */
+function checkMemory(memoryMib: number): void {
+  const stats = statfsSync(MEMORY_DIRECTORY);
+  const freeMib = Math.floor((stats.bavail * stats.bsize) / MIB);
+  if (freeMib >= memoryMib) return;
+  throw new HyperplugError(
+    'VM_HYPERVISOR_FAILED',
+    `${MEMORY_DIRECTORY}, where User Mode Linux keeps a guest's memory, has ${freeMib} MiB free; the VM has ${memoryMib}`,
+    { details: { freeMib, memoryMib } },
+  );
+}
