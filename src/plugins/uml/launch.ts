@@ -5,6 +5,7 @@ import { HyperplugError, isHyperplugError } from '../../core/errors.js';
 import type { ProcessIdentity, VmSpec } from '../../core/hypervisor.js';
 import type { PluginLogger } from '../../core/plugin.js';
 import { UndoStack } from '../../core/undo.js';
+import { runCommand } from '../../host/command.js';
 import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
 import { childrenOf, identifyProcess, killProcess } from '../../host/process.js';
 import { limitFileSize } from '../../host/rlimit.js';
@@ -33,6 +34,8 @@ export interface LaunchRequest {
 }
 
 const MIB = 1024 * 1024;
+/** Up to 1 GiB has been seen. */
+const MEMORY_FILE_SLACK_MIB = 4096;
 /** What UML makes a file of there: the guest's memory. */
 const MEMORY_DIRECTORY = '/dev/shm';
 
@@ -67,8 +70,7 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     const { init, main } = family(spec, outer.identity);
     process = { ...outer, identity: init };
     await runDir.recordProcess(spec.id, init);
-    // The file of its memory is there by now; the console is all that grows.
-    limitFileSize(main.pid, options.consoleLogMaxMib * MIB);
+    await limitConsole(request, main, user);
     const data: RecordData = {
       main,
       user: user ? { uid: user.uid, gid: user.gid } : null,
@@ -85,6 +87,19 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
   } catch (error) {
     throw await undo.fail('VM_HYPERVISOR_FAILED', `VM ${spec.id} was not started, nor wholly undone`, error);
   }
+}
+
+/** The file of its memory has been made by now: the console is all that grows. */
+async function limitConsole(
+  { options, tools, signal }: LaunchRequest,
+  main: ProcessIdentity,
+  user: RunAsUser | undefined,
+): Promise<void> {
+  const bytes = options.consoleLogMaxMib * MIB;
+  if (limitFileSize(main.pid, bytes)) return;
+  // A root without CAP_SYS_RESOURCE, as containers have it: who it runs as may.
+  const as = user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'] : [];
+  await runCommand([tools.setpriv, ...as, '--', tools.prlimit, `--pid=${main.pid}`, `--fsize=${bytes}`], { signal });
 }
 
 /** Ends every process that names this directory; the first of the namespace takes all others with it. */
@@ -127,8 +142,8 @@ async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser 
       root: process.getuid?.() === 0,
       user,
       keepCapabilities: [],
-      // Its memory is a file, too.
-      maxFileBytes: Math.max(options.consoleLogMaxMib, 2 * spec.memoryMib) * MIB,
+      // Its memory is a file, too, and larger than the memory by what the kernel's randomisation leaves free.
+      maxFileBytes: Math.max(options.consoleLogMaxMib, spec.memoryMib + MEMORY_FILE_SLACK_MIB) * MIB,
       within: namespaceArgs(tools),
       env: { ...tools.uml.env, ...markerVariable(runDir.marker(spec.id)) },
     });
