@@ -94,12 +94,13 @@ export class Mconsole {
       const { error, more, text } = decodeReply(bytes);
       waiting.parts += text;
       if (more) return;
-      if (error === 0) return waiting.resolve(waiting.parts);
-      waiting.reject(
-        new HyperplugError('MCONSOLE_ERROR', `mconsole: ${waiting.parts.trim()} (${error})`, {
-          details: { errno: error, words: waiting.parts.trim() },
-        }),
-      );
+      if (error === 0) waiting.resolve(waiting.parts);
+      else
+        waiting.reject(
+          new HyperplugError('MCONSOLE_ERROR', `mconsole: ${waiting.parts.trim()} (${error})`, {
+            details: { errno: error, words: waiting.parts.trim() },
+          }),
+        );
     } catch (error) {
       waiting.reject(error);
     }
