@@ -35,7 +35,7 @@ export interface ImageConfig {
 
 /** A read-only image, ready to be a disk of any number of VMs. */
 export interface RootImage {
-  /** A file readable by all, below the cache directory or, of an `image`, where that is. */
+  /** A file below the cache directory, readable by this user alone (hypervisors get it by descriptor); or, of an `image`, its own. */
   readonly path: string;
   /** As the guest's kernel calls it. */
   readonly fsType: string;

@@ -19,6 +19,8 @@ export interface TarHeader {
   readonly gid: number;
   /** Of links. */
   readonly target: string;
+  /** Extended attributes, by name (`security.capability`), as pax headers have them; missing: none. */
+  readonly xattrs?: ReadonlyMap<string, Buffer>;
 }
 
 const TYPE_FLAGS: Readonly<Record<TarType, string>> = {
@@ -116,6 +118,22 @@ function block(flag: string, header: Omit<TarHeader, 'type'>, name: Buffer, targ
 
 export const padding = (sizeBytes: number): number => (BLOCK_BYTES - (sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES;
 
+/** A pax header, as GNU tar and libarchive write it. */
+function attributes({ xattrs }: TarHeader): Buffer[] {
+  if (!xattrs || xattrs.size === 0) return [];
+  const records = [...xattrs].map(([name, value]) => {
+    const rest = Buffer.concat([Buffer.from(` SCHILY.xattr.${name}=`), value, Buffer.from('\n')]);
+    // The length counts its own digits.
+    let length = rest.length + 1;
+    while (rest.length + String(length).length > length) length = rest.length + String(length).length;
+    return Buffer.concat([Buffer.from(String(length)), rest]);
+  });
+  const body = Buffer.concat(records);
+  const plain = { path: '', mode: 0o644, sizeBytes: body.length, modifiedAt: 0, uid: 0, gid: 0, target: '' };
+  const label = block('x', plain, Buffer.from('./PaxHeaders'), Buffer.alloc(0));
+  return [label, body, Buffer.alloc(padding(body.length))];
+}
+
 /** All blocks before an entry's content; names that are too long for a header go before it, as GNU tar has them. */
 export function encodeHeader(header: TarHeader): Buffer {
   const name = Buffer.from(header.type === 'directory' ? `${header.path}/` : header.path);
@@ -128,6 +146,7 @@ export function encodeHeader(header: TarHeader): Buffer {
     return [label, value, Buffer.alloc(1 + padding(sizeBytes))];
   };
   return Buffer.concat([
+    ...attributes(header),
     ...long('K', target),
     ...long('L', name),
     block(TYPE_FLAGS[header.type], header, name, target),

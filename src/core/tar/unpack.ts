@@ -60,7 +60,12 @@ interface Extensions {
   readonly path?: string;
   readonly target?: string;
   readonly sizeBytes?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly xattrs?: ReadonlyMap<string, Buffer>;
 }
+
+const XATTR = 'SCHILY.xattr.';
 
 async function extension(bytes: ByteSource, { flag, sizeBytes }: RawHeader): Promise<Extensions> {
   if (sizeBytes > MAX_EXTENSION_BYTES) {
@@ -77,7 +82,8 @@ async function extension(bytes: ByteSource, { flag, sizeBytes }: RawHeader): Pro
 
 /** Records `LENGTH KEY=VALUE\n` (pax(1)). */
 function pax(content: Buffer): Extensions {
-  const found: { path?: string; target?: string; sizeBytes?: number } = {};
+  const found: { -readonly [K in keyof Extensions]: Extensions[K] } = {};
+  const xattrs = new Map<string, Buffer>();
   for (let at = 0; at < content.length; ) {
     const space = content.indexOf(0x20, at);
     const digits = space === -1 ? '' : content.toString('latin1', at, space);
@@ -89,22 +95,31 @@ function pax(content: Buffer): Extensions {
     const key = record.slice(0, equals);
     if (key === 'path') found.path = value;
     if (key === 'linkpath') found.target = value;
-    if (key === 'size') {
-      if (!/^\d{1,16}$/.test(value)) throw tarError(`pax size: expected a number, got ${JSON.stringify(value)}`);
-      found.sizeBytes = Number(value);
+    if (key === 'size' || key === 'uid' || key === 'gid') {
+      if (!/^\d{1,15}$/.test(value)) throw tarError(`pax ${key}: expected a number, got ${JSON.stringify(value)}`);
+      found[key === 'size' ? 'sizeBytes' : key] = Number(value);
+    }
+    if (key.startsWith(XATTR)) {
+      // Its value is bytes.
+      const start = space + 1 + Buffer.byteLength(key) + 1;
+      xattrs.set(key.slice(XATTR.length), Buffer.from(content.subarray(start, at + length - 1)));
     }
     if (key.startsWith('GNU.sparse')) throw tarError('a sparse file in a form that is not known');
     at += length;
   }
-  return found;
+  return xattrs.size === 0 ? found : { ...found, xattrs };
 }
 
 function complete({ flag, type, ...header }: RawHeader, extensions: Extensions): TarHeader {
   if (type === undefined) throw tarError(`an entry of the unknown kind ${JSON.stringify(flag)}`);
   const path = extensions.path ?? header.path;
   const kind: TarType = type === 'file' && path.endsWith('/') ? 'directory' : type;
+  const { uid = header.uid, gid = header.gid, xattrs } = extensions;
   return {
     ...header,
+    uid,
+    gid,
+    ...(xattrs === undefined ? {} : { xattrs }),
     type: kind,
     path: path.length > 1 ? path.replace(/\/+$/, '') || '/' : path,
     target: extensions.target ?? header.target,
