@@ -27,6 +27,7 @@ import { DebianToolProvider } from './host/debian/tools.js';
 import { gcHost } from './host/gc-host.js';
 import { hostServices } from './host/host-services.js';
 import { type Directories, defaultDirectories, ensureDirectories } from './host/paths.js';
+import { HostRootImages } from './host/rootfs/provider.js';
 import type { ToolProvider } from './host/tools.js';
 
 /** Building an image may fetch packages; each of its steps has a deadline of its own, this is the last resort. */
@@ -272,6 +273,7 @@ class Engine implements Hyperplug {
       agent: services.agent,
       store: new PodStore(services.state, () => wake.announce()),
       host: this.#hostServices,
+      rootImages: new HostRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools }),
       image: (imageSignal) => this.#image(imageSignal),
       directories: { state: this.#directories.stateDirectory, runtime: this.#directories.runtimeDirectory },
       defaults: config.pods,

@@ -4,6 +4,7 @@ import type { GuestImage } from '../guest-image.js';
 import type { HostServices } from '../host-services.js';
 import type { HypervisorDriver } from '../hypervisor.js';
 import type { NetworkBackend } from '../network.js';
+import type { RootImageProvider } from '../rootfs.js';
 import type { PodStore } from './pod-store.js';
 import type { PodDefaults } from './spec.js';
 
@@ -14,6 +15,8 @@ export interface PodServices {
   readonly agent: GuestAgent;
   readonly store: PodStore;
   readonly host: HostServices;
+  /** Roots and disks of pods; missing: pods have none. */
+  readonly rootImages?: RootImageProvider;
   readonly image: (signal: AbortSignal | undefined) => Promise<GuestImage>;
   readonly directories: {
     /** Console logs; survives reboots. */
