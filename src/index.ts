@@ -10,6 +10,7 @@ export {
   type UserCallOptions,
   withDeadline,
 } from './core/calls.js';
+export type * from './core/container.js';
 export { definePlugin } from './core/define-plugin.js';
 export type * from './core/diagnosis.js';
 export { ERROR_CODES, type ErrorCode } from './core/error-codes.js';

@@ -1,6 +1,7 @@
 import {
   type CallOptions,
   type ExecSpec,
+  type FileTarget,
   type GuestNetwork,
   type GuestNic,
   type GuestNicConfig,
@@ -17,6 +18,7 @@ import type { Conversation } from './conversation.js';
 import { GuestNetworking } from './network.js';
 import { LinesProcess, OUTPUT_WINDOW_BYTES } from './process.js';
 import { refused, run } from './programs.js';
+import { Undeclared } from './undeclared.js';
 
 const MAX_FILE_BYTES = 16 << 20;
 
@@ -26,10 +28,14 @@ export const FEATURES: SessionFeatures = Object.freeze({
   errorTexts: true,
   streamCredit: true,
   ipv6: true,
+  containers: false,
+  volumes: false,
+  renewal: false,
+  stats: false,
 });
 
 /** One conversation. The guest's program runs programs; files and the network are made of that. */
-export class LinesSession implements GuestSession {
+export class LinesSession extends Undeclared implements GuestSession {
   readonly features = FEATURES;
   readonly description = 'lines 1';
   readonly closed: Promise<Error>;
@@ -41,6 +47,7 @@ export class LinesSession implements GuestSession {
     readonly conversation: Conversation,
     nicTimeoutMs: number,
   ) {
+    super();
     this.#network = new GuestNetworking((spec, options) => this.exec(spec, options), nicTimeoutMs);
     conversation.onEvent = (event) => {
       const process = this.#processes.get(event.process);
@@ -53,6 +60,10 @@ export class LinesSession implements GuestSession {
       this.#processes.clear();
       return reason;
     });
+  }
+
+  protected ensureOpen(): void {
+    if (this.conversation.over) throw this.conversation.over;
   }
 
   async startPod({ hostname, dns, dnsSearch, dnsOptions }: PodSetup, options: CallOptions): Promise<void> {
@@ -75,6 +86,7 @@ export class LinesSession implements GuestSession {
   }
 
   async exec(spec: ExecSpec, options: CallOptions): Promise<GuestProcess> {
+    if (spec.container !== undefined) await this.refuse('containers');
     if (spec.terminal) throw new HyperplugError('NOT_SUPPORTED', 'agent lines does not declare terminal');
     const number = ++this.#lastProcess;
     const process = new LinesProcess(this.conversation, number, () => this.#processes.delete(number));
@@ -121,19 +133,17 @@ export class LinesSession implements GuestSession {
   }
 
   /** Written beside it and moved over it: whoever reads it meanwhile has the one or the other. */
-  async writeFile(path: string, content: Uint8Array, options: CallOptions): Promise<void> {
+  async writeFile(path: string, content: Uint8Array, options: CallOptions, target?: FileTarget): Promise<void> {
+    if (target && Object.keys(target).length > 0) await this.refuse('containers, nor modes and owners of files');
     if (content.length > MAX_FILE_BYTES) throw refused(`${path}: more than ${MAX_FILE_BYTES} bytes`);
     const exec = this.exec.bind(this);
     await run(exec, ['dd', `of=${path}.new`, 'bs=64k'], options, { input: content });
     await run(exec, ['mv', '-f', '--', `${path}.new`, path], options);
   }
 
-  readFile(path: string, options: CallOptions): Promise<Buffer> {
+  async readFile(path: string, options: CallOptions, target?: FileTarget): Promise<Buffer> {
+    if (target?.container !== undefined) await this.refuse('containers');
     return run(this.exec.bind(this), ['cat', '--', path], options, { maxBytes: MAX_FILE_BYTES });
-  }
-
-  async onlineCpuMemory(_options: CallOptions): Promise<void> {
-    throw new HyperplugError('NOT_SUPPORTED', 'agent lines does not declare onlineCpuMemory');
   }
 
   async close(): Promise<void> {

@@ -78,6 +78,8 @@ export class MicrovmDriver implements HypervisorDriver {
     for (const { endpoint } of spec.nics) {
       if (!nicEndpoints.includes(endpoint.kind)) this.#refuse(`NIC endpoint ${endpoint.kind}`);
     }
+    if (spec.disks.length > 0) this.#refuse('disks');
+    if (spec.shares.length > 0) this.#refuse('shares');
     if (spec.netnsPath !== undefined) this.#refuse('netns');
     within('nics', spec.nics.length, maxNics);
     // Slots for NICs that come later can never be used here; core asks for none where hotplugNic is not declared.

@@ -8,7 +8,17 @@ export function contractTests(runner: ContractRunner): void {
     label: '__NAME__',
     capabilities,
     // What a session with the guest's program can do.
-    features: { nicByMac: false, readNetwork: false, errorTexts: false, streamCredit: false, ipv6: false },
+    features: {
+      nicByMac: false,
+      readNetwork: false,
+      errorTexts: false,
+      streamCredit: false,
+      ipv6: false,
+      containers: false,
+      volumes: false,
+      renewal: false,
+      stats: false,
+    },
     create: () => new __CLASS__Agent(),
     peer() {
       // To do: start the guest's program on this machine (in a network namespace of its own, to give it NICs) and talk

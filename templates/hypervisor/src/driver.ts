@@ -45,6 +45,8 @@ export class __CLASS__Driver implements HypervisorDriver {
       if (!nicEndpoints.includes(endpoint.kind)) this.#refuse(`NIC endpoint ${endpoint.kind}`);
     }
     if (spec.nics.length > 0 && !this.capabilities.coldplugNic) this.#refuse('coldplugNic');
+    if (spec.disks.length > 0) this.#refuse('disks');
+    if (spec.shares.length > 0) this.#refuse('shares');
     if (spec.netnsPath !== undefined && !this.capabilities.netns) this.#refuse('netns');
     if (spec.detached && !this.capabilities.adopt) this.#refuse('adopt, which a detached VM needs');
     within('hotplugNicSlots', spec.nics.length + spec.hotplugNicSlots, maxNics);

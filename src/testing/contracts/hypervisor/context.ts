@@ -91,7 +91,7 @@ async function newContext(contract: HypervisorContract, base: TestContext): Prom
   const create = async () => {
     const driver = await contract.create();
     base.defer(() => contract.dispose?.(driver));
-    return bound(driver, 'driver');
+    return endingAll(bound(driver, 'driver'), base);
   };
   const driver = await create();
   let latest: HypervisorVm | undefined;
@@ -147,6 +147,16 @@ async function newContext(contract: HypervisorContract, base: TestContext): Prom
     },
   };
   return context;
+}
+
+/** The same driver, whose VMs end with the test: one that launches what it must refuse shall not leave it running. */
+function endingAll(driver: HypervisorDriver, base: TestContext): HypervisorDriver {
+  const launch: HypervisorDriver['launch'] = async (spec, options) => {
+    const vm = await driver.launch(spec, options);
+    base.defer(() => endQuietly(vm, base));
+    return vm;
+  };
+  return new Proxy(driver, { get: (target, key) => (key === 'launch' ? launch : Reflect.get(target, key)) });
 }
 
 /** The test may have released the VM, or seen it exit. */
