@@ -86,7 +86,7 @@ describe('a kept pod', function () {
     expect(exec.code).to.equal(125);
     expect(exec.stderr).to.match(/POD_NOT_RUNNING|VM_ADOPT_FAILED/);
     const list = await sandbox.run(['ps', '--all', '--json']);
-    expect(list.stdout.toString()).to.include('"exited"');
+    expect(list.stdout.toString()).to.include('"failed"');
     expect((await sandbox.run(['rm', 'dies'])).code).to.equal(0);
   });
 });
