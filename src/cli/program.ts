@@ -53,7 +53,7 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
         .argParser((text, all: PublishedPort[]) => [...all, parsePublish(text)])
         .default([], 'none'),
     )
-    .option('--network <name>', 'the configured network it is attached to')
+    .option('--network <name>', 'the configured network it is attached to; none: no NIC at all')
     .addOption(
       new Option('--nic <nic>', 'a NIC, net=NAME,ip=ADDRESS,mac=…,mtu=…,name=…; repeatable')
         .argParser((text, all: NicText[]) => [...all, parseNic(text)])

@@ -63,16 +63,14 @@ function shellStreams(context: CommandContext, options: RunOptions): StreamPlan 
 
 /** In the words of a pod specification. */
 function podSpec(options: RunOptions): Record<string, unknown> {
-  const network = options.network === undefined ? {} : { network: options.network };
-  const nics = options.nic.length === 0 && options.network !== undefined ? [{}] : options.nic;
-  const interfaces = nics.map((nic) => ({ ...network, ...nic }));
   return {
     ...(options.name === undefined ? {} : { id: options.name }),
     resource: {
       ...(options.cpus === undefined ? {} : { vcpu: options.cpus }),
       ...(options.memory === undefined ? {} : { memory: options.memory }),
     },
-    ...(interfaces.length === 0 ? {} : { interfaces }),
+    ...(options.network === undefined ? {} : { network: options.network }),
+    ...(options.nic.length === 0 ? {} : { interfaces: options.nic }),
     portmappings: options.publish,
     labels: parseLabels(options.label),
     keep: options.keep === true,

@@ -48,6 +48,11 @@ const podSchema = z.strictObject({
         .describe('MiB'),
     })
     .optional(),
+  network: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('network of the interfaces that name none, a default interface among them; `none`: no NIC at all'),
   interfaces: z.array(interfaceSchema).max(32).optional(),
   dns: z.array(z.string()).max(8).optional(),
   dnsOptions: z.array(z.string().regex(/^\S+$/)).max(16).optional(),
@@ -77,13 +82,15 @@ export interface PodSpec {
 }
 
 /**
- * Checks a specification and fills every default. Without interfaces it gets one default interface.
+ * Checks a specification and fills every default. Without interfaces it gets one default interface, unless its
+ * network is `none`.
  * @throws POD_SPEC_INVALID that names each wrong field, the expectation and the value.
  */
 export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
   const spec = checked(podSchema, input, 'pod');
   const podId = spec.id ?? `pod-${randomBytes(5).toString('hex')}`;
-  const wanted = spec.interfaces && spec.interfaces.length > 0 ? spec.interfaces : [{}];
+  const wanted = wantedInterfaces(spec);
+  const network = spec.network === undefined || spec.network === NO_NETWORK ? defaults.network : spec.network;
   const ids = wanted.map((nic, index) => nic.id ?? defaultId(nic.ifname, index));
   refuseDuplicates(ids, 'interfaces', 'id');
   const ports = (spec.portmappings ?? []).map((mapping, index) => {
@@ -94,7 +101,7 @@ export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
   });
   const interfaces = wanted.map((nic, index) => {
     const mine = ports.filter((port) => port.nicId === ids[index]).map((port) => port.mapping);
-    return completeInterface(nic, ids[index] as string, defaults.network, mine, `interfaces[${index}]`);
+    return completeInterface(nic, ids[index] as string, network, mine, `interfaces[${index}]`);
   });
   for (const [key, name] of [
     ['mac', 'mac'],
@@ -139,6 +146,7 @@ export function podSpecJson(spec: PodSpec): JsonValue {
     id,
     hostname,
     resource: { vcpu: cpus, memory: memoryMib },
+    ...(interfaces.every(({ kind }) => kind === 'loopback') && { network: NO_NETWORK }),
     interfaces: interfaces.map((nic) => interfaceJson(nic)),
     dns,
     dnsOptions,
@@ -148,6 +156,17 @@ export function podSpecJson(spec: PodSpec): JsonValue {
     keep,
     nicSlots,
   };
+}
+
+/** hyperd's empty list means a default interface; this says that there shall be none. */
+export const NO_NETWORK = 'none';
+
+function wantedInterfaces({ network, interfaces = [], portmappings = [] }: z.output<typeof podSchema>) {
+  if (network !== NO_NETWORK) return interfaces.length > 0 ? interfaces : [{}];
+  const nic = interfaces.findIndex(({ ifname }) => ifname !== LOOPBACK);
+  if (nic !== -1) throw wrong(`interfaces[${nic}]`, 'none but lo beside network: none', interfaces[nic]);
+  if (portmappings.length > 0) throw wrong('portmappings', 'none beside network: none', portmappings);
+  return interfaces;
 }
 
 const defaultId = (name: string | undefined, index: number) =>

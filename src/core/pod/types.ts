@@ -6,6 +6,7 @@ import type { Networks } from './network-types.js';
 import type { PodNic, PodRoute } from './nic-types.js';
 import type { Pod } from './pod-types.js';
 import type { Pods } from './pods-api.js';
+import type { PodSpecInput } from './spec.js';
 
 export type * from './exec/types.js';
 export type * from './files/types.js';
@@ -56,7 +57,7 @@ export interface Hyperplug {
   /** Pods with a life of their own: they end when they are told to, and can be started again. */
   readonly pods: Pods;
   /** Creates and starts a pod; on rejection nothing remains. @throws POD_SPEC_INVALID, POD_ALREADY_EXISTS and the plugins' codes. */
-  createPod(spec: unknown, options?: UserCallOptions): Promise<Pod>;
+  createPod(spec: PodSpecInput, options?: UserCallOptions): Promise<Pod>;
   /** Takes hold of a kept pod. @throws POD_NOT_FOUND, POD_NOT_RUNNING, POD_BUSY. */
   openPod(id: string, options?: UserCallOptions): Promise<Pod>;
   listPods(options?: UserCallOptions): Promise<readonly PodStatus[]>;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { PodFilter } from '../../core/pod/pods-api.js';
+import type { PodSpecInput } from '../../core/pod/spec.js';
 import { type Operation, operation } from '../operation.js';
 import { flag, json, nothing, podParams, textList, wholeNumber } from '../schemas/common.js';
 import { heldPod, podStatus, vmExit } from '../schemas/pod.js';
@@ -73,7 +74,7 @@ export const podOperations: readonly Operation[] = [
     handle: async ({ hyperplug, keeper, sessions, session, call }, { body }) => {
       const keep = (body as { keep?: unknown } | null)?.keep === true;
       if (!keep && !session) sessions.get('');
-      const pod = await hyperplug.createPod(body, call);
+      const pod = await hyperplug.createPod(body as PodSpecInput, call);
       keeper.add(pod, keep);
       if (!keep && !session?.add(pod)) {
         await pod.remove();

@@ -25,14 +25,14 @@ export function podContract({ describe, check }: HyperplugSuite, { networks }: H
 
     check('a wrong specification is refused by the name of the field', async ({ hyperplug, bench }) => {
       const error = await expectCode(
-        hyperplug.createPod({ id: 'web', resource: { vcpu: 'many' } }),
+        hyperplug.createPod({ id: 'web', resource: { vcpu: 'many' as never } }),
         'POD_SPEC_INVALID',
       );
       assert.match(error.message, /resource\.vcpu/);
       assert.match(String(error.details.field), /resource\.vcpu/);
-      await expectCode(hyperplug.createPod({ id: 'web', nonsense: 1 }), 'POD_SPEC_INVALID');
-      await expectCode(hyperplug.createPod('web'), 'POD_SPEC_INVALID');
-      await expectCode(hyperplug.createPod(null), 'POD_SPEC_INVALID');
+      await expectCode(hyperplug.createPod({ id: 'web', nonsense: 1 } as never), 'POD_SPEC_INVALID');
+      await expectCode(hyperplug.createPod('web' as never), 'POD_SPEC_INVALID');
+      await expectCode(hyperplug.createPod(null as never), 'POD_SPEC_INVALID');
       await expectCode(hyperplug.createPod({ id: 'web', interfaces: [{ network: 'nowhere' }] }), 'NET_NOT_FOUND');
       assert.deepEqual(await bench.leftovers(), []);
     });
