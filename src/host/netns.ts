@@ -34,7 +34,8 @@ export function inNetworkNamespace<T>(path: string | undefined, body: () => T): 
   }
 }
 
-function openNamespace(path: string): number {
+/** A descriptor of it. @throws HOST_PERMISSION. */
+export function openNamespace(path: string): number {
   try {
     return openSync(path, 'r');
   } catch (cause) {

@@ -8,8 +8,14 @@ import { TestNamespace } from '../support/netns.js';
 import { requireOrSkip } from '../support/require.js';
 import { Sandbox } from '../support/sandbox.js';
 
+for (const driver of ['qemu', 'uml'] as const) {
+  describe(`the Hyper network (${driver})`, function () {
+    hyperNetwork.call(this, driver);
+  });
+}
+
 /** Virtual machines on bridges, taps and NAT, all in a namespace of the test's own; another one stands for the internet. */
-describe('the Hyper network', function () {
+function hyperNetwork(this: Mocha.Suite, driver: 'qemu' | 'uml') {
   this.timeout(600_000);
   let namespace: TestNamespace;
   let internet: TestNamespace;
@@ -19,6 +25,7 @@ describe('the Hyper network', function () {
   let two: Pod;
   const pods = new Set<Pod>();
   let descriptors: number;
+  const cpus = driver === 'qemu' ? 2 : 1;
 
   before(async function () {
     const reason = TestNamespace.unavailable();
@@ -40,13 +47,13 @@ describe('the Hyper network', function () {
         networks: { default: {}, back: { subnets: ['10.91.0.0/24'], mtu: 1400 } },
       },
       firewall: { driver: 'iptables', iptables: { netns } },
-      hypervisor: { qemu: { acceleration: 'tcg' } },
+      hypervisor: { driver, qemu: { acceleration: 'tcg' } },
     });
     hyperplug = await createHyperplug({ configPath: sandbox.configPath });
     await hyperplug.prepare({ timeoutMs: 600_000 });
     descriptors = openDescriptors();
     one = await create({ id: 'one', nicSlots: 8 });
-    two = await create({ id: 'two', resource: { vcpu: 2 } });
+    two = await create({ id: 'two', ...(cpus > 1 && { resource: { vcpu: cpus } }) });
   });
 
   after(async () => {
@@ -97,11 +104,24 @@ describe('the Hyper network', function () {
     await pings(one, '198.51.100.1');
   });
 
-  it('gives a machine with two CPUs a tap of two queues, and one answered ping over it', async () => {
-    const nic = two.nics.list()[0] as PodNic;
-    expect(await macBehind(one, address(nic))).to.equal(nic.mac);
-    expect(await run(two, 'sh', '-c', 'ls -d /sys/class/net/eth0/queues/rx-*')).to.match(/rx-1/);
-  });
+  if (cpus > 1)
+    it('gives a machine with two CPUs a tap of two queues, and one answered ping over it', async () => {
+      const nic = two.nics.list()[0] as PodNic;
+      expect(await macBehind(one, address(nic))).to.equal(nic.mac);
+      expect(await run(two, 'sh', '-c', 'ls -d /sys/class/net/eth0/queues/rx-*')).to.match(/rx-1/);
+    });
+
+  if (driver === 'uml') {
+    it('joins a machine on QEMU to one on User Mode Linux', async () => {
+      const overrides = [{ path: ['hypervisor', 'driver'], value: 'qemu', flag: '--driver' }];
+      await using other = await createHyperplug({ configPath: sandbox.configPath, overrides });
+      await using three = await other.createPod({ id: 'three' });
+      const nics = [one, three].map((pod) => pod.nics.list()[0] as PodNic);
+      expect(await macBehind(three, address(nics[0]))).to.equal(nics[0]?.mac);
+      expect(await macBehind(one, address(nics[1]))).to.equal(nics[1]?.mac);
+      expect(await run(three, 'uname', '-r')).to.not.equal(await run(one, 'uname', '-r'));
+    });
+  }
 
   it('plugs eight NICs at once on two networks, each answering at the address it was given', async () => {
     const specs = Array.from({ length: 8 }, (_, index) => ({
@@ -187,4 +207,4 @@ describe('the Hyper network', function () {
     expect(await sandbox.leftovers()).to.deep.equal([]);
     await eventually(async () => expect(openDescriptors()).to.be.at.most(descriptors + 2), 15_000);
   });
-});
+}

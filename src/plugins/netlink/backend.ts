@@ -146,8 +146,8 @@ export class NetlinkBackend implements NetworkBackend {
   }
 
   async attach(plan: NicPlan, call: CallOptions): Promise<HostNic> {
-    if (plan.endpoint !== 'tap-fd') {
-      throw new HyperplugError('NOT_SUPPORTED', `endpoint: expected tap-fd, got ${plan.endpoint}`);
+    if (plan.endpoint !== 'tap-fd' && plan.endpoint !== 'interface') {
+      throw new HyperplugError('NOT_SUPPORTED', `endpoint: expected tap-fd or interface, got ${plan.endpoint}`);
     }
     const network = this.#network(plan.lease.network);
     const ports = publishedPorts(network, plan.lease, plan.ports, this.deps.firewall);

@@ -2,7 +2,7 @@ import { deepFreeze } from '../../core/json.js';
 import type { NetworkCapabilities } from '../../core/network.js';
 
 export const netlinkCapabilities: NetworkCapabilities = deepFreeze({
-  endpoints: ['tap-fd'],
+  endpoints: ['tap-fd', 'interface'],
   hypervisorNetwork: false,
   needsRoot: true,
   multipleNetworks: true,

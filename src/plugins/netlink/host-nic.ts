@@ -1,18 +1,21 @@
-import { close } from 'node:fs';
+import { close, closeSync, writeFileSync } from 'node:fs';
 import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { HostNic, HostNicRecord, NicPlan } from '../../core/network.js';
 import { refusedWith } from '../../host/netlink/errno.js';
+import { inNetworkNamespace, openNamespace } from '../../host/netns.js';
 import { tapAlias, tapGroup, tapName } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import type { OpenVswitch } from './openvswitch.js';
-import type { Rtnl } from './rtnl.js';
+import { Rtnl } from './rtnl.js';
 import { netSysctlIs } from './sysctl.js';
 import { openMacvtap, openTap, type Tap } from './tap.js';
 
 /** linux/if_link.h: MACVLAN_MODE_*. */
 const MACVLAN_MODE = { private: 1, vepa: 2, bridge: 4 } as const;
 const UNDO_MS = 30_000;
+/** ETH_MAX_MTU of linux/if_ether.h. */
+const CABLE_MTU = 65_535;
 
 /** What the record of a NIC's host side holds beside the contract's fields. */
 export interface DeviceRecord {
@@ -23,6 +26,7 @@ export interface DeviceRecord {
 }
 
 export interface Device {
+  /** Without descriptors: an interface in the VM's namespace. */
   readonly tap: Tap;
   readonly record: DeviceRecord;
 }
@@ -45,6 +49,7 @@ export function attachDevice(
   plan: NicPlan,
   call: CallOptions,
 ): Promise<Device> {
+  if (plan.endpoint === 'interface') refuseTaps(network, plan);
   if (plan.tap !== undefined) return attachYours(ground, network, plan.tap, plan, call);
   return network.attachment.kind === 'macvtap'
     ? attachMacvtap(ground, network, plan, call)
@@ -61,7 +66,10 @@ async function attachPort(
   const master = await rtnl.link(bridge.name, call);
   if (!master) throw gone(network, `bridge ${bridge.name}`);
   const record = plannedDevice(plan, attachment.kind, bridge.name, owner);
-  const tap = openTap(record.device, plan.queues, rtnl.netnsPath);
+  const tap =
+    plan.endpoint === 'interface'
+      ? await makeCable(rtnl, record.device, plan, call)
+      : openTap(record.device, plan.queues, rtnl.netnsPath);
   try {
     const { index } = await mustBe(rtnl, tap.name, call);
     const change = { mtu: plan.mtu, alias: record.alias, group: tapGroup(spec.name), up: true };
@@ -75,6 +83,7 @@ async function attachPort(
     return { tap, record };
   } catch (error) {
     await closeAll(tap.fds);
+    if (tap.fds.length === 0) await deleteNamed(rtnl, tap.name);
     if (!refusedWith(error, 'EXFULL')) throw error;
     throw new HyperplugError(
       'NET_FULL',
@@ -105,11 +114,56 @@ async function attachMacvtap(
     const { index } = await mustBe(rtnl, name, call);
     return { tap: openMacvtap(name, index, plan.queues), record };
   } catch (error) {
-    const undo = { signal: AbortSignal.timeout(UNDO_MS) };
-    const made = await rtnl.link(name, undo);
-    if (made) await rtnl.deleteLink(made.index, undo);
+    await deleteNamed(rtnl, name);
     throw error;
   }
+}
+
+async function deleteNamed(rtnl: Rtnl, name: string): Promise<void> {
+  const undo = { signal: AbortSignal.timeout(UNDO_MS) };
+  const made = await rtnl.link(name, undo);
+  if (made) await rtnl.deleteLink(made.index, undo);
+}
+
+/** What ends in the VM's own namespace is a cable to a port of a bridge. */
+function refuseTaps({ attachment }: PlannedNetwork, { tap }: NicPlan): void {
+  const what = tap !== undefined ? `tap ${tap}` : attachment.kind === 'macvtap' ? 'attachment macvtap' : undefined;
+  if (what === undefined) return;
+  throw new HyperplugError('NOT_SUPPORTED', `${what}: the hypervisor takes interfaces of its own namespace, not taps`);
+}
+
+/**
+ * A veth whose other end lies in the VM's network namespace: when the VM dies its namespace goes, and both ends with it. The
+ * MTU is that of our end; the other passes on whatever the guest sends.
+ */
+async function makeCable(rtnl: Rtnl, name: string, { netnsPath }: NicPlan, call: CallOptions): Promise<Tap> {
+  if (netnsPath === undefined) throw new TypeError('endpoint interface: expected netnsPath');
+  withoutOwnIpv6(netnsPath);
+  const netnsFd = openNamespace(netnsPath);
+  try {
+    await rtnl.createVeth(name, { name, netnsFd, mtu: CABLE_MTU }, call);
+  } finally {
+    closeSync(netnsFd);
+  }
+  const inside = new Rtnl(netnsPath);
+  try {
+    await inside.changeLink((await mustBe(inside, name, call)).index, { up: true }, call);
+  } catch (error) {
+    await deleteNamed(rtnl, name);
+    throw error;
+  } finally {
+    await inside.close();
+  }
+  return { name, fds: [] };
+}
+
+/** The namespace has no address of its own and shall not give itself any; where /proc/sys is read-only it does. */
+function withoutOwnIpv6(netnsPath: string): void {
+  inNetworkNamespace(netnsPath, () => {
+    try {
+      writeFileSync('/proc/sys/net/ipv6/conf/default/disable_ipv6', '1');
+    } catch {}
+  });
 }
 
 /** A tap that its owner made, enslaved and will remove. */
@@ -211,7 +265,10 @@ export function hostNicOf(
   };
   return {
     nicId: plan.nicId,
-    endpoint: { kind: 'tap-fd', fds: tap.fds, vnetHdr: true },
+    endpoint:
+      plan.endpoint === 'interface'
+        ? { kind: 'interface', name: tap.name }
+        : { kind: 'tap-fd', fds: tap.fds, vnetHdr: true },
     record,
     handedOver() {
       handedOver ??= (async () => onHandedOver())();

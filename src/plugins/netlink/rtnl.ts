@@ -115,9 +115,14 @@ export class Rtnl {
     }
   }
 
-  /** Two ends of a cable. `peerNetnsFd` puts the second into another network namespace. */
-  async createVeth(name: string, peer: string, options: CallOptions, peerNetnsFd?: number): Promise<void> {
-    const body = encodeBody(RTM.NEWLINK, {}, { ifname: peer, netnsFd: peerNetnsFd });
+  /** Two ends of a cable. `netnsFd` puts the second into another network namespace. */
+  async createVeth(
+    name: string,
+    peer: Pick<LinkChange, 'mtu'> & { readonly name: string; readonly netnsFd?: number },
+    options: CallOptions,
+  ): Promise<void> {
+    const { netnsFd, ...change } = peer;
+    const body = encodeBody(RTM.NEWLINK, {}, { ...attributesOf(change), netnsFd });
     const attributes = { ifname: name, linkinfo: { kind: 'veth', data: { peer: body } } };
     await this.#socket.request(`create veth ${name}`, { type: RTM.NEWLINK, flags: CREATE, attributes }, options);
   }

@@ -70,7 +70,7 @@ describe('rtnetlink', () => {
   });
 
   it('changes the MTU without taking the link down', async () => {
-    await rtnl.createVeth('a', 'b', options);
+    await rtnl.createVeth('a', { name: 'b' }, options);
     const a = await index('a');
     await rtnl.changeLink(a, { up: true }, options);
     await rtnl.changeLink(await index('b'), { up: true }, options);
