@@ -16,10 +16,8 @@ static bool own_machine(struct failure *f)
 /* random(4): the bytes count as what they are, and the generator takes them at once and not when it next would. */
 bool handle_reseed(struct call *call, struct failure *f)
 {
-	struct {
-		struct rand_pool_info info;
-		uint8_t bytes[HP_ENTROPY_MAX_BYTES];
-	} pool = { .info = { .entropy_count = (int)call->length * 8, .buf_size = (int)call->length } };
+	/* struct rand_pool_info: two numbers, then the bytes. */
+	uint32_t pool[2 + HP_ENTROPY_MAX_BYTES / sizeof(uint32_t)] = { (uint32_t)call->length * 8, (uint32_t)call->length };
 	int fd;
 	bool ok;
 
@@ -28,12 +26,12 @@ bool handle_reseed(struct call *call, struct failure *f)
 			    HP_ENTROPY_MAX_BYTES, call->length);
 	if (!own_machine(f))
 		return false;
-	memcpy(pool.info.buf, call->payload, call->length);
+	memcpy(pool + 2, call->payload, call->length);
 	fd = sys_open("/dev/urandom", O_RDWR, 0);
-	ok = fd >= 0 && sys_ioctl(fd, RNDADDENTROPY, &pool.info) == 0 && sys_ioctl(fd, RNDRESEEDCRNG, NULL) == 0;
+	ok = fd >= 0 && sys_ioctl(fd, RNDADDENTROPY, pool) == 0 && sys_ioctl(fd, RNDRESEEDCRNG, NULL) == 0;
 	if (!ok)
 		fail(f, HP_E_KERNEL, errno, NULL, "the random pool");
-	explicit_bzero(&pool, sizeof(pool));
+	explicit_bzero(pool, sizeof(pool));
 	if (fd >= 0)
 		close(fd);
 	if (ok)
