@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { execa } from 'execa';
 import { abortError, throwIfAborted } from '../core/calls.js';
 import { HyperplugError } from '../core/errors.js';
@@ -42,6 +43,7 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   throwIfAborted(options.signal, argv.join(' '));
   const timeoutMs = options.timeoutMs ?? 30_000;
   const maxOutputBytes = options.maxOutputBytes ?? 16 * 1024 * 1024;
+  requireDescriptors(file);
   const child = execa(file, args, {
     reject: false,
     cancelSignal: options.signal,
@@ -75,6 +77,28 @@ export async function runCommand(argv: readonly string[], options: CommandOption
     cause: result.cause,
     details,
   });
+}
+
+/** Three pipes, both ends, and what the start itself takes. */
+const DESCRIPTORS = 10;
+
+/**
+ * Node gives a child that could not be started for lack of descriptors no streams, which execa does not expect: the error
+ * would end this process. @throws HOST_IO
+ */
+function requireDescriptors(file: string): void {
+  const spare: number[] = [];
+  try {
+    for (let count = 0; count < DESCRIPTORS; count++) spare.push(openSync('/dev/null', 'r'));
+  } catch (cause) {
+    throw new HyperplugError(
+      'HOST_IO',
+      `${file} cannot be started: too many open files (EMFILE); raise the limit (ulimit -n)`,
+      { cause, details: { code: (cause as NodeJS.ErrnoException).code, file } },
+    );
+  } finally {
+    for (const fd of spare) closeSync(fd);
+  }
 }
 
 /** An execa transform that hands on each line and changes nothing. */

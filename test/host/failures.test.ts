@@ -14,10 +14,10 @@ const EXPECTED: Readonly<Record<string, readonly [codes: readonly (keyof typeof 
   'disk of the state full': [['STATE_UNAVAILABLE', 'HOST_IO'], /free space there: |no space left/i],
   'disk of the runtime directory full': [['HOST_IO', 'STATE_UNAVAILABLE', 'VM_HYPERVISOR_FAILED'], /./],
   'state read-only': [['STATE_UNAVAILABLE', 'NET_INIT_FAILED'], /read-only file system/],
-  'no iptables': [['FIREWALL_FAILED', 'NET_INIT_FAILED', 'HOST_TOOL_MISSING'], /iptables/],
+  'iptables broken': [['FIREWALL_FAILED', 'NET_INIT_FAILED'], /iptables/],
   'bridge deleted under us': [['NET_INIT_FAILED'], /bridge hyper0 is not there: net repair/],
   'too many open files': [
-    ['HOST_IO', 'HOST_PERMISSION', 'STATE_UNAVAILABLE', 'HOST_COMMAND_FAILED'],
+    ['HOST_IO', 'HOST_PERMISSION', 'STATE_UNAVAILABLE', 'POD_CLEANUP_FAILED'],
     /EMFILE|too many open files/i,
   ],
   'lock of the networks held': [['TIMEOUT'], /network\.lock is held by process \d+ \(a test that holds it\)/],

@@ -34,6 +34,8 @@ export class PodHandle implements Pod {
   readonly files: PodFiles;
   readonly #events: PodEvents;
   #removed: Promise<void> | undefined;
+  /** A removal has failed. */
+  #failed = false;
   #released: Promise<void> | undefined;
 
   constructor(private readonly backend: PodBackend) {
@@ -102,13 +104,18 @@ export class PodHandle implements Pod {
   }
 
   remove(options: UserCallOptions = {}): Promise<void> {
-    this.#removed ??= withDeadline(
-      `remove pod ${this.id}`,
-      options.timeoutMs ?? DEFAULT_CALL_TIMEOUT_MS,
-      options.signal,
-      (call) => this.backend.remove(call),
+    if (this.#removed) return this.#removed;
+    const timeoutMs = options.timeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
+    const removed = withDeadline(`remove pod ${this.id}`, timeoutMs, options.signal, (call) =>
+      this.backend.remove(call),
     ).finally(() => this.#events.close());
-    return this.#removed;
+    this.#removed = removed;
+    // It is not held any more, and to remove it can be tried again.
+    removed.catch(() => {
+      this.#failed = true;
+      if (this.#removed === removed) this.#removed = undefined;
+    });
+    return removed;
   }
 
   async release(): Promise<void> {
@@ -135,7 +142,7 @@ export class PodHandle implements Pod {
   }
 
   #held<T>(body: () => Promise<T>): Promise<T> {
-    if (!this.#removed && !this.#released) return body();
+    if (!this.#removed && !this.#released && !this.#failed) return body();
     return Promise.reject(new HyperplugError('POD_NOT_RUNNING', `pod ${this.id} is not held any more`));
   }
 }

@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, realpathSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import koffi from 'koffi';
-import { isHyperplugError } from '../../../src/core/errors.js';
+import { hasCode, isHyperplugError } from '../../../src/core/errors.js';
 import type { Hyperplug } from '../../../src/core/pod/types.js';
 import { acquireLock } from '../../../src/host/lock.js';
 import { inconsistencies } from './consistency.js';
@@ -34,7 +34,7 @@ async function createAndRemove(hyperplug: Hyperplug): Promise<void> {
   // Large enough to need more than the pages that the store has free.
   const labels = Object.fromEntries(Array.from({ length: 200 }, (_, at) => [`label-${at}`, 'x'.repeat(1_000)]));
   const spec = { id: 'q', portmappings: [{ hostPort: 18_200, containerPort: 80 }], labels };
-  const pod = await hyperplug.createPod(spec, { signal: AbortSignal.timeout(8_000) });
+  const pod = await hyperplug.createPod(spec, { signal: AbortSignal.timeout(20_000) });
   await pod.remove();
 }
 
@@ -78,7 +78,14 @@ function limitFiles(more: number): () => void {
 }
 
 export const FAILURES: Readonly<Record<string, Failure>> = {
-  'disk of the state full': { breakIt: ({ root }) => fill(join(root, 'state')) },
+  'disk of the state full': {
+    // Else the store has free pages of the first pod.
+    warm: false,
+    async breakIt({ root }, hyperplug) {
+      await hyperplug.networks.init();
+      return fill(join(root, 'state'));
+    },
+  },
   'disk of the runtime directory full': { breakIt: ({ root }) => fill(join(root, 'run')) },
   'state read-only': {
     warm: false,
@@ -88,12 +95,12 @@ export const FAILURES: Readonly<Record<string, Failure>> = {
       return () => mount('-o', 'remount,rw', state);
     },
   },
-  'no iptables': {
+  'iptables broken': {
     warm: false,
     breakIt() {
       // What all its names lead to.
       const program = realpathSync('/usr/sbin/iptables-save');
-      mount('--bind', '/dev/null', program);
+      mount('--bind', '/bin/false', program);
       return () => void execFileSync('umount', [program]);
     },
   },
@@ -104,7 +111,16 @@ export const FAILURES: Readonly<Record<string, Failure>> = {
     },
   },
   'too many open files': {
-    breakIt: () => limitFiles(3),
+    breakIt(_matrix, hyperplug) {
+      const mend = limitFiles(3);
+      return async () => {
+        mend();
+        // What could not be undone without descriptors is undone by whoever removes it.
+        await hyperplug.removePod('q').catch((error: unknown) => {
+          if (!hasCode(error, 'POD_NOT_FOUND')) throw error;
+        });
+      };
+    },
   },
   'lock of the networks held': { breakIt: ({ root }) => holdLock(join(root, 'run/locks/network.lock')) },
   'lock of the pod held': { breakIt: ({ root }) => holdLock(join(root, 'run/locks/q.lock')) },
@@ -146,6 +162,8 @@ async function outcomeOf(
     return { code: 'test', message: `${name}: ${error instanceof Error ? error.stack : error}`, left: [], mended: '' };
   } finally {
     await matrix.dispose().catch(() => {});
+    for (const folder of ['state', 'run']) spawnSync('umount', ['-l', join(root, folder)], { stdio: 'ignore' });
+    rmSync(root, { recursive: true, force: true });
   }
 }
 

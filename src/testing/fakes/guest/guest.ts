@@ -51,6 +51,11 @@ export class FakeGuest implements GuestOs {
     return this.programs.get(path.slice(path.lastIndexOf('/') + 1));
   }
 
+  /** The guest's ends of channels that somebody on the host has open. */
+  get openChannels(): ReadonlySet<Duplex> {
+    return this.#channels;
+  }
+
   boot(hardware: GuestHardware): void {
     this.#hardware = hardware;
     hardware.console('fake guest: up\n');
