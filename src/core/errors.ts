@@ -46,7 +46,8 @@ export function shown(value: unknown): string {
   try {
     text = typeof value === 'bigint' ? `${value}n` : (JSON.stringify(value) ?? String(value));
   } catch {
-    text = String(value);
+    // Circular, or too deep for String() as well.
+    text = Object.prototype.toString.call(value);
   }
   const type = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
   return `${text.length > 120 ? `${text.slice(0, 117)}…` : text} (${type})`;

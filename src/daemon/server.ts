@@ -4,6 +4,7 @@ import { errorToWire, type WireError } from '../client/wire/errors.js';
 import { HyperplugError, isHyperplugError } from '../core/errors.js';
 import { sendStream } from './answers.js';
 import { endSocket } from './exec-stream.js';
+import { isTooDeep, MAX_DEPTH } from './json-depth.js';
 import { openApiDocument } from './openapi.js';
 import { type Context, type Operation, type Services, WithStatus } from './operation.js';
 import { operations } from './operations/index.js';
@@ -48,7 +49,13 @@ export function buildServer(services: Services, limits: ServerLimits): FastifyIn
     frameworkErrors: (error, request, reply) => void sendError(reply as FastifyReply, error, request.id),
   });
   app.server.maxConnections = limits.maxConnections;
-  app.removeContentTypeParser(['text/plain']);
+  app.removeContentTypeParser(['text/plain', 'application/json']);
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (isTooDeep(String(body))) {
+      done(new HyperplugError('API_REQUEST_INVALID', `body: expected JSON of at most ${MAX_DEPTH} levels`));
+    } else parseJson(request, String(body), done);
+  });
   app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
   );

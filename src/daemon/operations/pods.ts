@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { raceSignal } from '../../core/calls.js';
 import type { PodFilter } from '../../core/pod/pods-api.js';
 import type { PodSpecInput } from '../../core/pod/spec.js';
 import { type Operation, operation } from '../operation.js';
@@ -173,7 +174,10 @@ export const podOperations: readonly Operation[] = [
     params: podParams,
     answer: { kind: 'json', schema: vmExit },
     stream: true,
-    handle: async ({ keeper, call }, { params }) => (await keeper.get(params.id, call)).pod.exited,
+    handle: async ({ keeper, call }, { params }) => {
+      const { pod } = await keeper.get(params.id, call);
+      return raceSignal(pod.exited, call.signal, `the end of pod ${pod.id}`);
+    },
   }),
   operation({
     id: 'podStats',
