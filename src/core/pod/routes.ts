@@ -47,7 +47,7 @@ export const isDefault = (destination: string) => destination === 'default' || A
 const familyIsSix = ({ destination, gateway }: RouteRecord) => isIPv6(gateway ?? '') || destination.includes(':');
 
 /** Canonical. @throws POD_SPEC_INVALID naming the field below `field`. */
-export function parseRoute(route: RouteRecord, nics: readonly NicRecord[], field: string): RouteRecord {
+export function parseRoute(route: RouteRecord, nics: readonly { readonly id: string }[], field: string): RouteRecord {
   const { nic, metric } = route;
   const gateway = route.gateway === undefined ? undefined : addressOnly(route.gateway, `${field}.gateway`);
   const destination = parseDestination(route.destination, `${field}.destination`);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { deepFreeze, type JsonValue } from '../json.js';
+import { deepFreeze, type JsonObject, type JsonValue } from '../json.js';
 import {
   completeInterface,
   type InterfaceSpec,
@@ -11,7 +11,17 @@ import {
   portSchema,
 } from './interface-spec.js';
 import { parsePortRange } from './ports.js';
+import type { RouteRecord } from './record.js';
+import { parseRoute } from './routes.js';
 import { checked, wrong } from './spec-errors.js';
+import { environment, restartPolicy } from './spec-parts/common.js';
+import { containerSchema, processFields, publishedPorts } from './spec-parts/containers.js';
+import { completeContents, type PodContents } from './spec-parts/contents.js';
+import { fileSchema } from './spec-parts/files.js';
+import { logSchema } from './spec-parts/log.js';
+import { withoutRefused } from './spec-parts/refused.js';
+import { rootSchema } from './spec-parts/root.js';
+import { volumeSchema } from './spec-parts/volumes.js';
 
 export type { InterfaceInput, NicInput, PortInput } from './interface-spec.js';
 
@@ -33,9 +43,19 @@ const HOSTNAME = /^(?=.{1,63}$)[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0
 
 const id = z.string().regex(ID, 'lower-case letters, digits and dashes, at most 63, not beginning with a dash');
 
+const routeSchema = z.strictObject({
+  destination: z.string().describe('CIDR, one address, or default'),
+  gateway: z.string().optional(),
+  nic: z.string().optional().describe('id of the interface it leaves by'),
+  metric: z.number().int().min(0).max(4_294_967_295).optional(),
+});
+
 const podSchema = z.strictObject({
   id: id.optional(),
-  hostname: z.string().regex(HOSTNAME, 'a host name of at most 63 characters (RFC 1123)').optional(),
+  hostname: z
+    .union([z.string().regex(HOSTNAME, 'a host name of at most 63 characters (RFC 1123)'), z.literal('')])
+    .optional(),
+  type: z.enum(['pod', '']).optional().describe("hyperd's; there is one"),
   resource: z
     .strictObject({
       vcpu: z.number().int().min(1).max(255).optional(),
@@ -54,49 +74,69 @@ const podSchema = z.strictObject({
     .optional()
     .describe('network of the interfaces that name none, a default interface among them; `none`: no NIC at all'),
   interfaces: z.array(interfaceSchema).max(32).optional(),
+  routes: z.array(routeSchema).max(256).optional(),
   dns: z.array(z.string()).max(8).optional(),
   dnsOptions: z.array(z.string().regex(/^\S+$/)).max(16).optional(),
   dnsSearch: z.array(z.string().regex(HOSTNAME)).max(16).optional(),
   portmappings: z.array(portSchema).max(1024).optional(),
   labels: z.record(z.string().min(1).max(128), z.string().max(1024)).optional(),
+  restartPolicy: restartPolicy.describe('of the pod, and of containers that have none of their own'),
+  tty: z.boolean().optional().describe('of containers that do not say'),
+  log: logSchema.optional(),
+  env: environment.optional().describe('of whatever runs in the pod'),
+  rootfs: rootSchema.optional().describe("the pod's own root, in which commands run"),
+  ...processFields,
+  volumes: z.array(volumeSchema).max(64).optional(),
+  files: z.array(fileSchema).max(256).optional(),
+  containers: z.array(containerSchema).max(64).optional(),
   keep: z.boolean().optional().describe('the pod outlives the process that created it'),
   nicSlots: z.number().int().min(0).max(31).optional().describe('slots kept free for NICs added later'),
 });
 
-/** What users write: hyperd's UserPod names. */
+export const POD_SCHEMA: z.ZodType = podSchema;
+
+/** What users write: hyperd's UserPod names, and ours beside them. */
 export type PodSpecInput = z.input<typeof podSchema>;
 
 /** Complete and frozen. */
-export interface PodSpec {
+export interface PodSpec extends PodContents {
   readonly id: string;
   readonly hostname: string;
   readonly cpus: number;
   readonly memoryMib: number;
   readonly interfaces: readonly InterfaceSpec[];
+  /** Beside the default routes. */
+  readonly routes: readonly RouteRecord[];
   readonly dns: readonly string[];
   readonly dnsOptions: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly keep: boolean;
   readonly nicSlots: number;
+  /** What parsePodSpec() makes the same of, with every default filled in. */
+  readonly json: JsonValue;
 }
 
 /**
  * Checks a specification and fills every default. Without interfaces it gets one default interface, unless its
  * network is `none`.
- * @throws POD_SPEC_INVALID that names each wrong field, the expectation and the value.
+ * @throws POD_SPEC_INVALID that names each wrong field, the expectation and the value; NOT_SUPPORTED a field of hyperd's
+ * that asks for what there is not.
  */
 export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
-  const spec = checked(podSchema, input, 'pod');
+  const spec = checked(podSchema, withoutRefused(input), 'pod');
   const podId = spec.id ?? `pod-${randomBytes(5).toString('hex')}`;
   const wanted = wantedInterfaces(spec);
   const network = spec.network === undefined || spec.network === NO_NETWORK ? defaults.network : spec.network;
   const ids = wanted.map((nic, index) => nic.id ?? defaultId(nic.ifname, index));
   refuseDuplicates(ids, 'interfaces', 'id');
-  const ports = (spec.portmappings ?? []).map((mapping, index) => {
-    const field = `portmappings[${index}]`;
+  const mappings: ReturnType<typeof publishedPorts> = [
+    ...(spec.portmappings ?? []).map((mapping, index) => ({ field: `portmappings[${index}]`, mapping })),
+    ...publishedPorts(spec.containers ?? []),
+  ];
+  const ports = mappings.map(({ field, mapping }) => {
     const nicId = mapping.interface ?? ids[0];
-    if (!ids.includes(nicId ?? '')) throw wrong(`${field}.interface`, `one of ${ids.join(', ')}`, mapping.interface);
+    if (!ids.includes(nicId ?? '')) throw wrong(`${field}.interface`, `one of ${ids.join(', ')}`, nicId);
     return { nicId, mapping: parsePortRange(mapping, field) };
   });
   const interfaces = wanted.map((nic, index) => {
@@ -114,19 +154,23 @@ export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
       name,
     );
   }
-  return deepFreeze({
+  const { contents, json } = completeContents(spec);
+  const complete = {
     id: podId,
-    hostname: spec.hostname ?? podId,
+    hostname: spec.hostname || podId,
     cpus: spec.resource?.vcpu ?? defaults.cpus,
     memoryMib: spec.resource?.memory ?? defaults.memoryMib,
     interfaces,
+    routes: (spec.routes ?? []).map((route, index) => parseRoute(route as RouteRecord, interfaces, `routes[${index}]`)),
     dns: spec.dns ?? [],
     dnsOptions: spec.dnsOptions ?? [],
     dnsSearch: spec.dnsSearch ?? [],
     labels: spec.labels ?? {},
     keep: spec.keep ?? false,
     nicSlots: spec.nicSlots ?? defaults.nicSlots,
-  });
+    ...contents,
+  };
+  return deepFreeze({ ...complete, json: { ...podJson(complete), ...json } });
 }
 
 /**
@@ -134,20 +178,21 @@ export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
  * @throws POD_SPEC_INVALID that too says `keep: false`.
  */
 export function parseKeptPodSpec(input: unknown, defaults: PodDefaults): PodSpec {
-  const { keep } = checked(podSchema, input, 'pod');
+  const keep = typeof input === 'object' && input !== null ? (input as { keep?: unknown }).keep : undefined;
   if (keep === false) throw wrong('keep', 'true or nothing: this pod outlives whoever creates it', keep);
-  return parsePodSpec({ ...(input as object), keep: true }, defaults);
+  return parsePodSpec(typeof input === 'object' && input !== null ? { ...input, keep: keep ?? true } : input, defaults);
 }
 
-/** What parsePodSpec() makes the same of, with every default filled in. */
-export function podSpecJson(spec: PodSpec): JsonValue {
-  const { id, hostname, cpus, memoryMib, interfaces, dns, dnsOptions, dnsSearch, labels, keep, nicSlots } = spec;
+function podJson(spec: Omit<PodSpec, 'json' | keyof PodContents>): JsonObject {
+  const { id, hostname, cpus, memoryMib, interfaces, routes, dns, dnsOptions, dnsSearch, labels, keep, nicSlots } =
+    spec;
   return {
     id,
     hostname,
     resource: { vcpu: cpus, memory: memoryMib },
     ...(interfaces.every(({ kind }) => kind === 'loopback') && { network: NO_NETWORK }),
     interfaces: interfaces.map((nic) => interfaceJson(nic)),
+    routes: routes.map((route) => ({ ...route })),
     dns,
     dnsOptions,
     dnsSearch,

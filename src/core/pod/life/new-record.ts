@@ -3,7 +3,7 @@ import type { CallOptions } from '../../calls.js';
 import type { UndoStack } from '../../undo.js';
 import type { PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
-import { type PodSpec, podSpecJson } from '../spec.js';
+import type { PodSpec } from '../spec.js';
 
 /** Record first, then the directory that survives stops. The pod's lock is held. @throws POD_ALREADY_EXISTS. */
 export async function createRecord(
@@ -30,7 +30,7 @@ export async function createRecord(
     memoryMib: spec.memoryMib,
     keep: spec.keep,
     labels: spec.labels,
-    spec: podSpecJson(spec),
+    spec: spec.json,
     runDir: dirs.run,
     dataDir: dirs.data,
     consoleLogPath: dirs.consoleLog,

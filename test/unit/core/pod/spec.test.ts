@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { isHyperplugError } from '../../../../src/core/errors.js';
-import { type PodDefaults, parsePodSpec, podSpecJson } from '../../../../src/core/pod/spec.js';
+import { type PodDefaults, parsePodSpec } from '../../../../src/core/pod/spec.js';
 
 const defaults: PodDefaults = { cpus: 1, memoryMib: 128, nicSlots: 4, network: 'default' };
 
@@ -143,7 +143,7 @@ describe('parsePodSpec', () => {
     expect(networks({ interfaces: [] })).to.deep.equal(['default']);
     const none = parsePodSpec({ id: 'alone', network: 'none' }, defaults);
     expect(none.interfaces).to.deep.equal([]);
-    expect(parsePodSpec(podSpecJson(none), defaults)).to.deep.equal(none);
+    expect(parsePodSpec(none.json, defaults)).to.deep.equal(none);
     expect(networks({ network: 'none', interfaces: [{ ifname: 'lo', ip: '10.9.9.9' }] })).to.have.length(1);
     expect(refusal({ network: 'none', interfaces: [{}] }).field).to.equal('interfaces[0]');
     const port = { hostPort: 1, containerPort: 1 };
