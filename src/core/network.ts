@@ -127,6 +127,14 @@ export interface HostNicRecord {
   readonly data: JsonValue;
 }
 
+/** Since the NIC was attached. */
+export interface NicCounters {
+  readonly receivedBytes: number;
+  readonly receivedPackets: number;
+  readonly sentBytes: number;
+  readonly sentPackets: number;
+}
+
 /** A NIC that runs, as its pod's record has it. */
 export interface RunningNic {
   readonly record: HostNicRecord;
@@ -205,6 +213,8 @@ export interface NetworkBackend {
   forwards?(lease: AddressLease, ports: readonly PortMapping[]): readonly PortForward[];
   /** Sets the MTU of the host side; missing: it has none of its own. */
   setMtu?(nic: HostNicRecord, mtu: number, options: CallOptions): Promise<void>;
+  /** What has gone through an attached NIC, as its pod sees it; missing, or null: nothing on the host counts it. */
+  counters?(nic: HostNicRecord, options: CallOptions): Promise<NicCounters | null>;
   status(options: CallOptions): Promise<readonly NetworkStatus[]>;
   /** Puts right what status() finds, of one network or of all; removes what bears our mark and belongs to nothing. */
   repair?(network: string | undefined, options: CallOptions): Promise<void>;

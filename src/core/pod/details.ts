@@ -34,7 +34,9 @@ export function podDetails(record: PodRecord, { state, failure }: Pick<PodLook, 
     ...podStatus(record, state),
     hostname,
     spec,
-    containers: containers.map(({ restarts: _, ...container }) => container),
+    containers: containers.map(({ id, name, image, state: now, exitCode, startedAt: began, finishedAt: ended }) => {
+      return { id, name, image, state: now, exitCode, startedAt: began, finishedAt: ended };
+    }),
     startedAt,
     finishedAt,
     exit,

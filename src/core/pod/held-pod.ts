@@ -6,16 +6,21 @@ import type { PortMapping } from '../network.js';
 import type { Vm } from '../vm/vm.js';
 import type { ExecRequest } from './exec/types.js';
 import type { NicInput, PortInput } from './interface-spec.js';
+import type { NicTable } from './nic-table.js';
 import type { NicChange, PodNic, PodRoute, PortSelector, RouteInput } from './nic-types.js';
 import type { PodBackend, PodLife } from './pod-backend.js';
-import { PodHandle } from './pod-handle.js';
+import { BASE_ENV, PodHandle } from './pod-handle.js';
 import type { PodNetwork } from './pod-network.js';
 import { readNics } from './read-nics.js';
+import type { ContainerRecord, PodRecord } from './record.js';
+import { wrong } from './spec-errors.js';
+import { MAIN_CONTAINER } from './spec-parts/contents.js';
 
 export interface HeldPodParts {
   readonly id: string;
   readonly vm: Vm;
   readonly network: PodNetwork;
+  readonly table: NicTable;
   readonly consoleLogPath: string;
   readonly keep: boolean;
   readonly life?: PodLife;
@@ -35,6 +40,18 @@ export class HeldPod extends PodHandle {
   /** What another manager left half done of its NICs is brought to an end. */
   readonly settle: (call: CallOptions) => Promise<void>;
 }
+
+/** What the caller says goes before the pod's, and that before what every command has. */
+function commandEnv(
+  given: Readonly<Record<string, string>>,
+  pod: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const usual: Readonly<Record<string, string>> = BASE_ENV;
+  const asked = Object.entries(given).filter(([name, value]) => !(name in pod) || usual[name] !== value);
+  return { ...given, ...pod, ...Object.fromEntries(asked) };
+}
+
+const podEnv = ({ spec }: PodRecord) => (spec as { env?: Readonly<Record<string, string>> } | null)?.env ?? {};
 
 /** For a holder that cannot be asked by id. */
 const noLife = new Proxy({} as PodLife, {
@@ -64,23 +81,45 @@ class HeldPodBackend implements PodBackend {
   }
 
   spawn(request: ExecRequest, call: CallOptions): Promise<GuestProcess> {
-    const { argv, env = {}, workingDirectory = '/', user, terminal = false, size, container } = request;
+    const { argv, workingDirectory, user, terminal = false, size } = request;
+    const container = this.#container(request.container);
+    const process = container?.process;
+    const given =
+      process?.user !== undefined ? { user: process.user, ...(process.group && { group: process.group }) } : {};
     const spec = {
       argv,
-      env,
-      workingDirectory,
+      env: commandEnv(request.env ?? {}, container?.env ?? podEnv(this.parts.table.record)),
+      workingDirectory: workingDirectory ?? process?.workingDirectory ?? '/',
       terminal,
-      ...(user !== undefined && { user }),
+      ...(user !== undefined ? { user } : given),
       ...(size && { size }),
-      ...(container !== undefined && { container }),
+      ...(container && { container: container.id }),
     };
     return this.parts.vm.session.exec(spec, call);
   }
   writeFile(path: string, content: Uint8Array, call: CallOptions, target: FileTarget): Promise<void> {
-    return this.parts.vm.session.writeFile(path, content, call, target);
+    return this.parts.vm.session.writeFile(path, content, call, { ...target, ...this.#root(target.container) });
   }
   readFile(path: string, call: CallOptions, target: Pick<FileTarget, 'container'>): Promise<Buffer> {
-    return this.parts.vm.session.readFile(path, call, target);
+    return this.parts.vm.session.readFile(path, call, { ...target, ...this.#root(target.container) });
+  }
+
+  #root(container: string | undefined): Pick<FileTarget, 'container'> {
+    const found = this.#container(container);
+    return found ? { container: found.id } : {};
+  }
+
+  /** By id or name; undefined: the pod's own root, which is a container where it has one. @throws POD_SPEC_INVALID */
+  #container(wanted: string | undefined): ContainerRecord | undefined {
+    const { containers } = this.parts.table.record;
+    if (wanted === undefined) return containers.find(({ id }) => id === MAIN_CONTAINER);
+    const found = containers.find(({ id, name }) => id === wanted || name === wanted);
+    if (found) return found;
+    throw wrong(
+      'container',
+      `one of ${containers.map(({ name }) => name).join(', ') || 'none: the pod has no containers'}`,
+      wanted,
+    );
   }
 
   addNics(specs: readonly NicInput[], call: CallOptions): Promise<readonly PodNic[]> {

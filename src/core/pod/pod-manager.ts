@@ -14,22 +14,30 @@ import { endingOf, finishPod } from './life/finish.js';
 import { type PodHold, PodHolds } from './life/holds.js';
 import { look } from './life/look.js';
 import { settleLocked } from './life/settle.js';
-import { createAndBoot } from './life/start.js';
+import { createAndBoot, startPod } from './life/start.js';
+import { stopPod } from './life/stop.js';
+import { restartDelayMs, restarts } from './life/supervisor.js';
 import { lockPod } from './lock.js';
 import type { PodLife } from './pod-backend.js';
 import type { PodRecord } from './record.js';
 import { type PodServices, podDirectories } from './services.js';
 import { checkPodId, parsePodSpec } from './spec.js';
+import type { RestartPolicy } from './spec-parts/common.js';
 import type { PodStatus } from './types.js';
 
 export const CALL_TIMEOUT_MS = 60_000;
 const GC_TIMEOUT_MS = 10 * 60_000;
+
+/** A guest in which nothing runs powers off at once, or not at all. */
+const POWER_OFF_GRACE_MS = 5_000;
+const deadline = (): CallOptions => ({ signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
 
 /** The pods of one state directory, as one process sees them. */
 export class PodManager {
   readonly holds: PodHolds;
   readonly #handles = new Set<HeldPod>();
   readonly #endings = new Set<Promise<void>>();
+  readonly #timers = new Set<NodeJS.Timeout>();
   #closing = false;
 
   constructor(
@@ -37,7 +45,10 @@ export class PodManager {
     readonly wake: Wake = new Wake(services.directories.state),
     life?: PodLife,
   ) {
-    this.holds = new PodHolds(services, life, (hold, exit) => this.#onExit(hold, exit));
+    this.holds = new PodHolds(services, life, {
+      onExit: (hold, exit) => this.#onExit(hold, exit),
+      onContainersEnded: (hold) => this.#onContainersEnded(hold),
+    });
   }
 
   async create(input: unknown, options: UserCallOptions): Promise<HeldPod> {
@@ -160,6 +171,7 @@ export class PodManager {
   /** Ends what is held and not kept; lets go of the rest. Returns what failed. */
   async close(): Promise<unknown[]> {
     this.#closing = true;
+    for (const timer of this.#timers) clearTimeout(timer);
     const handles = await Promise.allSettled([...this.#handles].map((pod) => pod.finish()));
     this.#handles.clear();
     const holds = await Promise.allSettled(
@@ -204,19 +216,57 @@ export class PodManager {
 
   /** A VM that ended by itself: what its pod held is given back, and its record says how it ended. */
   #onExit(hold: PodHold, exit: VmExit): void {
-    const ending = this.holds.inTurn(hold.id, {}, async () => {
+    this.#aside(hold.id, async () => {
       if (this.#closing || !this.holds.forget(hold)) return;
       try {
-        await hold.vm.kill({ signal: AbortSignal.timeout(CALL_TIMEOUT_MS) }).catch(() => {});
-        const call = { signal: AbortSignal.timeout(CALL_TIMEOUT_MS) };
-        await finishPod(this.services, hold.table.record, endingOf(exit), call);
+        await hold.vm.kill(deadline()).catch(() => {});
+        const ending = endingOf(exit);
+        const record = await finishPod(this.services, hold.table.record, ending, deadline());
+        if (hold.table.record.keep) this.#restartLater(record, ending.failure === null, hold.kept);
       } finally {
         await hold.lock.release();
       }
     });
-    const settled = ending.catch(() => {
-      // Its record says what is left; whoever looks next tries again.
+  }
+
+  /** Nothing runs in it any more, and nothing will. */
+  #onContainersEnded(hold: PodHold): void {
+    this.#aside(hold.id, async () => {
+      if (this.#closing || this.holds.get(hold.id) !== hold) return;
+      await stopPod(this.services, this.holds, hold.id, POWER_OFF_GRACE_MS, deadline());
     });
+  }
+
+  /** By the pod's own policy, as long as this process is there. */
+  #restartLater(record: PodRecord, succeeded: boolean, kept: boolean): void {
+    const { id, finishedAt, startedAt, restarts: before } = record;
+    const policy = (record.spec as { restartPolicy?: RestartPolicy } | null)?.restartPolicy ?? 'never';
+    if (this.#closing || !restarts(policy, succeeded)) return;
+    const ranMs = Date.parse(finishedAt ?? '') - Date.parse(startedAt ?? '');
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(timer);
+        this.#aside(id, async () => {
+          const now = await this.services.store.read(id, deadline());
+          // Somebody else has started, or removed, it.
+          if (this.#closing || now.finishedAt !== finishedAt || now.createdAt !== record.createdAt) return;
+          try {
+            const hold = await startPod(this.services, this.holds, id, {}, before + 1);
+            if (hold) hold.kept = kept;
+          } catch {
+            const failed = await this.services.store.read(id, deadline());
+            this.#restartLater({ ...failed, restarts: before + 1, startedAt: finishedAt }, false, kept);
+          }
+        });
+      },
+      restartDelayMs(before, ranMs),
+    ).unref();
+    this.#timers.add(timer);
+  }
+
+  /** Beside all calls, in the pod's turn. What fails is in its record, and whoever looks next tries again. */
+  #aside(id: string, body: () => Promise<void>): void {
+    const settled = this.holds.inTurn(id, {}, body).catch(() => {});
     this.#endings.add(settled);
     void settled.finally(() => this.#endings.delete(settled));
   }

@@ -3,7 +3,9 @@ import { HyperplugError } from '../errors.js';
 import { podDetails } from './details.js';
 import { followEvents } from './events/follow.js';
 import { notRunning } from './life/holds.js';
-import { readLog } from './life/logs.js';
+import { containerLogDirectory } from './life/container-logs.js';
+import { readContainerLog, readLog } from './life/logs.js';
+import { containerOf, refreshLog } from './life/refresh-log.js';
 import { look } from './life/look.js';
 import { pausePod, resumePod } from './life/pause.js';
 import { settle } from './life/settle.js';
@@ -15,7 +17,6 @@ import { CALL_TIMEOUT_MS, type PodManager } from './pod-manager.js';
 import type { EventOptions, LogOptions, PodDetails, PodEvent, PodFilter, PodStats, Pods } from './pods-api.js';
 import type { PodRecord } from './record.js';
 import { checkPodId, parseKeptPodSpec } from './spec.js';
-import { wrong } from './spec-errors.js';
 import type { Pod, PodStatus } from './types.js';
 
 export interface EnginePodsDeps {
@@ -154,10 +155,7 @@ export class EnginePods implements Pods {
     }
     const manager = await this.deps.manager({ signal: options.signal });
     const record = await manager.services.store.read(id, finite(options));
-    if (container !== undefined) {
-      const names = record.containers.map(({ name }) => name).join(', ') || 'none';
-      throw wrong('container', `one of the pod's containers (${names})`, container);
-    }
+    const known = container === undefined ? undefined : containerOf(record, container);
     const over = new AbortController();
     const onAbort = () => over.abort(options.signal?.reason);
     if (options.signal?.aborted) onAbort();
@@ -166,7 +164,11 @@ export class EnginePods implements Pods {
     ended?.catch(() => {});
     try {
       const signal = options.signal ?? new AbortController().signal;
-      yield* readLog(record.consoleLogPath, { signal, ...(tail !== undefined && { tail }), ...(ended && { ended }) });
+      const how = { signal, ...(tail !== undefined && { tail }), ...(ended && { ended }) };
+      if (known) {
+        const refresh = () => refreshLog(manager, id, known.id);
+        yield* readContainerLog(containerLogDirectory(record.dataDir, known.id), refresh, how);
+      } else yield* readLog(record.consoleLogPath, how);
     } finally {
       options.signal?.removeEventListener('abort', onAbort);
       over.abort();

@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import type { ContainerProcess } from '../container.js';
 import type { ProcessIdentity, VmExit, VmRecord } from '../hypervisor.js';
 import type { JsonValue } from '../json.js';
 import type { AddressLease, HostNicRecord, InterfaceAddress, PortMapping } from '../network.js';
 import type { StateKey } from '../state-store.js';
+import type { RestartPolicy } from './spec-parts/common.js';
 import { POD_STATES, type PodState } from './types.js';
 
 /** A NIC as the state store knows it: all that undo needs, written before the thing is made. */
@@ -46,6 +48,13 @@ export interface ContainerRecord {
   readonly finishedAt: string | null;
   /** Restarts by its policy since the pod was started. */
   readonly restarts: number;
+  readonly restartPolicy: RestartPolicy;
+  /** Number of the signal that it is sent first at a stop. */
+  readonly stopSignal: number;
+  /** Of its image and its specification: what other commands in it have, too. */
+  readonly env: Readonly<Record<string, string>>;
+  /** What runs in it; null: nothing by itself. */
+  readonly process: ContainerProcess | null;
 }
 
 export interface PodRecord {

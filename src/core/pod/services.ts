@@ -4,6 +4,7 @@ import type { GuestImage } from '../guest-image.js';
 import type { HostServices } from '../host-services.js';
 import type { HypervisorDriver } from '../hypervisor.js';
 import type { NetworkBackend } from '../network.js';
+import type { ProgressSink } from '../progress.js';
 import type { RootImageProvider } from '../rootfs.js';
 import type { PodStore } from './pod-store.js';
 import type { PodDefaults } from './spec.js';
@@ -17,6 +18,7 @@ export interface PodServices {
   readonly host: HostServices;
   /** Roots and disks of pods; missing: pods have none. */
   readonly rootImages?: RootImageProvider;
+  readonly progress?: ProgressSink;
   readonly image: (signal: AbortSignal | undefined) => Promise<GuestImage>;
   readonly directories: {
     /** Console logs; survives reboots. */

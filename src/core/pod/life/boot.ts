@@ -1,6 +1,8 @@
 import { mkdir, rm } from 'node:fs/promises';
 import type { GuestNic } from '../../agent.js';
 import { type CallOptions, withDeadline } from '../../calls.js';
+import { concurrently } from '../../concurrently.js';
+import type { ContainerProcess } from '../../container.js';
 import { fieldError } from '../../errors.js';
 import type { GuestImage } from '../../guest-image.js';
 import type { HypervisorCapabilities, VmSpec } from '../../hypervisor.js';
@@ -16,8 +18,12 @@ import type { PodRecord } from '../record.js';
 import { defaultRoutes, guestRoute } from '../routes.js';
 import { type PodServices, podDirectories } from '../services.js';
 import type { PodSpec } from '../spec.js';
+import { makeContents, plannedContainers } from './containers.js';
+import { prepareStorage, type StoragePlan } from './storage.js';
 
 const NETWORK_TIMEOUT_MS = 60_000;
+/** Building an image may take minutes. */
+const STORAGE_TIMEOUT_MS = 30 * 60_000;
 
 export interface Booted {
   readonly vm: Vm;
@@ -54,15 +60,20 @@ export async function bootPod(
     const routable = prepared.map(({ record: { id, lease } }) => {
       return { id, lease, gateway: spec.interfaces.find((nic) => nic.id === id)?.gateway };
     });
-    const routes = defaultRoutes(routable, []);
+    const routes = [...spec.routes, ...defaultRoutes(routable, spec.routes)];
     await table.update((now) => ({ ...now, nics: now.nics.map((nic) => made.get(nic.id) ?? nic), routes }), call);
     return prepared;
   };
+  const storage = await prepareStorage(services, spec, record.dataDir, {
+    signal: signal ?? AbortSignal.timeout(STORAGE_TIMEOUT_MS),
+  });
+  const containers = plannedContainers(storage.containers);
   const nics = await withDeadline(`network of pod ${spec.id}`, NETWORK_TIMEOUT_MS, signal, async (call) => {
     undo.pushWhenClean('record of what it holds', (undoCall) =>
-      table.update((now) => ({ ...now, nics: [], routes: [], vm: null }), undoCall),
+      table.update((now) => ({ ...now, nics: [], routes: [], vm: null, containers: [] }), undoCall),
     );
-    await table.update((now) => ({ ...now, nics: planned.map((nic) => nic.planned), routes: [], vm: null }), call);
+    const nics = planned.map((nic) => nic.planned);
+    await table.update((now) => ({ ...now, nics, routes: [], vm: null, containers }), call);
     undo.push(record.runDir, () => rm(record.runDir, { recursive: true, force: true }));
     await mkdir(record.runDir, { recursive: true, mode: 0o700 });
     return coldplugNic ? prepare(undefined, call) : [];
@@ -70,7 +81,7 @@ export async function bootPod(
   return withDeadline(`boot of pod ${spec.id}`, services.bootTimeoutMs, signal, async (call) => {
     const vm = await Vm.launch(
       { driver, agent },
-      vmSpec(services, spec, image, nics),
+      vmSpec(services, spec, image, nics, storage),
       undo,
       call,
       async (hypervisor, limited) => {
@@ -88,8 +99,14 @@ export async function bootPod(
         }
       },
     );
-    const guestNics = await configure(vm, spec, table.record, call);
-    const names = guestNics.map((guest) => guest.name);
+    const [guestNics] = await concurrently<GuestNic[] | undefined>(
+      [
+        (limited) => configure(vm, spec, table.record, limited),
+        (limited) => vm.explained(() => makeContents(vm.session, storage, spec.files, limited)).then(() => undefined),
+      ],
+      call,
+    );
+    const names = (guestNics ?? []).map((guest) => guest.name);
     await table.update(
       (now) => ({
         ...now,
@@ -97,9 +114,34 @@ export async function bootPod(
       }),
       call,
     );
-    for (const [index, nic] of table.list().entries()) table.sawGuest(nic.id, guestNics[index] as GuestNic);
+    for (const [index, nic] of table.list().entries()) table.sawGuest(nic.id, guestNics?.[index] as GuestNic);
+    await startContainers(vm, table, call);
     return { vm, table };
   });
+}
+
+/** All at once, when the network is there. Their ends are the supervisor's to see, which comes later. */
+async function startContainers(vm: Vm, table: NicTable, call: CallOptions): Promise<void> {
+  const runnable = table.record.containers.filter(({ process }) => process !== null);
+  if (runnable.length === 0) return;
+  await vm.explained(() =>
+    concurrently(
+      runnable.map(
+        ({ id, process }) =>
+          (limited) =>
+            vm.session.startContainer(id, process as ContainerProcess, limited),
+      ),
+      call,
+    ),
+  );
+  const startedAt = new Date().toISOString();
+  await table.update(
+    (now) => ({
+      ...now,
+      containers: now.containers.map((each) => (each.process ? { ...each, state: 'running', startedAt } : each)),
+    }),
+    call,
+  );
 }
 
 /** @throws VM_SPEC_INVALID */
@@ -112,7 +154,13 @@ export function checkLimits(spec: PodSpec, limits: HypervisorCapabilities): void
   bounded('interfaces', spec.interfaces.length, limits.maxNics);
 }
 
-function vmSpec(services: PodServices, spec: PodSpec, image: GuestImage, nics: readonly PreparedNic[]): VmSpec {
+function vmSpec(
+  services: PodServices,
+  spec: PodSpec,
+  image: GuestImage,
+  nics: readonly PreparedNic[],
+  storage: StoragePlan,
+): VmSpec {
   const dirs = podDirectories(services.directories, spec.id);
   const { capabilities } = services.driver;
   // Those that come after the launch.
@@ -126,8 +174,8 @@ function vmSpec(services: PodServices, spec: PodSpec, image: GuestImage, nics: r
     kernelArgs: [...image.kernelArgs, ...services.kernelArgs],
     channels: services.agent.capabilities.channels,
     nics: nics.map((nic) => nic.vmNic),
-    disks: [],
-    shares: [],
+    disks: storage.disks,
+    shares: storage.shares,
     hotplugNicSlots: capabilities.hotplugNic ? Math.min(later + spec.nicSlots, capabilities.maxNics - nics.length) : 0,
     runDir: dirs.run,
     consoleLogPath: dirs.consoleLog,

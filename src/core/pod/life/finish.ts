@@ -3,7 +3,7 @@ import { combineErrors } from '../../errors.js';
 import type { VmExit } from '../../hypervisor.js';
 import type { JsonValue } from '../../json.js';
 import { freePod } from '../destroy.js';
-import type { PodRecord } from '../record.js';
+import type { ContainerRecord, PodRecord } from '../record.js';
 import type { PodServices } from '../services.js';
 
 /** How a pod came to its end. */
@@ -56,13 +56,24 @@ export async function finishPod(
   const finishedAt = new Date().toISOString();
   const done = await store.update(
     id,
-    (now) => ({ ...now, ...(!left && { nics: [], routes: [], vm: null }), state, exit, failure: text, finishedAt }),
+    (now) => ({
+      ...now,
+      containers: now.containers.map((each) => endedWithPod(each, finishedAt)),
+      ...(!left && { nics: [], routes: [], vm: null }),
+      state,
+      exit,
+      failure: text,
+      finishedAt,
+    }),
     call,
     [{ pod: id, type: state, data }],
   );
   if (left) throw combineErrors('POD_CLEANUP_FAILED', `pod ${id} ended, and not all that it held is free`, errors);
   return done;
 }
+
+const endedWithPod = (container: ContainerRecord, finishedAt: string): ContainerRecord =>
+  container.state === 'running' ? { ...container, state: 'exited', finishedAt } : container;
 
 const texts = (errors: readonly unknown[]) =>
   errors

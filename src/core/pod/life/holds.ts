@@ -11,6 +11,7 @@ import type { PodLife } from '../pod-backend.js';
 import { PodNetwork } from '../pod-network.js';
 import type { PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
+import { ContainerSupervisor } from './supervisor.js';
 
 /** A pod whose VM and agent this process talks with, and whose lock it has. Its handles share it. */
 export interface PodHold {
@@ -19,6 +20,8 @@ export interface PodHold {
   readonly table: NicTable;
   readonly network: PodNetwork;
   readonly lock: HeldLock;
+  /** Of its containers, where it has any. */
+  readonly supervisor: ContainerSupervisor | undefined;
   /** Handles that are open. */
   users: number;
   /** Held beyond its handles, until it ends or the manager is closed. */
@@ -27,6 +30,7 @@ export interface PodHold {
 
 /** Commands in one pod take turns: the channels of its agent take one client. */
 const TURN_TIMEOUT_MS = 20_000;
+const LAST_WORDS_MS = 5_000;
 
 /** The pods that this process holds. What begins, ends or changes a hold goes in the turn of its pod. */
 export class PodHolds {
@@ -36,7 +40,10 @@ export class PodHolds {
   constructor(
     private readonly services: PodServices,
     private readonly life: PodLife | undefined,
-    private readonly onExit: (hold: PodHold, exit: VmExit) => void,
+    private readonly watch: {
+      readonly onExit: (hold: PodHold, exit: VmExit) => void;
+      readonly onContainersEnded: (hold: PodHold) => void;
+    },
   ) {}
 
   get(id: string): PodHold | undefined {
@@ -64,9 +71,13 @@ export class PodHolds {
 
   add(id: string, { vm, table }: { vm: Vm; table: NicTable }, lock: HeldLock): PodHold {
     const network = new PodNetwork({ services: this.services, vm, table });
-    const hold: PodHold = { id, vm, table, network, lock, users: 0, kept: false };
+    const supervisor =
+      table.record.containers.length === 0
+        ? undefined
+        : new ContainerSupervisor(vm, table, () => this.watch.onContainersEnded(hold));
+    const hold: PodHold = { id, vm, table, network, lock, supervisor, users: 0, kept: false };
     this.#holds.set(id, hold);
-    void vm.hypervisor.exited.then((exit) => this.onExit(hold, exit));
+    void vm.hypervisor.exited.then((exit) => this.watch.onExit(hold, exit));
     return hold;
   }
 
@@ -82,7 +93,10 @@ export class PodHolds {
       const record = await store.read(id, call);
       if (record.state !== 'running' || !record.vm) throw notRunning(record.id, record.state);
       const vm = await Vm.adopt({ driver, agent }, record.vm, record.consoleLogPath, call);
-      return this.add(id, { vm, table: new NicTable(store, record) }, lock);
+      const hold = this.add(id, { vm, table: new NicTable(store, record) }, lock);
+      // What it says of its containers is of when somebody last looked.
+      await hold.supervisor?.sync(call).catch(() => {});
+      return hold;
     } catch (error) {
       await lock.release();
       throw error;
@@ -98,6 +112,7 @@ export class PodHolds {
       id,
       vm,
       network,
+      table,
       consoleLogPath,
       keep,
       ...(this.life && { life: this.life }),
@@ -113,6 +128,7 @@ export class PodHolds {
   /** The VM runs on. In the pod's turn. Idempotent. */
   async letGo(hold: PodHold): Promise<void> {
     if (!this.forget(hold)) return;
+    await hold.supervisor?.stop({ signal: AbortSignal.timeout(LAST_WORDS_MS) });
     await hold.vm.release();
     await hold.lock.release();
   }
@@ -120,6 +136,7 @@ export class PodHolds {
   /** Nothing of it is done but that it is not held any more; the lock is the caller's now. False: it was not held. */
   forget(hold: PodHold): boolean {
     if (this.#holds.get(hold.id) !== hold) return false;
+    void hold.supervisor?.stop();
     return this.#holds.delete(hold.id);
   }
 }

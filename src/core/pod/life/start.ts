@@ -3,11 +3,12 @@ import { HyperplugError, hasCode } from '../../errors.js';
 import { explainSystemError } from '../../system-error.js';
 import { UndoStack } from '../../undo.js';
 import { checkMakers } from '../destroy.js';
+import type { PodEventInput } from '../events/event-log.js';
 import { lockPod } from '../lock.js';
 import type { PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
 import { type PodSpec, parsePodSpec } from '../spec.js';
-import { bootPod, checkLimits } from './boot.js';
+import { type Booted, bootPod, checkLimits } from './boot.js';
 import type { PodHold, PodHolds } from './holds.js';
 import { createRecord } from './new-record.js';
 import { settleLocked } from './settle.js';
@@ -36,13 +37,10 @@ export async function createAndBoot(
     await booted.table.update(
       (now) => ({ ...now, ...hasStarted() }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
-      [
-        { pod: spec.id, type: 'created' },
-        { pod: spec.id, type: 'started' },
-      ],
+      [{ pod: spec.id, type: 'created' }, ...startEvents(booted)],
     );
     undo.clear();
-    return holds.add(spec.id, booted, lock);
+    return added(holds.add(spec.id, booted, lock));
   } catch (error) {
     const cause = explainSystemError(error, `pod ${spec.id}`);
     throw await undo.fail('POD_CLEANUP_FAILED', `pod ${spec.id} could not be created, nor undone wholly`, cause);
@@ -121,19 +119,43 @@ export async function startPod(
     await booted.table.update(
       (now) => ({ ...now, ...hasStarted(), restarts }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
-      [{ pod: id, type: 'started' }],
+      startEvents(booted),
     );
     undo.clear();
-    return holds.add(id, booted, lock);
+    return added(holds.add(id, booted, lock));
   } catch (error) {
     const failure = await undo.fail(
       'POD_CLEANUP_FAILED',
       `pod ${id} could not be started, nor undone wholly`,
       explainSystemError(error, `pod ${id}`),
     );
+    await tellFailure(services, id, failure);
     await lock.release();
     throw failure;
   }
+}
+
+/** The pod is as it was; who follows its events learns that it was tried. */
+async function tellFailure({ store }: PodServices, id: string, error: unknown): Promise<void> {
+  const failure = error instanceof Error ? error.message : String(error);
+  const event = { pod: id, type: 'failed', data: { failure } } as const;
+  await store.update(id, (now) => now, { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) }, [event]).catch(() => {});
+}
+
+function startEvents({ table }: Booted): PodEventInput[] {
+  const { id: pod, containers } = table.record;
+  return [
+    { pod, type: 'started' },
+    ...containers
+      .filter(({ process }) => process !== null)
+      .map(({ id }): PodEventInput => ({ pod, type: 'container-started', data: { container: id, restarts: 0 } })),
+  ];
+}
+
+/** One that has ended before anybody listened is seen now. */
+function added(hold: PodHold): PodHold {
+  void hold.supervisor?.sync({ signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) }).catch(() => {});
+  return hold;
 }
 
 const hasStarted = () =>

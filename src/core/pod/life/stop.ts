@@ -1,10 +1,10 @@
-import { type CallOptions, withDeadline } from '../../calls.js';
-import { hasCode } from '../../errors.js';
+import { type CallOptions, raceSignal, withDeadline } from '../../calls.js';
 import type { VmExit } from '../../hypervisor.js';
 import { Vm } from '../../vm/vm.js';
 import { NicTable } from '../nic-table.js';
 import type { PodRecord } from '../record.js';
 import type { PodServices } from '../services.js';
+import { endContainers } from './end-containers.js';
 import { finishPod } from './finish.js';
 import type { PodHold, PodHolds } from './holds.js';
 import { withLock } from './settle.js';
@@ -21,6 +21,7 @@ export async function stopPod(
 ): Promise<PodRecord> {
   const held = holds.get(id);
   if (held) {
+    await held.supervisor?.stop();
     const record = await stopHeld(services, held, graceMs, call);
     holds.forget(held);
     await held.lock.release();
@@ -29,9 +30,10 @@ export async function stopPod(
   return withLock(services, id, `stop pod ${id}`, { signal: call.signal }, async (record, locked) => {
     if (record.state !== 'running' && record.state !== 'paused') return record;
     const { store, driver, agent } = services;
-    const stopping = await markStopping(services, new NicTable(store, record), locked);
+    const table = new NicTable(store, record);
+    const stopping = await markStopping(services, table, locked);
     const vm = await adopt({ driver, agent }, stopping, record.state === 'paused', graceMs, locked);
-    const exit = vm ? await end(vm, graceMs, locked) : KILLED;
+    const exit = vm ? await end(vm, table, graceMs, locked) : KILLED;
     return finishPod(services, stopping, { exit, failure: null }, locked);
   });
 }
@@ -45,7 +47,7 @@ async function stopHeld(
   const paused = table.record.state === 'paused';
   const stopping = await markStopping(services, table, call);
   if (paused && graceMs > 0) await vm.hypervisor.resume(call).catch(() => {});
-  const exit = await end(vm, graceMs, call);
+  const exit = await end(vm, table, graceMs, call);
   return finishPod(services, stopping, { exit, failure: null }, call);
 }
 
@@ -83,21 +85,32 @@ async function adopt(
   }
 }
 
-/** The guest is asked to power off; when its time is up, its VM is killed. */
-async function end(vm: Vm, graceMs: number, call: CallOptions): Promise<VmExit> {
+/** Containers get their signals and their time; then the guest is asked to power off, and then its VM is killed. */
+async function end(vm: Vm, table: NicTable, graceMs: number, call: CallOptions): Promise<VmExit> {
   if (graceMs > 0) {
-    await withDeadline('power-off of the guest', graceMs, call.signal, async (limited) => {
+    const due = Date.now() + graceMs;
+    await polite('end of its containers', graceMs, call, (limited) => endContainers(vm, table, limited));
+    const left = Math.max(due - Date.now(), Math.min(graceMs, POWER_OFF_MS));
+    await polite('power-off of the guest', left, call, async (limited) => {
       await vm.session.destroyPod(limited);
-      await Promise.race([vm.hypervisor.exited, aborted(limited.signal)]);
-    }).catch((error: unknown) => {
-      if (call.signal.aborted && !hasCode(error, 'AGENT_CLOSED')) throw error;
+      await raceSignal(vm.hypervisor.exited, limited.signal, 'power-off of the guest');
     });
   }
   return vm.kill(call);
 }
 
-const aborted = (signal: AbortSignal) =>
-  new Promise<never>((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
+const POWER_OFF_MS = 3_000;
+
+/** What the guest does not do in its time is done without it. @throws when the caller's own time is over. */
+async function polite(
+  what: string,
+  timeoutMs: number,
+  call: CallOptions,
+  body: (limited: CallOptions) => Promise<void>,
+): Promise<void> {
+  try {
+    await withDeadline(what, timeoutMs, call.signal, body);
+  } catch (error) {
+    if (call.signal.aborted) throw error;
+  }
+}
