@@ -2,11 +2,15 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { HypervisorCapabilities } from '../../src/core/hypervisor.js';
+import type { HypervisorCapabilities, ProcessIdentity } from '../../src/core/hypervisor.js';
 import type { NetworkCapabilities, NetworkSpec } from '../../src/core/network.js';
+import { Wake } from '../../src/core/pod/events/wake.js';
 import type { HeldPod } from '../../src/core/pod/held-pod.js';
 import { PodManager } from '../../src/core/pod/pod-manager.js';
 import { PodStore } from '../../src/core/pod/pod-store.js';
+import { EnginePods } from '../../src/core/pod/pods.js';
+import type { PodServices } from '../../src/core/pod/services.js';
+import type { RootImageProvider } from '../../src/core/rootfs.js';
 import { acquireLock } from '../../src/host/lock.js';
 import {
   FakeAgent,
@@ -27,6 +31,7 @@ export interface PodFixtureOptions {
   readonly hypervisor?: Partial<HypervisorCapabilities>;
   readonly network?: Partial<NetworkCapabilities>;
   readonly agent?: FakeAgent;
+  readonly rootImages?: RootImageProvider;
 }
 
 /** Pods on fakes: a machine in memory whose managers come and go. */
@@ -38,6 +43,9 @@ export class PodFixture {
   hypervisor!: FakeHypervisor;
   network!: FakeNetwork;
   manager!: PodManager;
+  /** This manager's process. */
+  self!: ProcessIdentity;
+  pods!: EnginePods;
   store!: PodStore;
   readonly #options: PodFixtureOptions;
 
@@ -58,9 +66,18 @@ export class PodFixture {
     this.hypervisor = new FakeHypervisor({ machine, guest, ...(hypervisor && { capabilities: hypervisor }) });
     const backend = new FakeNetwork({ machine, ...(network && { capabilities: network }) });
     this.network = backend;
-    this.store = new PodStore(this.state);
     const self = machine.spawn(['manager']).identity;
-    this.manager = new PodManager({
+    const wake = new Wake(join(this.root, 'state'));
+    this.store = new PodStore(this.state, () => wake.announce());
+    this.pods = new EnginePods({
+      manager: async () => this.manager,
+      ready: async () => {
+        await backend.init(NETWORKS, { signal: AbortSignal.timeout(10_000) });
+        return this.manager;
+      },
+      checkKeep: () => {},
+    });
+    const services: PodServices = {
       driver: this.hypervisor,
       backend,
       agent,
@@ -76,11 +93,14 @@ export class PodFixture {
       },
       image: async () => ({ kernelPath: '/kernel', initramfsPath: '/initramfs', kernelArgs: [], description: 'none' }),
       directories: { state: join(this.root, 'state'), runtime: join(this.root, 'run') },
-      defaults: { cpus: 1, memoryMib: 64, nicSlots: 3, network: 'default' },
+      defaults: { cpus: 1, memoryMib: 128, nicSlots: 3, network: 'default' },
       bootTimeoutMs: 30_000,
       kernelArgs: [],
       initNetworks: (call) => backend.init(NETWORKS, call),
-    });
+      ...(this.#options.rootImages && { rootImages: this.#options.rootImages }),
+    };
+    this.self = self;
+    this.manager = new PodManager(services, wake, this.pods);
   }
 
   async pod(spec: object = {}): Promise<HeldPod> {

@@ -2,12 +2,12 @@ import { type CallOptions, type UserCallOptions, withDeadline } from '../calls.j
 import { HyperplugError } from '../errors.js';
 import { podDetails } from './details.js';
 import { followEvents } from './events/follow.js';
-import { notRunning } from './life/holds.js';
 import { containerLogDirectory } from './life/container-logs.js';
+import { notRunning } from './life/holds.js';
 import { readContainerLog, readLog } from './life/logs.js';
-import { containerOf, refreshLog } from './life/refresh-log.js';
 import { look } from './life/look.js';
 import { pausePod, resumePod } from './life/pause.js';
+import { containerOf, refreshLog } from './life/refresh-log.js';
 import { settle } from './life/settle.js';
 import { createStopped, startPod } from './life/start.js';
 import { podStats } from './life/stats.js';

@@ -35,6 +35,7 @@ const SERVICE_METHODS: { readonly [K in PluginKind]: Requirement<PluginKinds[K][
     unpublish: 'optional',
     forwards: 'optional',
     setMtu: 'optional',
+    counters: 'optional',
     status: 'required',
     repair: 'optional',
     traces: 'optional',

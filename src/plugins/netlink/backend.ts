@@ -12,6 +12,7 @@ import type {
   NetworkBackend,
   NetworkSpec,
   NetworkStatus,
+  NicCounters,
   NicPlan,
   NicTrace,
   PortMapping,
@@ -26,6 +27,7 @@ import {
   closeAll,
   type DeviceRecord,
   detachDevice,
+  deviceCounters,
   type Ground,
   hostNicOf,
   letPortsHairpin,
@@ -207,6 +209,10 @@ export class NetlinkBackend implements NetworkBackend {
   async setMtu({ data }: HostNicRecord, mtu: number, call: CallOptions): Promise<void> {
     const { rtnl } = this.#ground();
     await setDeviceMtu(rtnl, data as unknown as DeviceRecord, mtu, call);
+  }
+
+  async counters({ data }: HostNicRecord, call: CallOptions): Promise<NicCounters | null> {
+    return data === null ? null : deviceCounters(this.#ground().rtnl, data as unknown as DeviceRecord, call);
   }
 
   async status(call: CallOptions): Promise<readonly NetworkStatus[]> {

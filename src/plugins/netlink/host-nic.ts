@@ -1,7 +1,7 @@
 import { close, closeSync, writeFileSync } from 'node:fs';
 import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
-import type { HostNic, HostNicRecord, NicPlan } from '../../core/network.js';
+import type { HostNic, HostNicRecord, NicCounters, NicPlan } from '../../core/network.js';
 import { refusedWith } from '../../host/netlink/errno.js';
 import { inNetworkNamespace, openNamespace } from '../../host/netns.js';
 import { tapAlias, tapGroup, tapName } from './names.js';
@@ -220,6 +220,19 @@ export async function setDeviceMtu(rtnl: Rtnl, record: DeviceRecord, mtu: number
     throw new HyperplugError('NET_KERNEL_REFUSED', `${record.device} (${record.alias}) is not there any more`);
   }
   await rtnl.changeLink(link.index, { mtu }, call);
+}
+
+/** As the pod sees them: what its tap receives is what the pod sends. */
+export async function deviceCounters(rtnl: Rtnl, record: DeviceRecord, call: CallOptions): Promise<NicCounters | null> {
+  const counters = (await rtnl.link(record.device, call))?.counters;
+  if (!counters) return null;
+  const { receivedBytes, receivedPackets, sentBytes, sentPackets } = counters;
+  return {
+    receivedBytes: sentBytes,
+    receivedPackets: sentPackets,
+    sentBytes: receivedBytes,
+    sentPackets: receivedPackets,
+  };
 }
 
 /** Names follow from the NIC alone. */

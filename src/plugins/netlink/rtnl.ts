@@ -28,6 +28,15 @@ export interface Link {
   readonly kind: string | undefined;
   /** Of a tap: it may be opened several times. */
   readonly multiQueue: boolean;
+  /** Of this device: a tap receives what its VM sends. */
+  readonly counters: LinkCounters | undefined;
+}
+
+export interface LinkCounters {
+  readonly receivedPackets: number;
+  readonly sentPackets: number;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
 }
 
 export interface Route {
@@ -289,5 +298,13 @@ function linkOf({ type, header, attributes }: Message): Link | undefined {
     group: (attributes.group as number | undefined) ?? 0,
     kind: info?.kind as string | undefined,
     multiQueue: (info?.data as Attributes | undefined)?.multiQueue === 1,
+    counters: countersOf(attributes.stats64),
   };
+}
+
+/** linux/if_link.h: rtnl_link_stats64 begins with rx_packets, tx_packets, rx_bytes, tx_bytes. */
+function countersOf(stats: unknown): LinkCounters | undefined {
+  if (!Buffer.isBuffer(stats) || stats.length < 32) return undefined;
+  const at = (index: number) => Number(stats.readBigUInt64LE(index * 8));
+  return { receivedPackets: at(0), sentPackets: at(1), receivedBytes: at(2), sentBytes: at(3) };
 }

@@ -1,5 +1,4 @@
-import { type FSWatcher, mkdirSync, watch } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FSWatcher, mkdirSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** For what no wake-up told of: a writer killed between its commit and its wake-up, a directory that cannot be watched. */
@@ -19,10 +18,12 @@ export class Wake {
   /** Something was written. That nobody elsewhere can be told is no error: they look again by themselves. */
   announce(): void {
     for (const listener of this.#listeners) listener();
-    void (async () => {
-      const file = await open(join(this.directory, 'events.wake'), 'w', 0o600);
-      await file.write('.').finally(() => file.close());
-    })().catch(() => {});
+    try {
+      // One byte into the page cache: nothing that the event loop would notice.
+      writeFileSync(join(this.directory, 'events.wake'), '.', { mode: 0o600 });
+    } catch {
+      // As said.
+    }
   }
 
   /** Calls `listener` when there may be something new; the returned function ends that. */

@@ -93,7 +93,8 @@ export async function* readContainerLog(
     for (const part of await logParts(directory)) {
       const { path, generation, offset } = part;
       const known = at !== undefined && at.generation === generation && offset <= at.offset;
-      if (at && (generation < at.generation || (generation === at.generation && !known && offset < at.offset))) continue;
+      if (at && (generation < at.generation || (generation === at.generation && !known && offset < at.offset)))
+        continue;
       const file = await openIfThere(path);
       if (!file) continue;
       try {

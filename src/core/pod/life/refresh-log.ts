@@ -10,7 +10,11 @@ const TIMEOUT_MS = 10_000;
 export function containerOf({ containers }: PodRecord, wanted: string): ContainerRecord {
   const found = containers.find(({ id, name }) => id === wanted || name === wanted);
   if (found) return found;
-  throw wrong('container', `one of ${containers.map(({ name }) => name).join(', ') || 'none: the pod has no containers'}`, wanted);
+  throw wrong(
+    'container',
+    `one of ${containers.map(({ name }) => name).join(', ') || 'none: the pod has no containers'}`,
+    wanted,
+  );
 }
 
 /**
@@ -33,6 +37,7 @@ export async function refreshLog({ services, holds }: PodManager, id: string, co
     });
   }).catch((error: unknown) => {
     // What is there is read all the same.
-    if (!hasCode(error, 'POD_BUSY', 'POD_NOT_RUNNING', 'POD_NOT_FOUND', 'TIMEOUT', 'AGENT_CLOSED', 'VM_ADOPT_FAILED')) throw error;
+    if (!hasCode(error, 'POD_BUSY', 'POD_NOT_RUNNING', 'POD_NOT_FOUND', 'TIMEOUT', 'AGENT_CLOSED', 'VM_ADOPT_FAILED'))
+      throw error;
   });
 }

@@ -58,6 +58,8 @@ const LINK_FIELDS = {
   16: ['operstate', 'u8'],
   19: ['netnsPid', 'u32'],
   20: ['ifalias', 'string'],
+  // struct rtnl_link_stats64
+  23: ['stats64', 'binary'],
   27: ['group', 'u32'],
   28: ['netnsFd', 'u32'],
   31: ['numTxQueues', 'u32'],

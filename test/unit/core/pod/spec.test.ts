@@ -82,7 +82,8 @@ describe('parsePodSpec', () => {
   });
 
   const wrong: [string, unknown, string, RegExp][] = [
-    ['an unknown field', { volume: [] }, 'pod', /volume/],
+    ['an unknown field', { volume: [] }, 'volume', /unknown field \(did you mean "volumes"\?\)/],
+    ['one below', { containers: [{ image: '/x', comand: [] }] }, 'containers[0].comand', /did you mean "command"/],
     ['an id that is no name', { id: 'Web_1' }, 'id', /"Web_1" \(string\)/],
     ['a memory that is no number', { resource: { memory: '128' } }, 'resource.memory', /"128" \(string\)/],
     ['no CPU', { resource: { vcpu: 0 } }, 'resource.vcpu', /0 \(number\)/],
