@@ -274,6 +274,7 @@ class Engine implements Hyperplug {
       store: new PodStore(services.state, () => wake.announce()),
       host: this.#hostServices,
       rootImages: new HostRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools }),
+      progress: this.#progress,
       image: (imageSignal) => this.#image(imageSignal),
       directories: { state: this.#directories.stateDirectory, runtime: this.#directories.runtimeDirectory },
       defaults: config.pods,
