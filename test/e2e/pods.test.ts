@@ -60,7 +60,14 @@ volumes:
 containers:
   - name: server
     image: ${at('tree')}
-    command: [sh, -c, "echo up as $STAGE; while true; do echo answer | nc -l -p 8000; done"]
+    command:
+      - sh
+      - -c
+      - |
+        echo up as $STAGE
+        while true; do echo answer | nc -l -p 8000 || sleep 0.2; done &
+        while [ ! -e /tmp/die ]; do sleep 0.2; done
+        rm /tmp/die; kill $!; exit 4
     restartPolicy: always
     volumes: [{ volume: data, path: /data }, { volume: shared, path: /shared, readOnly: true }]
     files: [{ filename: greeting, path: /etc/greeting, perm: "0640", user: "7", group: "8" }]
@@ -124,12 +131,13 @@ containers:
     const following = (async () => {
       for await (const event of hyperplug.pods.events({ follow: true, signal: stop.signal })) seen.push(event);
     })().catch(() => {});
-    await sh('server', 'kill -9 1').catch(() => {});
+    await sh('server', 'touch /tmp/die');
     await eventually(async () => {
       expect(seen.map(({ type, data }) => `${type} ${data.container}`)).to.include.members([
         'container-exited server',
         'container-started server',
       ]);
+      expect(seen.find(({ type }) => type === 'container-exited')?.data.exitCode).to.equal(4);
       expect(container(await hyperplug.pods.inspect('web'), 'server')?.state).to.equal('running');
     }, 30_000);
     stop.abort();
@@ -154,10 +162,11 @@ containers:
     expect(stopped).to.deep.include({ state: 'exited', pid: null, nics: [] });
     expect(container(stopped, 'worker')).to.deep.include({ state: 'exited', exitCode: 3 });
     expect((await waiting).state).to.equal('exited');
-    expect(await log('worker')).to.equal('working\nstopped\n');
+    // Its whole process group is signalled, and its shell says so of sleep.
+    expect(await log('worker')).to.match(/^working\n(Terminated\n)?stopped\n$/);
     await hyperplug.pods.start('web');
     expect(await sh('worker', 'cat /data/note; wc -l </data/ticks')).to.equal('of the server\n2');
-    expect(await log('worker')).to.equal('working\nstopped\nworking\n');
+    expect(await log('worker')).to.match(/^working\n(Terminated\n)?stopped\nworking\n$/);
     await eventually(async () => expect(await answer()).to.equal('answer\n'), 30_000);
   });
 

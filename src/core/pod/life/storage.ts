@@ -15,8 +15,8 @@ import { MAIN_CONTAINER } from '../spec-parts/contents.js';
 import type { LayerSpec, RootSpec } from '../spec-parts/root.js';
 import type { VolumeSpec } from '../spec-parts/volumes.js';
 
-/** Where volumes are mounted in the guest's own root, for containers to have them from there. */
-const VOLUMES = '/run/hyperplug/volumes';
+/** Where volumes are mounted in the guest's own root, for containers to have them from there (/run/hyperplug is the agent's). */
+const VOLUMES = '/run/pod-volumes';
 
 export interface PlannedContainer {
   readonly spec: ContainerSpec;
