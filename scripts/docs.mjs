@@ -3,7 +3,12 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { root, setUp } from './set-up.mjs';
 
-const TESTS = ['unit/docs.test.js', 'contract/kit/create-plugin.test.js', 'contract/kit/guides.test.js'];
+const TESTS = [
+  'unit/docs.test.js',
+  'contract/kit/create-plugin.test.js',
+  'contract/kit/guides.test.js',
+  'contract/kit/reference.test.js',
+];
 
 if (await setUp({ tests: true })) {
   const mocha = join(root, 'node_modules', 'mocha', 'bin', 'mocha.js');

@@ -24,12 +24,13 @@ export function provesItself<Parts extends object>(
   define: DefineSuite<Parts>,
   healthy: Parts,
   defects: readonly Defect<Parts>[],
+  least: number,
 ): void {
   describe(`the ${kind} suite catches seeded defects`, function () {
     this.timeout(30_000);
 
-    it('there are at least 10 of them, each with a test that must fail', () => {
-      expect(defects.length).to.be.at.least(10);
+    it(`there are at least ${least} of them, each with a test that must fail`, () => {
+      expect(defects.length).to.be.at.least(least);
       for (const { what, failing } of defects) expect(failing, what).not.to.be.empty;
     });
 

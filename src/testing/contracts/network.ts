@@ -1,6 +1,7 @@
 import { networkSuite } from './network/context.js';
 import { initContract } from './network/init.js';
 import { leaseContract } from './network/leases.js';
+import { livePortContract } from './network/live-ports.js';
 import { nicContract } from './network/nics.js';
 import type { NetworkContract } from './network/types.js';
 
@@ -10,6 +11,6 @@ export type * from './network/types.js';
 export function networkContract(contract: NetworkContract): void {
   const suite = networkSuite(contract);
   suite.describe(`NetworkBackend contract${contract.label ? `: ${contract.label}` : ''}`, () => {
-    for (const part of [initContract, leaseContract, nicContract]) part(suite, contract);
+    for (const part of [initContract, leaseContract, nicContract, livePortContract]) part(suite, contract);
   });
 }

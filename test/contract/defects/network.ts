@@ -6,6 +6,7 @@ import type {
   HostNicRecord,
   NetworkSpec,
   NicPlan,
+  PortMapping,
 } from '../../../src/core/network.js';
 import { FakeMachine, FakeNetwork } from '../../../src/testing/index.js';
 import type { Defect } from '../../support/seeded-defects.js';
@@ -23,6 +24,11 @@ const LOST = 'no address is lost: more leases come and go than the network has a
 const AGAIN = 'an address that was released can be had again; releasing is idempotent';
 const UNKNOWN = 'allocateAddress() in a network that is not configured rejects with NET_NOT_FOUND';
 const RANGE = 'a builtin endpoint has a range of ports as one forward each: port p to p + d';
+
+const PUBLISHED =
+  'publish() takes the ports, a second time changes nothing, and unpublish() gives them back, however often';
+const HALF_PUBLISHED = 'publish() of ports of which one is taken rejects with NET_PORT_IN_USE and publishes none';
+const UNPUBLISHED = 'unpublish() takes away the ports it is given and no other';
 
 export const NETWORK_DEFECTS: readonly Defect<Parts>[] = [
   {
@@ -295,6 +301,63 @@ export const NETWORK_DEFECTS: readonly Defect<Parts>[] = [
       },
     },
     failing: ['teardown() removes what init() made, is idempotent, and init() works again'],
+  },
+  {
+    what: 'computes an MTU and throws it away',
+    parts: {
+      backend: class extends FakeNetwork {
+        override async allocateAddress(request: AddressRequest, options: CallOptions): Promise<AddressLease> {
+          return { ...(await super.allocateAddress(request, options)), mtu: 1500 };
+        }
+      },
+    },
+    failing: ['the MTU of the specification is that of status() and of every lease'],
+  },
+  {
+    what: 'says that it published a port, and does not',
+    parts: {
+      backend: class extends FakeNetwork {
+        override async publish() {}
+      },
+    },
+    failing: [
+      PUBLISHED,
+      HALF_PUBLISHED,
+      'publish() with a signal that has fired rejects with its reason and publishes nothing',
+    ],
+  },
+  {
+    what: 'keeps the ports that could be had of those that were refused',
+    parts: {
+      backend: class extends FakeNetwork {
+        override async publish(...[nic, lease, ports, options]: Parameters<FakeNetwork['publish']>) {
+          for (const port of ports) await super.publish(nic, lease, [port], options);
+        }
+      },
+    },
+    failing: [HALF_PUBLISHED],
+  },
+  {
+    what: 'never gives a published port back',
+    parts: {
+      backend: class extends FakeNetwork {
+        override async unpublish() {}
+      },
+    },
+    failing: [PUBLISHED, UNPUBLISHED],
+  },
+  {
+    what: 'unpublishes all ports of a NIC for one',
+    parts: {
+      backend: class extends FakeNetwork {
+        override async unpublish(nic: HostNicRecord, _ports: readonly PortMapping[], options: CallOptions) {
+          const all = this.host.nics.get(`${nic.podId}/${nic.nicId}`)?.ports ?? [];
+          const mappings = all.map(({ forward }) => ({ ...forward, count: 1 }));
+          await super.unpublish(nic, mappings, options);
+        }
+      },
+    },
+    failing: [UNPUBLISHED],
   },
   {
     what: 'does what it does not declare',

@@ -52,6 +52,20 @@ export function initContract({ describe, check }: NetworkSuite, contract: Networ
       assert.deepEqual(await second.status(options()), before);
     });
 
+    check('the MTU of the specification is that of status() and of every lease', async (context) => {
+      const { backend, ready, options, request, defer } = context;
+      const wanted = Math.min(mtu.max, Math.max(mtu.min, 1400));
+      await ready();
+      await backend.teardown(network.name, options());
+      const others = multipleNetworks ? networks.slice(1) : [];
+      await backend.init([{ ...network, mtu: wanted }, ...others], options());
+      const mine = (await backend.status(options())).find(({ name }) => name === network.name);
+      assert.equal(mine?.mtu, wanted, 'status()');
+      const lease = await backend.allocateAddress(request('n0'), options());
+      defer(() => backend.releaseAddress(lease, options()));
+      assert.equal(lease.mtu, wanted, 'the lease');
+    });
+
     check('configure() makes nothing; status() and teardown() know the networks then', async (context) => {
       const { backend, options, another, ready } = context;
       if (!backend.configure) return;
