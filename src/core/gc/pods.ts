@@ -42,8 +42,15 @@ async function tidyPod(
   const pod = { kind: 'pod', id, pod: id, why: verdict.why } as const;
   if (verdict.state === 'busy') return [{ ...pod, action: 'left' }];
   if (verdict.state === 'settle') {
-    const settle = () => locked(services, record, call, (now) => services.settle(now, call));
-    return [await attempt(pod, verdict.removes ? 'removed' : 'finished', run.dryRun, settle)];
+    let met = run.dryRun;
+    const settle = () =>
+      locked(services, record, call, async (now) => {
+        // Whoever had the lock before may have settled it.
+        met = (await services.look(now)).state === 'settle';
+        await services.settle(now, call);
+      });
+    const finding = await attempt(pod, verdict.removes ? 'removed' : 'finished', run.dryRun, settle);
+    return met || finding.action === 'failed' || finding.action === 'left' ? [finding] : [];
   }
   if (run.quick) return [{ ...pod, action: 'kept' }];
   if (verdict.state === 'rests') {

@@ -7,7 +7,7 @@ import { attempt, failed } from './findings.js';
 import type { GcRun } from './gc.js';
 import { removeNic } from './nics.js';
 import type { GcServices } from './services.js';
-import type { PodTraces, Traces } from './traces.js';
+import { findTraces, type PodTraces, type Traces, tracesOf } from './traces.js';
 import type { GcFinding } from './types.js';
 
 const NO_RECORD = 'no record tells of its pod';
@@ -39,7 +39,9 @@ export async function removeStrays(
       try {
         // Whoever held the lock before may have made its record.
         if ((await pods.store.find(id, call)) !== 'none') continue;
-        const removed = await removeAll(services, id, of, run, call);
+        // Whoever had it may have removed all of it since.
+        const now = tracesOf(await findTraces(services, run.quick ?? false, call), id);
+        const removed = await removeAll(services, id, now, run, call);
         findings.push(...removed);
         await lock.release({ remove: removed.every(({ action }) => action === 'removed') });
       } finally {

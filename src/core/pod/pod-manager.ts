@@ -110,16 +110,22 @@ export class PodManager {
     options: UserCallOptions,
   ): Promise<GcReport> {
     const { services } = this;
-    return withDeadline('gc', options.timeoutMs ?? GC_TIMEOUT_MS, options.signal, (call) => {
+    return withDeadline('gc', options.timeoutMs ?? GC_TIMEOUT_MS, options.signal, async (call) => {
       const parts: GcServices = {
         pods: services,
         host,
         look: (record) => podVerdict(services, record),
         settle: (record, inCall) => settlePod(services, record, inCall),
         settleNics: (id, inCall) => this.#settleNics(id, inCall),
-        knowNetworks: async (inCall) => networks(await this.nicsInUse({ signal: inCall.signal }), inCall),
+        // Ports are looked at pod by pod, under its lock: a repair by what records said a moment ago could bring back what
+        // somebody has just withdrawn.
+        knowNetworks: (inCall) => networks([], inCall),
       };
-      return collectGarbage(parts, run, call);
+      try {
+        return await collectGarbage(parts, run, call);
+      } finally {
+        await networks(await this.nicsInUse({ signal: call.signal }), call);
+      }
     });
   }
 

@@ -21,6 +21,7 @@ import {
 import type { StateStore, StateTransaction } from '../../core/state-store.js';
 import {
   catchUp,
+  LEASES,
   type LoadedPool,
   leaseKey,
   leasesKey,
@@ -144,14 +145,14 @@ export class LocalAddressPool implements AddressPool {
   }
 
   async all(options: CallOptions): Promise<readonly Allocation[]> {
-    return this.#state.transaction((transaction) => {
-      return transaction.list(NETWORKS).flatMap(({ key }) => {
-        const network = key.at(-1) as string;
-        const { space } = this.#load(transaction, network, readRecord(transaction, network) as PoolRecord);
-        const known = space.list().filter(({ owner }) => owner !== UNREADABLE);
-        return known.map((holding) => allocation(space.layout, holding));
-      });
-    }, options);
+    // A read alone: who only looks takes no turn, and writes nothing.
+    const leases = await this.#state.list(LEASES, options);
+    return leases.flatMap(({ key, value }) => {
+      const [network = '', address = ''] = key.slice(LEASES.length);
+      const { owner } = (value ?? {}) as { owner?: unknown };
+      const prefixLength = Number(network.split('/')[1]);
+      return typeof owner === 'string' ? [Object.freeze({ address, prefixLength, network, owner })] : [];
+    });
   }
 
   async usage(range: IpRange, options: CallOptions): Promise<PoolUsage> {

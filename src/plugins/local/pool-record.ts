@@ -33,8 +33,9 @@ export interface LoadedPool {
 
 export const NETWORKS: StateKey = ['ipam', 'networks'];
 export const networkKey = (network: string): StateKey => [...NETWORKS, network];
-export const leasesKey = (network: string): StateKey => ['ipam', 'leases', network];
-export const leaseKey = (network: string, address: string): StateKey => ['ipam', 'leases', network, address];
+export const LEASES: StateKey = ['ipam', 'leases'];
+export const leasesKey = (network: string): StateKey => [...LEASES, network];
+export const leaseKey = (network: string, address: string): StateKey => [...LEASES, network, address];
 
 export const newTag = () => randomBytes(9).toString('base64url');
 

@@ -63,14 +63,18 @@ export interface Case {
 
 /** A namespace, a state and a configuration in which processes are killed, one after the other. */
 export class KillMatrix {
-  readonly namespace = new TestNamespace();
+  readonly namespace: TestNamespace;
+  readonly #ownNamespace: boolean;
   readonly root = mkdtempSync(join(tmpdir(), 'hpk-'));
   readonly configPath = join(this.root, 'hyperplug.json');
   #next: Worker | undefined;
   /** What looked after the last case; it prepares the next one. */
   #last: Hyperplug | undefined;
 
-  constructor() {
+  /** @param beside another state directory in the same namespace, with networks of its own. */
+  constructor(beside?: KillMatrix) {
+    this.#ownNamespace = beside === undefined;
+    this.namespace = beside?.namespace ?? new TestNamespace();
     const netns = this.namespace.path;
     mkdirSync(join(this.root, 'image'));
     writeFileSync(join(this.root, 'image/kernel'), elfKernel({ pvh: true }));
@@ -88,8 +92,15 @@ export class KillMatrix {
         backend: 'netlink',
         netlink: { netns },
         networks: {
-          default: { subnets: ['192.168.123.0/24', 'fd00:123::/64'] },
-          back: { subnets: ['10.91.0.0/24'], isolated: true },
+          default: {
+            subnets: beside ? ['192.168.124.0/24'] : ['192.168.123.0/24', 'fd00:123::/64'],
+            ...(beside && { bridge: 'hyper-2' }),
+          },
+          back: {
+            subnets: beside ? ['10.92.0.0/24'] : ['10.91.0.0/24'],
+            isolated: true,
+            ...(beside && { bridge: 'hyper-back-2' }),
+          },
         },
       },
       firewall: { driver: 'iptables', iptables: { netns } },
@@ -182,7 +193,7 @@ export class KillMatrix {
       left.push(...processesNaming(this.root).map(({ command }) => command));
     } finally {
       for (const { pid } of processesNaming(this.root)) process.kill(pid, 'SIGKILL');
-      this.namespace.delete();
+      if (this.#ownNamespace) this.namespace.delete();
       rmSync(this.root, { recursive: true, force: true });
     }
     return left;
