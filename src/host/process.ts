@@ -64,10 +64,13 @@ export function identifyProcess(pid: number): ProcessIdentity | undefined {
 
 /** This process. */
 export function ownIdentity(): ProcessIdentity {
-  const own = identifyProcess(process.pid);
-  if (!own) throw new HyperplugError('HOST_PERMISSION', '/proc does not show this process; is it mounted?');
-  return own;
+  ownProcess ??= identifyProcess(process.pid);
+  if (!ownProcess) throw new HyperplugError('HOST_PERMISSION', '/proc does not show this process; is it mounted?');
+  return ownProcess;
 }
+
+/** It never changes. */
+let ownProcess: ProcessIdentity | undefined;
 
 /** True while exactly this process lives: same boot, pid and start time, and not a zombie. */
 export function sameProcess(identity: ProcessIdentity): boolean {

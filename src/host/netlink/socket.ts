@@ -4,7 +4,7 @@ import koffi from 'koffi';
 import { abortError, type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import { inNetworkNamespace } from '../netns.js';
-import { decodeAttributes } from './codec/attributes.js';
+import { decodeAttributes, padding } from './codec/attributes.js';
 import { decodeMessages, encodeMessage, type Message, NLM_F, NLMSG, type Request } from './codec/messages.js';
 import { EXTENDED_ACK } from './codec/tables.js';
 import { kernelError } from './errno.js';
@@ -15,7 +15,10 @@ const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
 const SOL_NETLINK = 270;
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
 /** linux/netlink.h; the kernel then says why, caps what it echoes, and checks dump requests. */
 const OPTIONS = { CAP_ACK: 10, EXT_ACK: 11, GET_STRICT_CHK: 12 } as const;
 const ADD_MEMBERSHIP = 1;
@@ -56,6 +59,15 @@ export function openNetlink(
   }
 }
 
+/** Beyond the system's limits, for root; what others get is as much as these allow. */
+export function setBufferBytes(fd: number, bytes: number): void {
+  for (const option of [SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE]) {
+    const value = Buffer.alloc(4);
+    value.writeInt32LE(bytes);
+    setsockopt(fd, SOL_SOCKET, option, value, 4);
+  }
+}
+
 /**
  * One netlink socket, one request at a time. The kernel does the work inside send(), which therefore runs on a pool
  * thread; the answer is queued when it returns and is read without waiting.
@@ -76,11 +88,26 @@ export class NetlinkSocket {
    * @throws NET_KERNEL_REFUSED with errno and the kernel's words. Once sent it is not cut short: an abort is honoured
    * before sending only, since afterwards the kernel has done it.
    */
-  request(what: string, request: Request, { signal }: CallOptions): Promise<Message[]> {
+  async request(what: string, request: Request, options: CallOptions): Promise<Message[]> {
+    const [answer] = await this.requests(what, [request], options);
+    if (answer instanceof HyperplugError) throw answer;
+    return answer ?? [];
+  }
+
+  /**
+   * Several requests in one message to the kernel, which carries out each in turn, whatever became of those before it.
+   * Each must ask for an acknowledgement.
+   * @returns for each what it answered, or how it was refused.
+   */
+  requests(
+    what: string,
+    requests: readonly Request[],
+    { signal }: CallOptions,
+  ): Promise<readonly (Message[] | HyperplugError)[]> {
     const run = async () => {
       throwIfAborted(signal, what);
       if (this.#closed) throw new HyperplugError('ABORTED', `${what}: the netlink socket is closed`);
-      return this.#exchange(what, request);
+      return this.#exchange(what, requests);
     };
     const result = this.#last.then(run, run);
     this.#last = result.catch(() => {});
@@ -106,31 +133,38 @@ export class NetlinkSocket {
     closeSync(this.#fd);
   }
 
-  async #exchange(what: string, request: Request): Promise<Message[]> {
-    this.#sequence = (this.#sequence + 1) >>> 0 || 1;
-    const sequence = this.#sequence;
-    const bytes = encodeMessage(request, sequence);
+  async #exchange(what: string, requests: readonly Request[]): Promise<(Message[] | HyperplugError)[]> {
+    const pending = new Map<number, number>();
+    const messages = requests.map((request, index) => {
+      this.#sequence = (this.#sequence + 1) >>> 0 || 1;
+      pending.set(this.#sequence, index);
+      return encodeMessage(request, this.#sequence);
+    });
+    const bytes = messages.length === 1 ? (messages[0] as Buffer) : Buffer.concat(messages.flatMap(padded));
     await new Promise<void>((resolve, reject) => {
       write(this.#fd, bytes, 0, bytes.length, null, (error) => (error ? reject(error) : resolve()));
     });
-    const answers: Message[] = [];
-    for (;;) {
+    const answers: (Message[] | HyperplugError)[] = requests.map(() => []);
+    while (pending.size > 0) {
       for (const message of this.#receive(what)) {
+        const index = pending.get(message.sequence);
         // Left over from a request whose reader gave up.
-        if (message.sequence !== sequence) continue;
+        if (index === undefined) continue;
         if (message.type === NLMSG.ERROR) {
           const errno = -message.raw.readInt32LE(0);
-          if (errno === 0) return answers;
-          throw kernelError(what, errno, extendedAck(message));
+          if (errno !== 0) answers[index] = kernelError(what, errno, extendedAck(message));
+          pending.delete(message.sequence);
+          continue;
         }
-        answers.push(message);
+        (answers[index] as Message[]).push(message);
         if (message.type === NLMSG.DONE) {
           const errno = message.raw.length >= 4 ? -message.raw.readInt32LE(0) : 0;
-          if (errno > 0) throw kernelError(what, errno, undefined);
-          return answers;
+          if (errno > 0) answers[index] = kernelError(what, errno, undefined);
+          pending.delete(message.sequence);
         }
       }
     }
+    return answers;
   }
 
   #receive(what: string): Message[] {
@@ -146,6 +180,8 @@ export class NetlinkSocket {
     }
   }
 }
+
+const padded = (bytes: Buffer): Buffer[] => [bytes, Buffer.alloc(padding(bytes.length))];
 
 /** The kernel's words: attributes behind the capped echo of our header (NETLINK_CAP_ACK). */
 function extendedAck(message: Message): string | undefined {

@@ -1,6 +1,6 @@
-import type { CallOptions } from '../../core/calls.js';
+import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
-import { HyperplugError } from '../../core/errors.js';
+import { HyperplugError, hasCode } from '../../core/errors.js';
 import type {
   Firewall,
   FirewallCapabilities,
@@ -11,11 +11,23 @@ import type {
 import { deepFreeze } from '../../core/json.js';
 import type { ToolProvider } from '../../host/tools.js';
 import { isOfNetwork } from './network-rules.js';
+import { NftChooser } from './nft/chooser.js';
 import type { IptablesOptions } from './options.js';
-import { changesFor, driftOf, isOfPort, portFamily, removalsFor, strayRules, type Wanted } from './plan.js';
-import { conflictWith } from './port-conflict.js';
+import {
+  changesFor,
+  driftOf,
+  isOfPort,
+  portFamily,
+  portPlan,
+  removalsFor,
+  strayRules,
+  topRules,
+  type Wanted,
+} from './plan.js';
+import { refuseConflicts } from './port-conflict.js';
 import { publishedIn } from './port-rules.js';
-import { type RuleSet, Tables } from './tables.js';
+import type { SavedRule } from './rule-text.js';
+import { type Change, type RuleSet, Tables } from './tables.js';
 
 export const iptablesCapabilities: FirewallCapabilities = deepFreeze({
   families: [4, 6],
@@ -38,6 +50,7 @@ export class IptablesFirewall implements Firewall {
   readonly name = 'iptables';
   readonly capabilities = iptablesCapabilities;
   readonly #tables: Readonly<Record<4 | 6, Tables>>;
+  readonly #nft: NftChooser;
   readonly #networks = new Map<string, FirewallNetwork>();
   readonly #ports = new Map<string, PublishedPort>();
   /** One change at a time: each is made from what it read. */
@@ -47,6 +60,12 @@ export class IptablesFirewall implements Firewall {
   constructor(options: IptablesOptions, tools: ToolProvider, owner?: string) {
     const tables = (family: 4 | 6) => new Tables(family, tools, options.variant, options.netns, owner);
     this.#tables = { 4: tables(4), 6: tables(6) };
+    this.#nft = new NftChooser(options, tools, owner);
+  }
+
+  async stop(): Promise<void> {
+    await this.#last;
+    this.#nft.close();
   }
 
   configure(networks: readonly FirewallNetwork[], ports?: readonly PublishedPort[]): void {
@@ -79,32 +98,20 @@ export class IptablesFirewall implements Firewall {
 
   publish(ports: readonly PublishedPort[], call: CallOptions): Promise<void> {
     return this.#serially(async () => {
+      throwIfAborted(call.signal, 'publish ports');
       for (const port of ports) this.#known(port);
       const done: (4 | 6)[] = [];
       try {
         for (const family of FAMILIES) {
           const mine = ports.filter((port) => portFamily(port) === family);
           if (mine.length === 0) continue;
-          await this.#settle(
-            family,
-            (current) => {
-              const others = publishedIn(current.rules()).filter(({ id }) => !mine.some((port) => port.id === id));
-              for (const [index, port] of mine.entries()) conflictWith(port, [...others, ...mine.slice(0, index)]);
-              const wanted = this.#wanted(family, current, this.#networks);
-              return changesFor(current, {
-                ...wanted,
-                ports: [...wanted.ports.filter(({ id }) => !mine.some((port) => port.id === id)), ...mine],
-              });
-            },
-            call,
-          );
+          if (!(await this.#publishByNetlink(family, mine, call))) await this.#publishByIptables(family, mine, call);
           done.push(family);
         }
       } catch (error) {
-        const ids = new Set(ports.map(({ id }) => id));
         const signal = AbortSignal.timeout(30_000);
-        for (const family of done)
-          await this.#settle(family, (current) => removalsFor(current, (rule) => isOfPort(rule, ids)), { signal });
+        const ids = new Set(ports.map(({ id }) => id));
+        for (const family of done) await this.#withdraw(family, ids, { signal });
         throw error;
       }
       for (const port of ports) this.#ports.set(port.id, port);
@@ -113,25 +120,21 @@ export class IptablesFirewall implements Firewall {
 
   unpublish(ids: readonly string[], call: CallOptions): Promise<void> {
     return this.#serially(async () => {
+      throwIfAborted(call.signal, 'unpublish ports');
       const doomed = new Set(ids);
-      for (const family of FAMILIES) {
-        await this.#settle(
-          family,
-          (current) =>
-            current
-              .rules()
-              .filter((rule) => isOfPort(rule, doomed))
-              .map(({ table, chain, words }) => ({ kind: 'delete', table, chain, words })),
-          call,
-        );
-      }
+      for (const family of FAMILIES) await this.#withdraw(family, doomed, call);
       for (const id of ids) this.#ports.delete(id);
     });
   }
 
   async published(call: CallOptions): Promise<readonly PublishedPort[]> {
-    const sets = await Promise.all(FAMILIES.map((family) => this.#tables[family].read(call)));
-    return sets.flatMap((current) => publishedIn(current.rules()));
+    const found = await Promise.all(
+      FAMILIES.map(async (family) => {
+        const table = await this.#nft.table(family, call);
+        return table?.published() ?? publishedIn((await this.#tables[family].read(call)).rules());
+      }),
+    );
+    return found.flat();
   }
 
   async check(call: CallOptions): Promise<readonly FirewallDrift[]> {
@@ -146,17 +149,7 @@ export class IptablesFirewall implements Firewall {
     return this.#serially(async () => {
       for (const family of FAMILIES) {
         const wanted = (current: RuleSet): Wanted => this.#wanted(family, current, this.#networks);
-        await this.#settle(
-          family,
-          (current) =>
-            strayRules(current, wanted(current)).map(({ table, chain, words }) => ({
-              kind: 'delete',
-              table,
-              chain,
-              words,
-            })),
-          call,
-        );
+        await this.#settle(family, (current) => removalsOf(strayRules(current, wanted(current))), call);
         await this.#settle(family, (current) => changesFor(current, wanted(current)), call);
       }
     });
@@ -179,6 +172,61 @@ export class IptablesFirewall implements Firewall {
         }
       }),
     );
+  }
+
+  /** False: not this way. */
+  async #publishByNetlink(family: 4 | 6, ports: readonly PublishedPort[], call: CallOptions): Promise<boolean> {
+    const table = await this.#nft.table(family, call);
+    if (!table) return false;
+    const wanted = { family, networks: [...this.#networks.values()], ports };
+    const ids = new Set(ports.map(({ id }) => id));
+    return this.#unlessRefused(() =>
+      table.change(
+        (id) => ids.has(id),
+        portPlan(wanted),
+        topRules(wanted),
+        (published) => refuseConflicts(ports, published),
+      ),
+    );
+  }
+
+  #publishByIptables(family: 4 | 6, ports: readonly PublishedPort[], call: CallOptions): Promise<void> {
+    const isMine = ({ id }: PublishedPort) => ports.some((port) => port.id === id);
+    return this.#settle(
+      family,
+      (current) => {
+        refuseConflicts(ports, publishedIn(current.rules()));
+        const wanted = this.#wanted(family, current, this.#networks);
+        return changesFor(current, { ...wanted, ports: [...wanted.ports.filter((port) => !isMine(port)), ...ports] });
+      },
+      call,
+    );
+  }
+
+  async #withdraw(family: 4 | 6, ids: ReadonlySet<string>, call: CallOptions): Promise<void> {
+    const table = await this.#nft.table(family, call);
+    const gone =
+      table &&
+      (await this.#unlessRefused(() =>
+        table.change(
+          (id) => ids.has(id),
+          [],
+          [],
+          () => {},
+        ),
+      ));
+    if (!gone)
+      await this.#settle(family, (current) => removalsOf(current.rules().filter((rule) => isOfPort(rule, ids))), call);
+  }
+
+  /** What the kernel refuses is left to iptables, which has words for why. */
+  async #unlessRefused(change: () => Promise<boolean>): Promise<boolean> {
+    try {
+      return await change();
+    } catch (error) {
+      if (hasCode(error, 'NET_KERNEL_REFUSED')) return false;
+      throw error;
+    }
   }
 
   /** Reads, changes, reads again: what was asked for has to stand there. */
@@ -220,6 +268,9 @@ export class IptablesFirewall implements Firewall {
     return result;
   }
 }
+
+const removalsOf = (rules: readonly SavedRule[]): Change[] =>
+  rules.map(({ table, chain, words }) => ({ kind: 'delete', table, chain, words }));
 
 function familiesOf(networks: readonly FirewallNetwork[]): (4 | 6)[] {
   return FAMILIES.filter((family) =>

@@ -9,14 +9,16 @@ const PLAIN = `${ownerMark(undefined)} `;
 
 /** As read: our marks without the owner; one of another owner, or of none, is turned into no mark of ours. */
 export function ownedRule(rule: SavedRule, owner: string | undefined): SavedRule {
-  if (owner === undefined || rule.comment === undefined) return rule;
+  const comment = ownedComment(rule.comment, owner);
+  if (comment === undefined || comment === rule.comment) return rule;
+  return { ...rule, comment, words: withComment(rule.words, comment) };
+}
+
+export function ownedComment(comment: string | undefined, owner: string | undefined): string | undefined {
+  if (owner === undefined || comment === undefined) return comment;
   const mark = `${ownerMark(owner)} `;
-  const comment = rule.comment.startsWith(mark)
-    ? PLAIN + rule.comment.slice(mark.length)
-    : rule.comment.startsWith(PLAIN)
-      ? `without owner: ${rule.comment}`
-      : rule.comment;
-  return comment === rule.comment ? rule : { ...rule, comment, words: withComment(rule.words, comment) };
+  if (comment.startsWith(mark)) return PLAIN + comment.slice(mark.length);
+  return comment.startsWith(PLAIN) ? `without owner: ${comment}` : comment;
 }
 
 /** As written. */

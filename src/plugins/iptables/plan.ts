@@ -34,7 +34,7 @@ interface ChainPlan {
 }
 
 /** The rules that stand at the top of built-in chains, from the top: what keeps networks apart is above what lets them out. */
-function topRules(wanted: Wanted): PlannedRule[] {
+export function topRules(wanted: Wanted): PlannedRule[] {
   const networks = wanted.networks.filter((network) => hasFamily(network, wanted.family));
   if (networks.length === 0) return [];
   return [
@@ -53,7 +53,7 @@ function isTopRuleOf(mark: string | undefined, networks: readonly FirewallNetwor
   return names.every((name) => networks.some((network) => network.name === name));
 }
 
-function portPlan(wanted: Wanted): PlannedRule[] {
+export function portPlan(wanted: Wanted): PlannedRule[] {
   return wanted.ports
     .filter((port) => portFamily(port) === wanted.family)
     .flatMap((port) => {
@@ -153,7 +153,7 @@ export const samePort = (a: PublishedPort, b: PublishedPort): boolean => portMar
 
 const deletion = ({ table, chain, words }: SavedRule): Change => ({ kind: 'delete', table, chain, words });
 
-function markOf(rule: PlannedRule): string | undefined {
+export function markOf(rule: PlannedRule): string | undefined {
   return rule.words[rule.words.indexOf('--comment') + 1];
 }
 

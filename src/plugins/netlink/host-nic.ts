@@ -7,7 +7,7 @@ import { inNetworkNamespace, openNamespace } from '../../host/netns.js';
 import { tapAlias, tapGroup, tapName } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import type { OpenVswitch } from './openvswitch.js';
-import { Rtnl } from './rtnl.js';
+import { type LinkChange, Rtnl } from './rtnl.js';
 import { netSysctlIs } from './sysctl.js';
 import { openMacvtap, openTap, type Tap } from './tap.js';
 
@@ -63,22 +63,20 @@ async function attachPort(
   call: CallOptions,
 ): Promise<Device> {
   const { attachment, bridge, spec } = network;
-  const master = await rtnl.link(bridge.name, call);
-  if (!master) throw gone(network, `bridge ${bridge.name}`);
   const record = plannedDevice(plan, attachment.kind, bridge.name, owner);
   const tap =
     plan.endpoint === 'interface'
       ? await makeCable(rtnl, record.device, plan, call)
       : openTap(record.device, plan.queues, rtnl.netnsPath);
   try {
-    const { index } = await mustBe(rtnl, tap.name, call);
     const change = { mtu: plan.mtu, alias: record.alias, group: tapGroup(spec.name), up: true };
     if (attachment.kind === 'openvswitch') {
+      if (!(await rtnl.link(bridge.name, call))) throw gone(network, `bridge ${bridge.name}`);
+      const { index } = await mustBe(rtnl, tap.name, call);
       await rtnl.changeLink(index, change, call);
       await ovs.addPort(bridge.name, tap.name, attachment, call);
     } else {
-      await rtnl.changeLink(index, { ...change, master: master.index }, call);
-      if (spec.isolated) await rtnl.changePort(index, { isolated: true }, call);
+      await onBridge(rtnl, network, tap.name, change, call);
     }
     return { tap, record };
   } catch (error) {
@@ -95,6 +93,37 @@ async function attachPort(
     );
   }
 }
+
+/** The bridge's index is remembered from one NIC to the next: the kernel gives none twice, so a bridge made anew has another. */
+async function onBridge(
+  rtnl: Rtnl,
+  network: PlannedNetwork,
+  device: string,
+  change: Required<Pick<LinkChange, 'mtu' | 'alias' | 'group' | 'up'>>,
+  call: CallOptions,
+): Promise<void> {
+  const { bridge, spec } = network;
+  let master = bridgeIndexes.get(network);
+  for (let tries = 0; tries < 3; tries++) {
+    master ??= (await rtnl.link(bridge.name, call))?.index;
+    if (master === undefined) break;
+    const port = await rtnl.attachPort(master, device, change, spec.isolated, call);
+    if (!port) {
+      master = undefined;
+      continue;
+    }
+    bridgeIndexes.set(network, master);
+    if (port.master === master && port.up && port.mtu === change.mtu && port.alias === change.alias) return;
+    throw new HyperplugError(
+      'NET_KERNEL_REFUSED',
+      `${device}: expected it on ${bridge.name} (${master}), up, with MTU ${change.mtu}, got ${JSON.stringify(port)}`,
+    );
+  }
+  bridgeIndexes.delete(network);
+  throw gone(network, `bridge ${bridge.name}`);
+}
+
+const bridgeIndexes = new WeakMap<PlannedNetwork, number>();
 
 async function attachMacvtap(
   { rtnl, owner }: Ground,

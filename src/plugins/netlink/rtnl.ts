@@ -1,4 +1,5 @@
 import type { CallOptions } from '../../core/calls.js';
+import { HyperplugError } from '../../core/errors.js';
 import type { InterfaceAddress } from '../../core/network.js';
 import { type Attributes, familyOf } from '../../host/netlink/codec/attributes.js';
 import { encodeBody, type Message, NLM_F, RTM } from '../../host/netlink/codec/messages.js';
@@ -8,6 +9,8 @@ import { NetlinkSocket } from '../../host/netlink/socket.js';
 const IFF_UP = 1;
 const AF_UNSPEC = 0;
 const AF_BRIDGE = 7;
+/** linux/rtnetlink.h. */
+const RTEXT_FILTER_SKIP_STATS = 8;
 const CREATE = NLM_F.REQUEST | NLM_F.ACK | NLM_F.CREATE | NLM_F.EXCL;
 const CHANGE = NLM_F.REQUEST | NLM_F.ACK;
 /** linux/if_addr.h: a duplicate-address check would keep the address unusable for a second. */
@@ -145,6 +148,43 @@ export class Rtnl {
       attributes: attributesOf(change),
     };
     await this.#socket.request(`change link ${change.name ?? index}`, request, options);
+  }
+
+  /**
+   * Puts a device on a bridge, with all that it needs, and looks at it, in one message to the kernel.
+   * @returns the device as it is then; undefined: there is no such bridge.
+   * @throws NET_KERNEL_REFUSED why the change was refused.
+   */
+  async attachPort(
+    master: number,
+    device: string,
+    change: Omit<LinkChange, 'name' | 'master'>,
+    isolated: boolean,
+    options: CallOptions,
+  ): Promise<Link | undefined> {
+    const message = { type: RTM.NEWLINK, flags: CHANGE };
+    const isolate = { slaveKind: 'bridge', slaveData: { isolated: 1 } };
+    const changes = [
+      { ...message, header: flagsOf(change), attributes: { ...attributesOf({ ...change, master }), ifname: device } },
+      ...(isolated ? [{ ...message, attributes: { ifname: device, linkinfo: isolate } }] : []),
+    ];
+    const extMask = RTEXT_FILTER_SKIP_STATS;
+    const look = { type: RTM.GETLINK, flags: CHANGE, attributes: { ifname: device, extMask } };
+    const answers = await this.#socket.requests(`port ${device}`, [...changes, look], options);
+    const refused = answers.find((answer) => answer instanceof HyperplugError);
+    if (refused && refusedWith(refused, 'EINVAL', 'ENODEV') && !(await this.#exists(master, options))) return undefined;
+    if (refused) throw refused;
+    const [seen] = answers.at(-1) as Message[];
+    return seen && linkOf(seen);
+  }
+
+  async #exists(index: number, options: CallOptions): Promise<boolean> {
+    return this.#unlessGone(
+      `link ${index}`,
+      { type: RTM.GETLINK, flags: CHANGE, header: { index } },
+      options,
+      'ENODEV',
+    );
   }
 
   /** Flags of a bridge port. Isolated: it reaches only ports that are not. Hairpin: frames may leave where they came in. */

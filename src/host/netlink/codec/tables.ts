@@ -62,6 +62,7 @@ const LINK_FIELDS = {
   23: ['stats64', 'binary'],
   27: ['group', 'u32'],
   28: ['netnsFd', 'u32'],
+  29: ['extMask', 'u32'],
   31: ['numTxQueues', 'u32'],
   32: ['numRxQueues', 'u32'],
   50: ['minMtu', 'u32'],

@@ -1,0 +1,203 @@
+import { isIPv6 } from 'node:net';
+import { encodeIp } from '../../../host/netlink/codec/address.js';
+import type { Words } from '../rule-text.js';
+import type { AttributeWriter } from './attributes.js';
+import { commentInfo, dnatInfo, type Extension, MASQUERADE, portMatch } from './xtables.js';
+
+/**
+ * Rules in the words of iptables-save as expressions of nf_tables, the way iptables-nft itself has written them since it
+ * exists (iptables/nft-ipv4.c, nft-shared.c), so that any version of it reads them back as the same words. Attribute
+ * numbers: linux/netfilter/nf_tables.h, nf_tables_compat.h.
+ */
+export const RULE = { EXPRESSIONS: 4, COMPAT: 5 } as const;
+export const LIST_ELEMENT = 1;
+export const EXPRESSION = { NAME: 1, DATA: 2 } as const;
+const META = { DREG: 1, KEY: 2 } as const;
+const META_KEY = { IIFNAME: 6, OIFNAME: 7, L4PROTO: 16 } as const;
+const PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 } as const;
+const NETWORK_HEADER = 1;
+const BITWISE = { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5 } as const;
+const CMP = { SREG: 1, OP: 2, DATA: 3 } as const;
+const CMP_EQ = 0;
+const DATA = { VALUE: 1, VERDICT: 2 } as const;
+const IMMEDIATE = { DREG: 1, DATA: 2 } as const;
+const VERDICT_CODE = 1;
+const COUNTER = { BYTES: 1, PACKETS: 2 } as const;
+export const EXTENSION = { NAME: 1, REV: 2, INFO: 3 } as const;
+const COMPAT = { PROTO: 1, FLAGS: 2 } as const;
+const REGISTER = 1;
+const VERDICT_REGISTER = 0;
+const VERDICTS: Readonly<Record<string, number>> = { DROP: 0, ACCEPT: 1 };
+const PROTOCOLS: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132 };
+/** Of the field in struct iphdr and struct ip6_hdr. */
+const ADDRESS_OFFSET = { 4: { source: 12, destination: 16 }, 6: { source: 8, destination: 24 } } as const;
+const PROTOCOL_OFFSET = 9;
+
+/** A rule in the few words that published ports have. */
+interface Parsed {
+  source?: string;
+  destination?: string;
+  out?: string;
+  protocol?: string;
+  ports?: readonly [number, number];
+  comment?: string;
+  target?: string;
+  to?: string;
+}
+
+/** False, and nothing written: it has words that these expressions are not made for. */
+export function writeExpressions(writer: AttributeWriter, family: 4 | 6, words: Words): boolean {
+  const rule = parse(words);
+  if (!rule) return false;
+  const protocol = PROTOCOLS[rule.protocol ?? ''];
+  writer.nest(RULE.EXPRESSIONS, () => {
+    if (rule.source) address(writer, family, 'source', rule.source);
+    if (rule.destination) address(writer, family, 'destination', rule.destination);
+    if (rule.out) outgoing(writer, rule.out);
+    if (protocol !== undefined) l4Protocol(writer, family, protocol);
+    if (rule.protocol && rule.ports) extension(writer, 'match', portMatch(rule.protocol, rule.ports));
+    if (rule.comment) extension(writer, 'match', commentInfo(rule.comment));
+    expression(writer, 'counter', () => {
+      writer.u64be(COUNTER.BYTES, 0n);
+      writer.u64be(COUNTER.PACKETS, 0n);
+    });
+    target(writer, family, rule);
+  });
+  if (protocol !== undefined) {
+    writer.nest(RULE.COMPAT, () => {
+      writer.u32be(COMPAT.PROTO, protocol);
+      writer.u32be(COMPAT.FLAGS, 0);
+    });
+  }
+  return true;
+}
+
+const PARSERS: Readonly<Record<string, (rule: Parsed, value: string) => void>> = {
+  '-s': (rule, value) => {
+    rule.source = value;
+  },
+  '-d': (rule, value) => {
+    rule.destination = value;
+  },
+  '-o': (rule, value) => {
+    rule.out = value;
+  },
+  '-p': (rule, value) => {
+    rule.protocol = value;
+  },
+  // Each is told by its option.
+  '-m': () => {},
+  '--dport': (rule, value) => {
+    const [first, last = first] = value.split(':').map(Number);
+    rule.ports = [first as number, last as number];
+  },
+  '--comment': (rule, value) => {
+    rule.comment = value;
+  },
+  '-j': (rule, value) => {
+    rule.target = value;
+  },
+  '--to-destination': (rule, value) => {
+    rule.to = value;
+  },
+};
+
+function parse(words: Words): Parsed | undefined {
+  const rule: Parsed = {};
+  for (let at = 0; at < words.length; at += 2) {
+    const value = words[at + 1];
+    const take = PARSERS[words[at] as string];
+    if (!take || value === undefined) return undefined;
+    take(rule, value);
+  }
+  const known = rule.target === 'DNAT' ? rule.to !== undefined : rule.to === undefined;
+  if (!known || rule.target === undefined) return undefined;
+  if (!(rule.target in VERDICTS) && rule.target !== 'DNAT' && rule.target !== 'MASQUERADE') return undefined;
+  if (rule.protocol !== undefined && !(rule.protocol in PROTOCOLS)) return undefined;
+  return rule.ports && rule.protocol === undefined ? undefined : rule;
+}
+
+function expression(writer: AttributeWriter, name: string, body: () => void): void {
+  writer.nest(LIST_ELEMENT, () => {
+    writer.string(EXPRESSION.NAME, name);
+    writer.nest(EXPRESSION.DATA, body);
+  });
+}
+
+function compare(writer: AttributeWriter, value: Uint8Array): void {
+  expression(writer, 'cmp', () => {
+    writer.u32be(CMP.SREG, REGISTER);
+    writer.u32be(CMP.OP, CMP_EQ);
+    writer.nest(CMP.DATA, () => writer.bytesOf(DATA.VALUE, value));
+  });
+}
+
+function load(writer: AttributeWriter, offset: number, length: number): void {
+  expression(writer, 'payload', () => {
+    writer.u32be(PAYLOAD.DREG, REGISTER);
+    writer.u32be(PAYLOAD.BASE, NETWORK_HEADER);
+    writer.u32be(PAYLOAD.OFFSET, offset);
+    writer.u32be(PAYLOAD.LEN, length);
+  });
+}
+
+function address(writer: AttributeWriter, family: 4 | 6, which: 'source' | 'destination', cidr: string): void {
+  const [text = '', prefix] = cidr.split('/');
+  const bytes = encodeIp(text);
+  const bits = bytes.length * 8;
+  const length = prefix === undefined ? bits : Number(prefix);
+  load(writer, ADDRESS_OFFSET[family][which], bytes.length);
+  if (length < bits) {
+    const mask = Buffer.alloc(bytes.length);
+    for (let bit = 0; bit < length; bit++) mask[bit >> 3] = (mask[bit >> 3] as number) | (0x80 >> (bit & 7));
+    for (const [index, byte] of mask.entries()) bytes[index] = (bytes[index] as number) & byte;
+    expression(writer, 'bitwise', () => {
+      writer.u32be(BITWISE.SREG, REGISTER);
+      writer.u32be(BITWISE.DREG, REGISTER);
+      writer.u32be(BITWISE.LEN, bytes.length);
+      writer.nest(BITWISE.MASK, () => writer.bytesOf(DATA.VALUE, mask));
+      writer.nest(BITWISE.XOR, () => writer.bytesOf(DATA.VALUE, Buffer.alloc(bytes.length)));
+    });
+  }
+  compare(writer, bytes);
+}
+
+function meta(writer: AttributeWriter, key: number): void {
+  expression(writer, 'meta', () => {
+    writer.u32be(META.KEY, key);
+    writer.u32be(META.DREG, REGISTER);
+  });
+}
+
+function outgoing(writer: AttributeWriter, name: string): void {
+  meta(writer, META_KEY.OIFNAME);
+  // With its NUL: the whole name.
+  compare(writer, Buffer.from(`${name}\0`));
+}
+
+function l4Protocol(writer: AttributeWriter, family: 4 | 6, protocol: number): void {
+  if (family === 4) load(writer, PROTOCOL_OFFSET, 1);
+  else meta(writer, META_KEY.L4PROTO);
+  compare(writer, Buffer.of(protocol));
+}
+
+function extension(writer: AttributeWriter, kind: 'match' | 'target', { name, revision, info }: Extension): void {
+  expression(writer, kind, () => {
+    writer.string(EXTENSION.NAME, name);
+    writer.u32be(EXTENSION.REV, revision);
+    writer.bytesOf(EXTENSION.INFO, info);
+  });
+}
+
+function target(writer: AttributeWriter, family: 4 | 6, { target: name = '', to }: Parsed): void {
+  if (name === 'DNAT') extension(writer, 'target', dnatInfo(to as string, isIPv6));
+  else if (name === 'MASQUERADE') extension(writer, 'target', MASQUERADE[family]);
+  else {
+    expression(writer, 'immediate', () => {
+      writer.u32be(IMMEDIATE.DREG, VERDICT_REGISTER);
+      writer.nest(IMMEDIATE.DATA, () => {
+        writer.nest(DATA.VERDICT, () => writer.u32be(VERDICT_CODE, VERDICTS[name] as number), 0);
+      });
+    });
+  }
+}
