@@ -4,19 +4,19 @@ import type { TransportProtocol } from '../../src/core/network.js';
 import { DebianToolProvider } from '../../src/host/debian/tools.js';
 import type { Attributes } from '../../src/host/netlink/codec/attributes.js';
 import { CTNETLINK } from '../../src/host/netlink/codec/messages.js';
-import { kernelError } from '../../src/host/netlink/errno.js';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../src/host/netlink/socket.js';
 import type { ToolProvider } from '../../src/host/tools.js';
 import { IptablesFirewall, iptablesCapabilities } from '../../src/plugins/iptables/firewall.js';
-import { NftSocket } from '../../src/plugins/iptables/nft/socket.js';
 import { firewallContract } from '../../src/testing/index.js';
 import { TestNamespace } from '../support/netns.js';
+import { refuseNftCommits } from '../support/nft-refusal.js';
 import { requireOrSkip } from '../support/require.js';
 
 for (const variant of ['nft', 'legacy'] as const) {
   describe(`iptables-${variant}`, () => {
     let namespace: TestNamespace;
     let refuseNext = false;
+    let undoRefusal: (() => void) | undefined;
     const real = new DebianToolProvider({ cacheDir: '/nonexistent' });
     const tools: ToolProvider = {
       async locate(name, options) {
@@ -26,18 +26,13 @@ for (const variant of ['nft', 'legacy'] as const) {
         return { ...tool, path: '/bin/false' };
       },
     };
-    // Its own way into the kernel is refused too, and iptables has the last word.
-    const { commit } = NftSocket.prototype;
     const programs = ['iptables', 'ip6tables'].map((name) => `/usr/sbin/${name}-${variant}`);
 
     before(function () {
       const reason =
         TestNamespace.unavailable() ?? (programs.every(existsSync) ? undefined : `${programs[0]} is not installed`);
       requireOrSkip(this, reason === undefined, reason ?? '');
-      NftSocket.prototype.commit = async function (...args) {
-        if (refuseNext) throw kernelError('change of rules', 1, undefined);
-        return commit.apply(this, args);
-      };
+      undoRefusal = refuseNftCommits(() => refuseNext);
       namespace = new TestNamespace();
       // Addresses of the host, and a way to wherever a mapping leads.
       for (const address of ['192.0.2.1/32', '192.0.2.2/32', 'fd00:213:99::1/128']) {
@@ -48,7 +43,7 @@ for (const variant of ['nft', 'legacy'] as const) {
       namespace.ip('route', 'add', 'default', 'dev', 'way0');
     });
     after(() => {
-      NftSocket.prototype.commit = commit;
+      undoRefusal?.();
       namespace?.delete();
     });
 

@@ -18,6 +18,7 @@ import {
   tools,
 } from '../support/netlink-backend.js';
 import { TestNamespace } from '../support/netns.js';
+import { refuseNftCommits } from '../support/nft-refusal.js';
 import { requireOrSkip } from '../support/require.js';
 
 for (const kind of ['iptables', 'none'] as const) {
@@ -27,21 +28,24 @@ for (const kind of ['iptables', 'none'] as const) {
     let directory: string;
     const benches = new Map<NetlinkBackend, Bench>();
     let refuse: (() => void) | undefined;
+    let broken = false;
+    let undoRefusal: (() => void) | undefined;
 
     before(function () {
       const reason = TestNamespace.unavailable();
       requireOrSkip(this, reason === undefined, reason ?? '');
+      undoRefusal = refuseNftCommits(() => broken);
       namespace = new TestNamespace();
       directory = mkdtempSync(join(tmpdir(), 'hyperplug-test-'));
     });
     after(() => {
+      undoRefusal?.();
       namespace?.delete();
       if (directory) rmSync(directory, { recursive: true, force: true });
     });
 
     /** Its next restore fails once `refuse` was called. */
     const breakable = (): Firewall => {
-      let broken = false;
       const provider: ToolProvider = {
         async locate(name, options) {
           const tool = await tools.locate(name, options);

@@ -164,7 +164,6 @@ export class NetlinkBackend implements NetworkBackend {
         await detachDevice(ground, record, (index) => ground.rtnl.deleteLink(index, undoCall), undoCall);
       });
       if (ports.length > 0) {
-        await letPortsHairpin(ground, record, call);
         await this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, call));
       }
       return hostNicOf(this.name, plan, device, () => this.#close(tap));

@@ -7,7 +7,7 @@ import { inNetworkNamespace, openNamespace } from '../../host/netns.js';
 import { tapAlias, tapGroup, tapName } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import type { OpenVswitch } from './openvswitch.js';
-import { type LinkChange, Rtnl } from './rtnl.js';
+import { type LinkChange, type PortFlags, Rtnl } from './rtnl.js';
 import { netSysctlIs } from './sysctl.js';
 import { openMacvtap, openTap, type Tap } from './tap.js';
 
@@ -76,7 +76,8 @@ async function attachPort(
       await rtnl.changeLink(index, change, call);
       await ovs.addPort(bridge.name, tap.name, attachment, call);
     } else {
-      await onBridge(rtnl, network, tap.name, change, call);
+      const hairpin = plan.ports.length > 0 && bridgedPacketsAreFiltered(rtnl);
+      await onBridge(rtnl, network, tap.name, change, { isolated: spec.isolated, hairpin }, call);
     }
     return { tap, record };
   } catch (error) {
@@ -100,14 +101,15 @@ async function onBridge(
   network: PlannedNetwork,
   device: string,
   change: Required<Pick<LinkChange, 'mtu' | 'alias' | 'group' | 'up'>>,
+  flags: PortFlags,
   call: CallOptions,
 ): Promise<void> {
-  const { bridge, spec } = network;
+  const { bridge } = network;
   let master = bridgeIndexes.get(network);
   for (let tries = 0; tries < 3; tries++) {
     master ??= (await rtnl.link(bridge.name, call))?.index;
     if (master === undefined) break;
-    const port = await rtnl.attachPort(master, device, change, spec.isolated, call);
+    const port = await rtnl.attachPort(master, device, change, flags, call);
     if (!port) {
       master = undefined;
       continue;
@@ -219,10 +221,13 @@ async function attachYours(
  * are turned round within the bridge, which sends nothing back out of the port it came by, unless told to.
  */
 export async function letPortsHairpin({ rtnl }: Ground, record: DeviceRecord, call: CallOptions): Promise<void> {
-  if (record.kind !== 'bridge' || !netSysctlIs(rtnl.netnsPath, 'bridge/bridge-nf-call-iptables', '1')) return;
+  if (record.kind !== 'bridge' || !bridgedPacketsAreFiltered(rtnl)) return;
   const link = await rtnl.link(record.device, call);
   if (link?.alias === record.alias) await rtnl.changePort(link.index, { hairpin: true }, call);
 }
+
+const bridgedPacketsAreFiltered = ({ netnsPath }: Rtnl): boolean =>
+  netSysctlIs(netnsPath, 'bridge/bridge-nf-call-iptables', '1');
 
 /** Removes the device of a record, if it is still ours. */
 export async function detachDevice(

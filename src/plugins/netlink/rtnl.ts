@@ -67,6 +67,12 @@ export interface LinkChange {
   readonly group?: number;
 }
 
+/** Of a bridge port. Isolated: it reaches only ports that are not. Hairpin: frames may leave where they came in. */
+export interface PortFlags {
+  readonly isolated?: boolean;
+  readonly hairpin?: boolean;
+}
+
 /** The rtnetlink requests that networks are made of; each returns when the kernel has acknowledged it. */
 export class Rtnl {
   readonly #socket: NetlinkSocket;
@@ -159,14 +165,15 @@ export class Rtnl {
     master: number,
     device: string,
     change: Omit<LinkChange, 'name' | 'master'>,
-    isolated: boolean,
+    flags: PortFlags,
     options: CallOptions,
   ): Promise<Link | undefined> {
     const message = { type: RTM.NEWLINK, flags: CHANGE };
-    const isolate = { slaveKind: 'bridge', slaveData: { isolated: 1 } };
     const changes = [
       { ...message, header: flagsOf(change), attributes: { ...attributesOf({ ...change, master }), ifname: device } },
-      ...(isolated ? [{ ...message, attributes: { ifname: device, linkinfo: isolate } }] : []),
+      ...(flags.isolated || flags.hairpin
+        ? [{ ...message, attributes: { ifname: device, linkinfo: portInfo(flags) } }]
+        : []),
     ];
     const extMask = RTEXT_FILTER_SKIP_STATS;
     const look = { type: RTM.GETLINK, flags: CHANGE, attributes: { ifname: device, extMask } };
@@ -187,21 +194,14 @@ export class Rtnl {
     );
   }
 
-  /** Flags of a bridge port. Isolated: it reaches only ports that are not. Hairpin: frames may leave where they came in. */
-  async changePort(
-    index: number,
-    { isolated, hairpin }: { readonly isolated?: boolean; readonly hairpin?: boolean },
-    options: CallOptions,
-  ): Promise<void> {
-    const number = (flag: boolean | undefined) => (flag === undefined ? undefined : Number(flag));
-    const slaveData = { isolated: number(isolated), mode: number(hairpin) };
+  async changePort(index: number, flags: PortFlags, options: CallOptions): Promise<void> {
     await this.#socket.request(
       `change port ${index}`,
       {
         type: RTM.NEWLINK,
         flags: CHANGE,
         header: { index },
-        attributes: { linkinfo: { slaveKind: 'bridge', slaveData } },
+        attributes: { linkinfo: portInfo(flags) },
       },
       options,
     );
@@ -306,6 +306,11 @@ export class Rtnl {
       throw error;
     }
   }
+}
+
+function portInfo({ isolated, hairpin }: PortFlags): Attributes {
+  const number = (flag: boolean | undefined) => (flag === undefined ? undefined : Number(flag));
+  return { slaveKind: 'bridge', slaveData: { isolated: number(isolated), mode: number(hairpin) } };
 }
 
 function attributesOf(change: LinkChange): Attributes {

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { PublishedPort } from '../../../src/core/firewall.js';
 import type { TransportProtocol } from '../../../src/core/network.js';
+import type { PlannedRule } from '../../../src/plugins/iptables/network-rules.js';
 import { NftPortTable } from '../../../src/plugins/iptables/nft/port-table.js';
 import { NftSocket } from '../../../src/plugins/iptables/nft/socket.js';
 import { ownedWords } from '../../../src/plugins/iptables/owner.js';
@@ -107,6 +108,20 @@ describe('published ports by netlink, beside iptables-nft', function () {
     mapping: { protocol: 'tcp', hostAddress: '0.0.0.0', hostPort: 80, guestPort: 8080, count: 1 },
   };
   const rules = portRules(one, 'hyper0', '10.1.0.0/16');
+  const put = (nft: NftPortTable, planned: readonly PlannedRule[], needed: readonly PlannedRule[] = []) =>
+    nft.change(
+      () => false,
+      planned,
+      needed,
+      () => {},
+    );
+  const takeOut = (nft: NftPortTable, id: string) =>
+    nft.change(
+      (each) => each === id,
+      [],
+      [],
+      () => {},
+    );
 
   it('reads and takes out what iptables-restore wrote, and puts nothing in twice', async () => {
     for (const { table: name, chain, words } of rules) {
@@ -170,19 +185,40 @@ describe('published ports by netlink, beside iptables-nft', function () {
     }
   });
 
-  it('does nothing where rules that ports need do not stand', async () => {
+  it('forgets no rule but those that it took out, though tables number theirs alike', async () => {
     const nft = table(4);
+    const other = { ...one, id: 'p/n/tcp/0.0.0.0/81', mapping: { ...one.mapping, hostPort: 81 } };
     try {
-      expect(
-        await nft.change(
-          () => false,
-          rules,
-          rules,
-          () => {},
-        ),
-      ).to.equal(false);
+      await put(nft, rules);
+      await put(nft, portRules(other, 'hyper0', '10.1.0.0/16'));
+      await takeOut(nft, one.id);
+      expect(nft.published()).to.deep.equal([other]);
+      const fresh = table(4);
+      expect(fresh.published()).to.deep.equal([other]);
+      fresh.close();
+      await takeOut(nft, other.id);
       expect(saved(4)).to.deep.equal([]);
     } finally {
+      nft.close();
+    }
+  });
+
+  it('does nothing where rules that ports need do not stand, each once', async () => {
+    const nft = table(4);
+    const words = ['-o', 'hyper0', '-m', 'comment', '--comment', 'hyperplug default masquerade', '-j', 'MASQUERADE'];
+    const needed = [{ table: 'nat', chain: 'POSTROUTING', words }] as const;
+    const append = () => namespace.exec('iptables-nft', '-t', 'nat', '-A', 'POSTROUTING', ...words);
+    try {
+      expect(await put(nft, rules, needed)).to.equal(false);
+      expect(saved(4)).to.deep.equal([]);
+      append();
+      expect(await put(nft, rules, needed)).to.equal(true);
+      await takeOut(nft, one.id);
+      append();
+      expect(await put(nft, rules, needed)).to.equal(false);
+      expect(saved(4)).to.have.lengthOf(2);
+    } finally {
+      namespace.exec('iptables-nft', '-t', 'nat', '-F', 'POSTROUTING');
       nft.close();
     }
   });

@@ -3,11 +3,20 @@
  * place: a thousand published ports are three thousand rules of some forty attributes each.
  */
 
-const NLA_F_NESTED = 0x8000;
 const NLA_TYPE_MASK = 0x3fff;
 const FIRST_BYTES = 16 * 1024;
+/** struct nlmsghdr and struct nfgenmsg. */
+const MESSAGE_HEADER_BYTES = 20;
 
 const aligned = (length: number): number => (length + 3) & ~3;
+
+export interface MessageHeader {
+  readonly type: number;
+  readonly flags: number;
+  readonly sequence: number;
+  readonly family: number;
+  readonly resource?: number;
+}
 
 export class AttributeWriter {
   #bytes = Buffer.alloc(FIRST_BYTES);
@@ -18,77 +27,73 @@ export class AttributeWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Room of `length` bytes, zeroed, 4-aligned behind; the caller fills it before it writes on. */
-  reserve(length: number): Buffer {
+  clear(): void {
+    this.#length = 0;
+  }
+
+  string(type: number, text: string): void {
+    const at = this.#attribute(type, Buffer.byteLength(text) + 1);
+    this.#bytes.write(text, at);
+  }
+
+  u32be(type: number, value: number): void {
+    const at = this.#attribute(type, 4);
+    this.#bytes.writeUInt32BE(value >>> 0, at);
+  }
+
+  u64be(type: number, value: bigint): void {
+    const at = this.#attribute(type, 8);
+    this.#bytes.writeBigUInt64BE(value, at);
+  }
+
+  binary(type: number, bytes: Uint8Array): void {
+    const at = this.#attribute(type, bytes.length);
+    this.#bytes.set(bytes, at);
+  }
+
+  /** Attributes that were written before. */
+  append(attributes: Uint8Array): void {
+    const at = this.#reserve(attributes.length);
+    this.#bytes.set(attributes, at);
+  }
+
+  /** Without NLA_F_NESTED, as nf_tables itself shows nests: what it echoes is then the same, byte for byte. */
+  nest(type: number, body: () => void): void {
+    const start = this.#length;
+    this.#attribute(type, 0);
+    body();
+    this.#bytes.writeUInt16LE(this.#length - start, start);
+  }
+
+  /** A message around what `body` writes. */
+  message({ type, flags, sequence, family, resource = 0 }: MessageHeader, body: () => void): void {
+    const start = this.#reserve(MESSAGE_HEADER_BYTES);
+    this.#bytes.writeUInt16LE(type, start + 4);
+    this.#bytes.writeUInt16LE(flags, start + 6);
+    this.#bytes.writeUInt32LE(sequence, start + 8);
+    this.#bytes.writeUInt8(family, start + 16);
+    this.#bytes.writeUInt16BE(resource, start + 18);
+    body();
+    this.#bytes.writeUInt32LE(this.#length - start, start);
+  }
+
+  /** Where the payload begins. */
+  #attribute(type: number, length: number): number {
+    const start = this.#reserve(4 + length);
+    this.#bytes.writeUInt16LE(4 + length, start);
+    this.#bytes.writeUInt16LE(type, start + 2);
+    return start + 4;
+  }
+
+  /** Zeroes, aligned behind. */
+  #reserve(length: number): number {
     const start = this.#length;
     const end = start + aligned(length);
     while (end > this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes], this.#bytes.length * 2);
     this.#bytes.fill(0, start, end);
     this.#length = end;
-    return this.#bytes.subarray(start, start + length);
+    return start;
   }
-
-  clear(): void {
-    this.#length = 0;
-  }
-
-  attribute(type: number, length: number): Buffer {
-    const room = this.reserve(4 + length);
-    room.writeUInt16LE(4 + length, 0);
-    room.writeUInt16LE(type, 2);
-    return room.subarray(4);
-  }
-
-  string(type: number, text: string): void {
-    const length = Buffer.byteLength(text);
-    this.attribute(type, length + 1).write(text);
-  }
-
-  u32be(type: number, value: number): void {
-    this.attribute(type, 4).writeUInt32BE(value >>> 0);
-  }
-
-  u64be(type: number, value: bigint): void {
-    this.attribute(type, 8).writeBigUInt64BE(value);
-  }
-
-  /** Attributes that were written before. */
-  append(attributes: Buffer): void {
-    this.reserve(attributes.length).set(attributes);
-  }
-
-  bytesOf(type: number, bytes: Uint8Array): void {
-    this.attribute(type, bytes.length).set(bytes);
-  }
-
-  /** @param flag NLA_F_NESTED or 0: what the kernel shows of a nest within an expression has it not. */
-  nest(type: number, body: () => void, flag = NLA_F_NESTED): void {
-    const start = this.#length;
-    this.attribute(type | flag, 0);
-    body();
-    this.#bytes.writeUInt16LE(this.#length - start, start);
-  }
-
-  /** A message (struct nlmsghdr, struct nfgenmsg) around what `body` writes. */
-  message(header: MessageHeader, body: () => void): void {
-    const start = this.#length;
-    const bytes = this.reserve(20);
-    bytes.writeUInt16LE(header.type, 4);
-    bytes.writeUInt16LE(header.flags, 6);
-    bytes.writeUInt32LE(header.sequence, 8);
-    bytes.writeUInt8(header.family, 16);
-    bytes.writeUInt16BE(header.resource ?? 0, 18);
-    body();
-    this.#bytes.writeUInt32LE(this.#length - start, start);
-  }
-}
-
-export interface MessageHeader {
-  readonly type: number;
-  readonly flags: number;
-  readonly sequence: number;
-  readonly family: number;
-  readonly resource?: number;
 }
 
 /** Calls `each` with every attribute of a list; true from it ends the walk. @throws RangeError for lengths that do not fit. */

@@ -46,7 +46,7 @@ export class NftChooser {
     if (variant !== 'auto') return variant === 'nft';
     let program = this.#programs.get(family);
     if (program === undefined) {
-      const name = family === 4 ? 'iptables-restore' : 'ip6tables-restore';
+      const name = family === 4 ? 'iptables-save' : 'ip6tables-save';
       program = (await this.tools.locate(name, { signal, progress: silentProgress })).path;
       this.#programs.set(family, program);
     }

@@ -1,8 +1,7 @@
 import { isIPv6 } from 'node:net';
-import { encodeIp } from '../../../host/netlink/codec/address.js';
 import type { Words } from '../rule-text.js';
 import type { AttributeWriter } from './attributes.js';
-import { commentInfo, dnatInfo, type Extension, MASQUERADE, portMatch } from './xtables.js';
+import { addressBytes, commentInfo, dnatInfo, type Extension, MASQUERADE, portMatch } from './xtables.js';
 
 /**
  * Rules in the words of iptables-save as expressions of nf_tables, the way iptables-nft itself has written them since it
@@ -16,7 +15,8 @@ const META = { DREG: 1, KEY: 2 } as const;
 const META_KEY = { IIFNAME: 6, OIFNAME: 7, L4PROTO: 16 } as const;
 const PAYLOAD = { DREG: 1, BASE: 2, OFFSET: 3, LEN: 4 } as const;
 const NETWORK_HEADER = 1;
-const BITWISE = { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5 } as const;
+const BITWISE = { SREG: 1, DREG: 2, LEN: 3, MASK: 4, XOR: 5, OP: 6 } as const;
+const NFT_BITWISE_BOOL = 0;
 const CMP = { SREG: 1, OP: 2, DATA: 3 } as const;
 const CMP_EQ = 0;
 const DATA = { VALUE: 1, VERDICT: 2 } as const;
@@ -128,7 +128,7 @@ function compare(writer: AttributeWriter, value: Uint8Array): void {
   expression(writer, 'cmp', () => {
     writer.u32be(CMP.SREG, REGISTER);
     writer.u32be(CMP.OP, CMP_EQ);
-    writer.nest(CMP.DATA, () => writer.bytesOf(DATA.VALUE, value));
+    writer.nest(CMP.DATA, () => writer.binary(DATA.VALUE, value));
   });
 }
 
@@ -143,23 +143,28 @@ function load(writer: AttributeWriter, offset: number, length: number): void {
 
 function address(writer: AttributeWriter, family: 4 | 6, which: 'source' | 'destination', cidr: string): void {
   const [text = '', prefix] = cidr.split('/');
-  const bytes = encodeIp(text);
+  const bytes = addressBytes(text);
   const bits = bytes.length * 8;
   const length = prefix === undefined ? bits : Number(prefix);
   load(writer, ADDRESS_OFFSET[family][which], bytes.length);
-  if (length < bits) {
-    const mask = Buffer.alloc(bytes.length);
-    for (let bit = 0; bit < length; bit++) mask[bit >> 3] = (mask[bit >> 3] as number) | (0x80 >> (bit & 7));
-    for (const [index, byte] of mask.entries()) bytes[index] = (bytes[index] as number) & byte;
-    expression(writer, 'bitwise', () => {
-      writer.u32be(BITWISE.SREG, REGISTER);
-      writer.u32be(BITWISE.DREG, REGISTER);
-      writer.u32be(BITWISE.LEN, bytes.length);
-      writer.nest(BITWISE.MASK, () => writer.bytesOf(DATA.VALUE, mask));
-      writer.nest(BITWISE.XOR, () => writer.bytesOf(DATA.VALUE, Buffer.alloc(bytes.length)));
-    });
+  if (length === bits) {
+    compare(writer, bytes);
+    return;
   }
-  compare(writer, bytes);
+  const mask = Buffer.alloc(bytes.length);
+  for (let bit = 0; bit < length; bit++) mask[bit >> 3] = (mask[bit >> 3] as number) | (0x80 >> (bit & 7));
+  expression(writer, 'bitwise', () => {
+    writer.u32be(BITWISE.SREG, REGISTER);
+    writer.u32be(BITWISE.DREG, REGISTER);
+    writer.u32be(BITWISE.LEN, bytes.length);
+    writer.u32be(BITWISE.OP, NFT_BITWISE_BOOL);
+    writer.nest(BITWISE.MASK, () => writer.binary(DATA.VALUE, mask));
+    writer.nest(BITWISE.XOR, () => writer.binary(DATA.VALUE, Buffer.alloc(bytes.length)));
+  });
+  compare(
+    writer,
+    bytes.map((byte, index) => byte & (mask[index] as number)),
+  );
 }
 
 function meta(writer: AttributeWriter, key: number): void {
@@ -185,7 +190,7 @@ function extension(writer: AttributeWriter, kind: 'match' | 'target', { name, re
   expression(writer, kind, () => {
     writer.string(EXTENSION.NAME, name);
     writer.u32be(EXTENSION.REV, revision);
-    writer.bytesOf(EXTENSION.INFO, info);
+    writer.binary(EXTENSION.INFO, info);
   });
 }
 
@@ -196,7 +201,7 @@ function target(writer: AttributeWriter, family: 4 | 6, { target: name = '', to 
     expression(writer, 'immediate', () => {
       writer.u32be(IMMEDIATE.DREG, VERDICT_REGISTER);
       writer.nest(IMMEDIATE.DATA, () => {
-        writer.nest(DATA.VERDICT, () => writer.u32be(VERDICT_CODE, VERDICTS[name] as number), 0);
+        writer.nest(DATA.VERDICT, () => writer.u32be(VERDICT_CODE, VERDICTS[name] as number));
       });
     });
   }

@@ -1,12 +1,12 @@
 import { HyperplugError } from '../../../core/errors.js';
 import type { PublishedPort } from '../../../core/firewall.js';
-import { HYPER_CHAIN, type PlannedRule } from '../network-rules.js';
+import { HYPER_CHAIN, isOurs, type PlannedRule } from '../network-rules.js';
 import { ownedComment, ownedWords } from '../owner.js';
 import { markOf } from '../plan.js';
 import { portOfMark } from '../port-rules.js';
 import { AttributeWriter, attributeOf } from './attributes.js';
 import { RULE, writeExpressions } from './expressions.js';
-import { type NftRule, sameExpressions } from './rules.js';
+import { commentOf, type NftRule, sameExpressions } from './rules.js';
 import { type NewRule, NftSocket } from './socket.js';
 
 /** Where rules of ours stand. */
@@ -21,10 +21,23 @@ const CHAINS = [
 ] as const;
 const TRIES = 8;
 
+/** A rule of a port, as it stands. */
+interface PortRule {
+  readonly rule: NftRule;
+  readonly port: PublishedPort;
+}
+
+interface PlannedPortRule extends NewRule {
+  readonly expressions: Buffer;
+  readonly port: PublishedPort;
+}
+
+/** Rules with a mark of ours. */
 interface Snapshot {
   readonly generation: number;
-  /** Those with a mark of ours, which is without its owner here. */
-  readonly rules: readonly NftRule[];
+  readonly ports: readonly PortRule[];
+  /** How often each of the others stands, by `TABLE CHAIN MARK`. */
+  readonly others: ReadonlyMap<string, number>;
 }
 
 /**
@@ -51,7 +64,7 @@ export class NftPortTable {
   }
 
   published(): PublishedPort[] {
-    return publishedIn(this.#read().rules);
+    return portsOf(this.#read());
   }
 
   /**
@@ -65,31 +78,36 @@ export class NftPortTable {
     needed: readonly PlannedRule[],
     check: (published: readonly PublishedPort[]) => void,
   ): Promise<boolean> {
-    const encoded = this.#encode(planned);
-    if (!encoded) return false;
+    const wanted = this.#encode(planned);
+    if (!wanted) return false;
     for (let tries = 0; tries < TRIES; tries++) {
       const before = this.#read();
-      if (!standing(before.rules, needed)) return false;
-      check(publishedIn(before.rules));
-      const mine = before.rules.filter(({ comment }) => doomed(portOfMark(comment)?.id ?? ''));
-      const stay = sameRules(mine, encoded);
-      if (stay || mine.length + encoded.length === 0) return true;
+      if (!standing(before, needed)) return false;
+      check(portsOf(before));
+      const mine = before.ports.filter(({ port }) => doomed(port.id));
+      if (sameRules(mine, wanted)) return true;
       this.#known = undefined;
-      const done = await this.#socket.commit(before.generation, mine, encoded);
+      const done = await this.#socket.commit(
+        before.generation,
+        mine.map(({ rule }) => rule),
+        wanted,
+      );
       if (!done) continue;
-      const gone = new Set(mine.map(({ handle }) => handle));
-      if (sameRules(done.added, encoded) && done.deleted.length === mine.length) {
-        const rules = [
-          ...before.rules.filter(({ handle }) => !gone.has(handle)),
-          ...done.added.map((rule) => this.#owned(rule)),
-        ];
-        this.#known = { generation: next(before.generation), rules };
+      const added = pairs(done.added, wanted);
+      if (sameRules(added, wanted) && done.deleted.length === mine.length) {
+        const gone = new Set(mine);
+        const ports = [...before.ports.filter((each) => !gone.has(each)), ...added];
+        this.#known = { ...before, generation: next(before.generation), ports };
         return true;
       }
       // Not all echoes came: the rules themselves tell.
-      const after = this.#read().rules;
-      const now = after.filter(({ comment }) => doomed(portOfMark(comment)?.id ?? ''));
-      if (sameRules(now, encoded)) return true;
+      if (
+        sameRules(
+          this.#read().ports.filter(({ port }) => doomed(port.id)),
+          wanted,
+        )
+      )
+        return true;
       throw new HyperplugError(
         'FIREWALL_FAILED',
         'nf_tables: a change of published ports that was accepted did not show',
@@ -102,26 +120,42 @@ export class NftPortTable {
     for (let tries = 0; tries < TRIES; tries++) {
       const generation = this.#socket.generation();
       if (this.#known?.generation === generation) return this.#known;
-      const rules = CHAINS.flatMap(([table, chain]) => this.#socket.rules(table, chain))
-        .map((rule) => this.#owned(rule))
-        .filter(({ comment }) => comment?.startsWith('hyperplug '));
+      const snapshot = this.#dump(generation);
       if (this.#socket.generation() !== generation) continue;
-      this.#known = { generation, rules };
-      return this.#known;
+      this.#known = snapshot;
+      return snapshot;
     }
     throw new HyperplugError('FIREWALL_FAILED', `nf_tables: the rules changed ${TRIES} times while they were read`);
   }
 
-  #owned(rule: NftRule): NftRule {
-    return { ...rule, comment: ownedComment(rule.comment, this.owner) };
+  #dump(generation: number): Snapshot {
+    const ports: PortRule[] = [];
+    const others = new Map<string, number>();
+    for (const [table, chain] of CHAINS) {
+      for (const rule of this.#socket.rules(table, chain)) {
+        const mark = ownedComment(commentOf(rule), this.owner);
+        if (!isOurs(mark)) continue;
+        const port = portOfMark(mark);
+        if (port) ports.push({ rule, port });
+        else countIn(others, `${table} ${chain} ${mark}`);
+      }
+    }
+    return { generation, ports, others };
   }
 
-  #encode(planned: readonly PlannedRule[]): NewRule[] | undefined {
-    const rules: NewRule[] = [];
-    for (const { table, chain, words } of planned) {
+  #encode(planned: readonly PlannedRule[]): PlannedPortRule[] | undefined {
+    const rules: PlannedPortRule[] = [];
+    let mark: string | undefined;
+    let port: PublishedPort | undefined;
+    for (const rule of planned) {
+      // Rules of one port stand together.
+      if (markOf(rule) !== mark) port = portOfMark(markOf(rule));
+      mark = markOf(rule);
       this.#writer.clear();
-      if (!writeExpressions(this.#writer, this.family, ownedWords(words, this.owner))) return undefined;
-      rules.push({ table, chain, attributes: Buffer.from(this.#writer.bytes) });
+      if (!port || !writeExpressions(this.#writer, this.family, ownedWords(rule.words, this.owner))) return undefined;
+      const attributes = Buffer.from(this.#writer.bytes);
+      const expressions = attributeOf(attributes, RULE.EXPRESSIONS) as Buffer;
+      rules.push({ table: rule.table, chain: rule.chain, attributes, expressions, port });
     }
     return rules;
   }
@@ -129,46 +163,36 @@ export class NftPortTable {
 
 const next = (generation: number): number => (generation + 1) >>> 0 || 1;
 
-function publishedIn(rules: readonly NftRule[]): PublishedPort[] {
-  const ports = new Map<string, PublishedPort>();
-  for (const { table, chain, comment } of rules) {
-    const port = table === 'nat' && chain === HYPER_CHAIN ? portOfMark(comment) : undefined;
-    if (port) ports.set(port.id, port);
-  }
-  return [...ports.values()];
+function countIn(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
-/** Each of these, by its mark, as often as it has to be. */
-function standing(rules: readonly NftRule[], needed: readonly PlannedRule[]): boolean {
+function portsOf({ ports }: Snapshot): PublishedPort[] {
+  const found = new Map<string, PublishedPort>();
+  for (const { rule, port } of ports) if (rule.table === 'nat' && rule.chain === HYPER_CHAIN) found.set(port.id, port);
+  return [...found.values()];
+}
+
+/** Each of these as often as it has to be. */
+function standing({ others }: Snapshot, needed: readonly PlannedRule[]): boolean {
   const counts = new Map<string, number>();
-  for (const rule of needed) {
-    const key = `${rule.table} ${rule.chain} ${markOf(rule)}`;
-    counts.set(key, (counts.get(key) ?? 0) + 1);
-  }
-  for (const { table, chain, comment } of rules) {
-    const key = `${table} ${chain} ${comment}`;
-    const count = counts.get(key);
-    if (count !== undefined) counts.set(key, count - 1);
-  }
-  return [...counts.values()].every((count) => count === 0);
+  for (const rule of needed) countIn(counts, `${rule.table} ${rule.chain} ${markOf(rule)}`);
+  return [...counts].every(([key, count]) => others.get(key) === count);
 }
 
-/** Chain by chain in the same order. */
-function sameRules(seen: readonly NftRule[], wanted: readonly NewRule[]): boolean {
+/** The kernel echoes rules in the order in which they were sent. */
+const pairs = (added: readonly NftRule[], wanted: readonly PlannedPortRule[]): PortRule[] =>
+  added.flatMap((rule, index) => (wanted[index] ? [{ rule, port: wanted[index].port }] : []));
+
+/** The same rules, those of each chain in the same order. */
+function sameRules(seen: readonly PortRule[], wanted: readonly PlannedPortRule[]): boolean {
   if (seen.length !== wanted.length) return false;
-  const place = ({ table, chain }: { readonly table: string; readonly chain: string }) => `${table} ${chain}`;
-  const left = new Map<string, NftRule[]>();
-  for (const rule of seen) {
-    const list = left.get(place(rule));
-    if (list) list.push(rule);
-    else left.set(place(rule), [rule]);
-  }
-  const next = new Map<string, number>();
-  return wanted.every((rule) => {
-    const at = next.get(place(rule)) ?? 0;
-    next.set(place(rule), at + 1);
-    const found = left.get(place(rule))?.[at];
-    const expressions = attributeOf(rule.attributes, RULE.EXPRESSIONS);
-    return found !== undefined && expressions !== undefined && sameExpressions(expressions, found.expressions);
+  return CHAINS.every(([table, chain]) => {
+    const here = wanted.filter((rule) => rule.chain === chain && rule.table === table);
+    const there = seen.filter(({ rule }) => rule.chain === chain && rule.table === table);
+    return (
+      here.length === there.length &&
+      here.every(({ expressions }, at) => sameExpressions(expressions, (there[at] as PortRule).rule.expressions))
+    );
   });
 }

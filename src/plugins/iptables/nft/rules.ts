@@ -6,11 +6,13 @@ export interface NftRule {
   readonly table: string;
   readonly chain: string;
   readonly handle: bigint;
-  readonly comment: string | undefined;
   /** NFTA_RULE_EXPRESSIONS. */
   readonly expressions: Buffer;
+  readonly userdata: Buffer | undefined;
 }
 
+const TABLE = 1;
+const CHAIN = 2;
 const HANDLE = 3;
 const USERDATA = 7;
 /** libnftnl/udata.h: NFTNL_UDATA_RULE_COMMENT, in pairs of type and length (u8 each). */
@@ -24,15 +26,18 @@ export function ruleOf(attributes: Buffer): NftRule {
   let expressions: Buffer = Buffer.alloc(0);
   let userdata: Buffer | undefined;
   eachAttribute(attributes, (type, payload) => {
-    if (type === 1) table = textOf(payload);
-    else if (type === 2) chain = textOf(payload);
+    if (type === TABLE) table = textOf(payload);
+    else if (type === CHAIN) chain = textOf(payload);
     else if (type === HANDLE) handle = payload.readBigUInt64BE();
     else if (type === RULE.EXPRESSIONS) expressions = payload;
     else if (type === USERDATA) userdata = payload;
     return false;
   });
-  const comment = commentIn(expressions) ?? (userdata && userdataComment(userdata));
-  return { table, chain, handle, comment, expressions };
+  return { table, chain, handle, expressions, userdata };
+}
+
+export function commentOf({ expressions, userdata }: NftRule): string | undefined {
+  return commentIn(expressions) ?? (userdata && userdataComment(userdata));
 }
 
 /** Of the match `comment`. */
@@ -62,6 +67,7 @@ function userdataComment(bytes: Buffer): string | undefined {
  * The kernel adds some of its own; a counter counts.
  */
 export function sameExpressions(sent: Buffer, seen: Buffer): boolean {
+  if (sent.equals(seen)) return true;
   const wanted = elements(sent);
   const found = elements(seen);
   return (

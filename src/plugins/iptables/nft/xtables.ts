@@ -49,6 +49,19 @@ export function commentInfo(comment: string): Extension {
   return { name: 'comment', revision: 0, info };
 }
 
+const addresses = new Map<string, Buffer>();
+
+/** Bytes of an address, which are not to be changed. Of many rules the addresses are few. */
+export function addressBytes(text: string): Buffer {
+  let bytes = addresses.get(text);
+  if (!bytes) {
+    bytes = encodeIp(text);
+    if (addresses.size > 1000) addresses.clear();
+    addresses.set(text, bytes);
+  }
+  return bytes;
+}
+
 /** linux/netfilter/nf_nat.h. */
 const NF_NAT_RANGE = { MAP_IPS: 1, PROTO_SPECIFIED: 2, PROTO_OFFSET: 32 } as const;
 
@@ -57,7 +70,7 @@ export function dnatInfo(to: string, isIPv6: (text: string) => boolean): Extensi
   const info = Buffer.alloc(48);
   const bare = isIPv6(to) || !to.includes(':');
   const colon = bare ? to.length : to.lastIndexOf(':');
-  const address = encodeIp(to.slice(0, colon).replace(/^\[|\]$/g, ''));
+  const address = addressBytes(to.slice(0, colon).replace(/^\[|\]$/g, ''));
   address.copy(info, 4);
   address.copy(info, 20);
   let flags: number = NF_NAT_RANGE.MAP_IPS;
