@@ -6,18 +6,16 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, write
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { constants, Script } from 'node:vm';
+import { Script } from 'node:vm';
 
 const directory = dirname(fileURLToPath(import.meta.url));
 const filename = join(directory, PROGRAM);
 const cachePath = `${filename}.${process.version}-${process.arch}.cache`;
 
 const cachedData = readIfThere(cachePath);
-const script = new Script(readFileSync(filename, 'latin1'), {
-  filename,
-  cachedData,
-  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-});
+const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData });
+// V8's cache does not keep who imports for a script: the program asks for this (src/core/registry/load-plugins.ts).
+Object.defineProperty(globalThis, Symbol.for('hyperplug.import'), { value: (specifier) => import(specifier) });
 const require = createRequire(filename);
 if (cachedData === undefined || script.cachedDataRejected) process.on('exit', keep);
 script.runInThisContext()(require, filename);

@@ -9,6 +9,15 @@ import { type FieldProblem, pluginError } from './plugin-error.js';
 import type { PluginRegistry } from './registry.js';
 import { importFrom } from './resolve-hook.js';
 
+/**
+ * Code that V8 took from its cache no longer knows who imports for it: the bundled program's first file, which is compiled
+ * each time, then does (scripts/program-loader.mjs).
+ */
+function importModule(url: string): Promise<{ readonly default?: unknown }> {
+  const loader = (globalThis as { [key: symbol]: unknown })[Symbol.for('hyperplug.import')];
+  return typeof loader === 'function' ? (loader(url) as Promise<{ readonly default?: unknown }>) : import(url);
+}
+
 /** One entry of `plugins` in the configuration. */
 export interface PluginReference {
   /** A package name, or a path: absolute, or starting with `./` or `../`. */
@@ -51,7 +60,7 @@ export async function loadPlugins(
     let exported: { readonly default?: unknown };
     try {
       exported = await withDeadline(what, options.timeoutMs ?? DEFAULT_TIMEOUT_MS, options.signal, ({ signal }) =>
-        raceSignal(import(url), signal, what),
+        raceSignal(importModule(url), signal, what),
       );
     } catch (cause) {
       if (isHyperplugError(cause)) throw cause;

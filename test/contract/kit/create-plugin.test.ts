@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { PLUGIN_KINDS, type PluginKind } from '../../../src/core/plugin.js';
@@ -58,10 +58,16 @@ describe('create-plugin, from the packed package', function () {
     });
   }
 
-  it('a plugin that was made is one that hyperplug loads', async () => {
+  it('a plugin that was made is one that hyperplug loads, also when V8 has kept the program', async () => {
     const config = join(root, 'hyperplug.json');
     const plugins = PLUGIN_KINDS.map((kind) => `./hyperplug-${NAMES[kind]}/lib/src/index.js`);
-    writeFileSync(config, JSON.stringify({ plugins }));
+    const paths = { stateDirectory: join(root, 'state'), runtimeDirectory: join(root, 'run') };
+    writeFileSync(config, JSON.stringify({ plugins, paths }));
+    // A start that opens the state keeps what was compiled of the program, for the starts after it.
+    const first = await packedCli(['ps', '--config', config], root);
+    expect(first.code, first.stderr).to.equal(0);
+    const bundle = readdirSync(join(root, 'node_modules/hyperplug/dist/bundle/cli'));
+    expect(bundle.some((name) => name.endsWith('.cache'))).to.equal(true);
     const { code, stdout, stderr } = await packedCli(['plugins', '--json', '--config', config], root);
     expect(code, stderr).to.equal(0);
     const names = (JSON.parse(stdout) as { name: string }[]).map(({ name }) => name);

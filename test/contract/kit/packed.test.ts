@@ -10,7 +10,7 @@ const PARTS: readonly RegExp[] = [
   /^dist\/bundle\/cli\/[^/]+\.c?js(?:\.map)?$/,
   /^dist\/(?:src|guest)\/.*\.(?:js|js\.map|d\.ts)$/,
   /^guest\//,
-  /^docs\/.*\.md$/,
+  /^docs\/.*\.(?:md|json)$/,
   /^templates\//,
   /^contrib\//,
 ];
