@@ -23,8 +23,11 @@ import {
   FakeStateStore,
 } from '../../src/testing/index.js';
 import { elfKernel } from '../unit/guest/image/synthetic-kernel.js';
+import { TapHypervisor } from './tap-hypervisor.js';
 
 const STATE = { durable: true, multiProcess: true };
+const FAKE_PARTS = { firewall: { driver: 'fake' }, addressPool: { driver: 'fake' }, state: { driver: 'fake' } };
+const realParts = (netns: string) => ({ firewall: { driver: 'iptables', iptables: { netns } } });
 
 /** A machine in memory, and the real engine on it: any number of managers that come and go. */
 export class FakeWorld {
@@ -34,7 +37,8 @@ export class FakeWorld {
   readonly #state = new FakeStateMedium();
   readonly #pool = new FakePoolMedium();
 
-  constructor() {
+  /** With a network namespace: bridges, taps, rules, records and addresses are real; VMs and guests are not. */
+  constructor(readonly netns?: string) {
     writeFileSync(join(this.root, 'kernel'), elfKernel({ pvh: true }));
     writeFileSync(join(this.root, 'initramfs'), '070701');
     const config = {
@@ -45,15 +49,14 @@ export class FakeWorld {
       },
       guest: { kernel: join(this.root, 'kernel'), initramfs: join(this.root, 'initramfs') },
       hypervisor: { driver: 'fake' },
+      ...(netns === undefined ? FAKE_PARTS : realParts(netns)),
+      agent: { driver: 'fake' },
+      pods: { nicSlots: 3 },
       network: {
-        backend: 'fake',
+        backend: netns === undefined ? 'fake' : 'netlink',
+        ...(netns !== undefined && { netlink: { netns } }),
         networks: { default: { subnets: ['10.90.0.0/24', 'fd90::/64'] }, back: { subnets: ['10.91.0.0/24'] } },
       },
-      firewall: { driver: 'fake' },
-      agent: { driver: 'fake' },
-      addressPool: { driver: 'fake' },
-      state: { driver: 'fake' },
-      pods: { nicSlots: 3 },
     };
     writeFileSync(this.configPath, JSON.stringify(config));
   }
@@ -120,7 +123,8 @@ export class FakeWorld {
       return made;
     };
     const services: Record<PluginKind, { readonly capabilities: object }> = {
-      hypervisor: new FakeHypervisor({ machine, guest }),
+      hypervisor:
+        this.netns === undefined ? new FakeHypervisor({ machine, guest }) : new TapHypervisor({ machine, guest }),
       network: new FakeNetwork({ machine }),
       firewall: new FakeFirewall(),
       agent: new FakeAgent(),
