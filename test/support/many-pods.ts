@@ -9,6 +9,8 @@ const PROGRAM = fileURLToPath(new URL('./daemon-world.js', import.meta.url));
 
 export interface DaemonReport {
   readonly loop: { readonly p50: number; readonly p99: number; readonly max: number };
+  /** CPU time of the process between two looks of the loop at the clock, which on a busy machine is the part that is ours. */
+  readonly busyP99Ms: number;
   readonly leftovers: readonly string[];
   readonly log: readonly unknown[];
 }
