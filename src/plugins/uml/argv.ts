@@ -45,20 +45,21 @@ export function umlArgs({ memoryMib, tuning, fds, hostfs, kernelArgs }: UmlPlan)
 export interface NamespaceTools {
   readonly unshare: string;
   readonly setpriv: string;
+  readonly timeout: string;
   readonly setsid: string;
 }
 
 /**
- * User, PID, network and IPC namespaces of the VM's own. The first process of the PID namespace is setsid, which waits for
- * UML and passes on its end; all that UML has started ends with it. UML cannot be the first itself: a kernel that panics
- * aborts, which the first process of a namespace does not do.
+ * User, PID, network and IPC namespaces of the VM's own. The first process of the PID namespace is timeout(1) without a limit,
+ * which waits for UML and tells its end; all that UML has started ends with it. UML cannot be the first itself: a kernel that
+ * panics aborts, which the first process of a namespace does not do. Its session is its own, as it then signals its group.
  * It keeps one capability, for its own network namespace: the raw sockets of its NICs.
  */
-export function namespaceArgs({ unshare, setpriv, setsid }: NamespaceTools): string[] {
+export function namespaceArgs({ unshare, setpriv, timeout, setsid }: NamespaceTools): string[] {
   const caps = '-all,+net_raw';
   return [
     ...[unshare, '--user', '--map-root-user', '--net', '--ipc', '--pid', '--fork', '--kill-child=KILL', '--'],
     ...[setpriv, `--inh-caps=${caps}`, `--bounding-set=${caps}`, '--'],
-    ...[setsid, '--fork', '--wait'],
+    ...[timeout, '0', setsid],
   ];
 }

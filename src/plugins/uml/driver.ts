@@ -168,9 +168,11 @@ export class UmlDriver implements HypervisorDriver {
       binaryPath === undefined
         ? await this.#locate('linux.uml', options)
         : { name: 'linux.uml', path: binaryPath, origin: 'configured' as const, env: {} };
-    const names = ['setpriv', 'prlimit', 'env', 'unshare', 'setsid'] as const;
-    const [setpriv, prlimit, env, unshare, setsid] = await Promise.all(names.map((name) => this.#path(name, options)));
-    return { uml, setpriv, prlimit, env, unshare, setsid } as LaunchTools;
+    const names = ['setpriv', 'prlimit', 'env', 'unshare', 'timeout', 'setsid'] as const;
+    const [setpriv, prlimit, env, unshare, timeout, setsid] = await Promise.all(
+      names.map((name) => this.#path(name, options)),
+    );
+    return { uml, setpriv, prlimit, env, unshare, timeout, setsid } as LaunchTools;
   }
 
   async #slirpTools(options: CallOptions): Promise<SlirpTools> {

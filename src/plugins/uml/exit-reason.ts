@@ -12,9 +12,9 @@ export interface ExitEvidence {
   readonly stderrTail: string;
 }
 
-/** setsid(1) exits with the number of the signal that ended UML, and says so. */
-const ENDED_BY_SIGNAL = 'did not exit normally';
-/** unshare(1) fails to die of the signal that ended setsid, and says so. */
+/** timeout(1): the exit code for a program that a signal ended, less its number. */
+const ENDED_BY_SIGNAL = 128;
+/** unshare(1) fails to die of the signal that ended timeout, and says so. */
 const INIT_KILLED = 'sigprocmask unblock failed';
 const CRASH_SIGNALS = new Set([4, 5, 6, 7, 8, 11, 31]);
 /** UML's answer to SIGTERM, SIGINT and SIGHUP from outside. */
@@ -25,7 +25,7 @@ export function exitReason({ killed, panicked, exitCode, signal, stderrTail }: E
   if (panicked) return 'panicked';
   if (signal !== null) return 'killed';
   if (exitCode === null) return 'unknown';
-  if (stderrTail.includes(ENDED_BY_SIGNAL)) return CRASH_SIGNALS.has(exitCode & 0x7f) ? 'crashed' : 'killed';
+  if (exitCode > ENDED_BY_SIGNAL) return CRASH_SIGNALS.has(exitCode - ENDED_BY_SIGNAL) ? 'crashed' : 'killed';
   if (exitCode === TERMINATED || stderrTail.includes(INIT_KILLED)) return 'killed';
   // What the guest wrote to /proc/exitcode is its own affair.
   return 'shutdown';

@@ -178,7 +178,7 @@ async function untilUp({ spec, options, signal }: LaunchRequest, notifications: 
   });
 }
 
-/** unshare → setsid, first of the namespace → UML. */
+/** unshare → timeout, first of the namespace → UML. */
 function family(spec: VmSpec, outer: ProcessIdentity): { init: ProcessIdentity; main: ProcessIdentity } {
   const only = (parent: ProcessIdentity) => {
     const [pid] = childrenOf(parent.pid);

@@ -28,8 +28,8 @@ async function request(
       if (text.length > MAX_ANSWER_BYTES)
         throw new HyperplugError('HOST_COMMAND_FAILED', 'slirp4netns: endless answer');
     }
-    const answer = JSON.parse(text) as { readonly return?: unknown; readonly error?: { readonly desc?: unknown } };
-    if (answer.error === undefined) return answer.return ?? null;
+    const answer = JSON.parse(text) as { readonly error?: { readonly desc?: unknown } };
+    if (answer.error === undefined) return answer;
     const words = String(answer.error.desc ?? 'no reason given');
     throw new HyperplugError('HOST_COMMAND_FAILED', `slirp4netns ${execute}: ${words}`, { details: { words } });
   } catch (error) {

@@ -6,7 +6,7 @@ import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../.
 import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { BuiltinEndpoint, PortForward, ProcessIdentity } from '../../core/hypervisor.js';
 import { type ConfinedChild, type ConfinementTools, confinedArgv, spawnConfined } from '../../host/confined-spawn.js';
-import { childrenOf, identifyProcess, killProcess } from '../../host/process.js';
+import { childrenOf, identifyProcess, killProcess, sameProcess } from '../../host/process.js';
 import type { Tool } from '../../host/tools.js';
 import { holdDirectory } from '../../host/unix-datagram.js';
 import { explainForward, PRIVILEGED_PORTS } from '../../host/vmm/forwards.js';
@@ -69,11 +69,7 @@ export class SlirpNetworks implements UserNetworks {
       if (!process) throw await ended(child);
     } catch (error) {
       const undo = { signal: AbortSignal.timeout(START_TIMEOUT_MS) };
-      for (const pid of childrenOf(child.identity.pid)) {
-        const started = identifyProcess(pid);
-        if (started) await killProcess(started, undo);
-      }
-      await killProcess(child.identity, undo);
+      await killFamily(child.identity, undo);
       throw error;
     }
     this.#remember(slot, process, child);
@@ -89,7 +85,7 @@ export class SlirpNetworks implements UserNetworks {
     const network = this.#networks.get(slot);
     if (!network) return;
     network.gone.abort(new HyperplugError('VM_NIC_NOT_FOUND', 'the NIC was detached'));
-    await killProcess(network.process, call);
+    await killFamily(network.process, call);
     if (network.child) await raceSignal(network.child.exited, call.signal, 'end of slirp4netns');
     await this.#removeSockets(slot);
     this.#networks.delete(slot);
@@ -215,6 +211,21 @@ export class SlirpNetworks implements UserNetworks {
 }
 
 const keyOf = ({ protocol, hostAddress, hostPort }: PortForward) => `${protocol}:${hostAddress}:${hostPort}`;
+
+/** slirp4netns is two processes, of which the second does not end with the first. */
+async function killFamily(process: ProcessIdentity, call: CallOptions): Promise<void> {
+  const family: ProcessIdentity[] = [];
+  const collect = (each: ProcessIdentity) => {
+    family.push(each);
+    for (const pid of childrenOf(each.pid)) {
+      const child = identifyProcess(pid);
+      if (child) collect(child);
+    }
+  };
+  if (sameProcess(process)) collect(process);
+  // From the last to the first, which then reaps it.
+  for (const each of family.reverse()) await killProcess(each, call);
+}
 
 async function ended(child: ConfinedChild): Promise<HyperplugError> {
   const { exitCode } = await child.exited;

@@ -3,7 +3,7 @@ import { type ProcessMarker, RunDir } from '../../host/vmm/run-dir.js';
 
 const VARIABLE = 'HYPERPLUG_VM';
 
-/** An assignment of env(1), which stands among the arguments of unshare and setsid; the guest does not see it. */
+/** An assignment of env(1), which stands among the arguments of unshare and timeout; the guest does not see it. */
 export const markerVariable = (marker: string): Record<string, string> => ({ [VARIABLE]: marker });
 
 const markerIn = (argv: readonly string[]) =>
@@ -14,7 +14,7 @@ export const umlMarker: ProcessMarker = { markerOf: markerIn };
 
 /** The first process of the namespace alone: with it all others end. */
 export const umlInitMarker: ProcessMarker = {
-  markerOf: (argv) => (basename(argv[0] ?? '') === 'setsid' ? markerIn(argv) : undefined),
+  markerOf: (argv) => (basename(argv[0] ?? '') === 'timeout' ? markerIn(argv) : undefined),
 };
 
 /** The descriptor by which UML and slirp4netns know the directory of sockets: they need not be able to reach its path. */

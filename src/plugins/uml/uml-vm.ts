@@ -149,9 +149,12 @@ export class UmlVm implements HypervisorVm {
   }
 
   addForward(nicId: string, forward: PortForward, options: CallOptions): Promise<void> {
-    return this.#call(`forward to NIC ${nicId}`, options, (call) =>
-      this.#networks.addForward(this.nicPlug.table.find(nicId).slot, forward, call),
-    );
+    return this.#call(`forward to NIC ${nicId}`, options, (call) => {
+      const { slot } = this.nicPlug.table.find(nicId);
+      // Who waits for the guest's link waits for the guest.
+      this.#mustRun(`forward to NIC ${nicId}`);
+      return this.#networks.addForward(slot, forward, call);
+    });
   }
 
   removeForward(nicId: string, forward: PortForward, options: CallOptions): Promise<void> {

@@ -132,13 +132,22 @@ export function channelContract({ describe, check }: HypervisorSuite, contract: 
         const channel = await vm.openChannel(guest.echoesOnChannel as string, options());
         defer(() => channel.destroy());
         const sent = Buffer.from(Array.from({ length: 16_384 }, (_, index) => (index * 31) & 255));
-        channel.write(sent);
         const received: Buffer[] = [];
         let size = 0;
+        let written = 0;
+        // No more than the channel bears unread: what came back was read.
+        const window = capabilities.channels.creditWindowBytes ?? sent.length;
+        const write = () => {
+          const end = Math.min(sent.length, size + window);
+          if (end > written) channel.write(sent.subarray(written, end));
+          written = Math.max(written, end);
+        };
+        write();
         const all = new Promise<void>((resolve) => {
           channel.on('data', (chunk: Buffer) => {
             received.push(chunk);
             size += chunk.length;
+            write();
             if (size >= sent.length) resolve();
           });
         });
