@@ -221,7 +221,8 @@ class Engine implements Hyperplug {
     const report = await pods.gc(know, gcHost, { dryRun }, options);
     const { cacheDirectory } = this.#directories;
     const images = this.#loaded.config.guest.imageDirectory ?? join(cacheDirectory, 'images');
-    const cache = await tidyCache([images, join(cacheDirectory, 'packages')], dryRun);
+    const folders = [images, join(cacheDirectory, 'kernels'), join(cacheDirectory, 'packages')];
+    const cache = await tidyCache(folders, dryRun);
     return { dryRun, findings: [...report.findings, ...cache] };
   }
 
