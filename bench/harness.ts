@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { arch, cpus, release } from 'node:os';
+import { fileURLToPath } from 'node:url';
 
 export interface Contender {
   readonly name: string;
@@ -26,7 +28,7 @@ export async function compare(title: string, contenders: readonly Contender[], r
   const [first, ...others] = contenders;
   for (const [index, other] of others.entries()) {
     const ratios = (times[0] ?? []).map((time, round) => time / (times[index + 1]?.[round] ?? Number.NaN));
-    const [low, mid, high] = [0.25, 0.5, 0.75].map((q) => quantile(ratios, q).toFixed(2));
+    const [low, mid, high] = [0.25, 0.5, 0.75].map((q) => quantile(ratios, q).toPrecision(3));
     console.log(`  ${first?.name} / ${other.name}: ${mid} (quartiles ${low} to ${high})`);
   }
 }
@@ -38,7 +40,31 @@ export function quantile(values: readonly number[], q: number): number {
   return low + ((sorted[Math.ceil(place)] ?? low) - low) * (place % 1);
 }
 
-const ms = (value: number) => `${value.toFixed(0)} ms`;
+const ms = (value: number) => `${value < 20 ? value.toFixed(2) : value.toFixed(0)} ms`;
+
+/** Milliseconds. */
+export async function timed(body: () => Promise<unknown> | unknown): Promise<number> {
+  const started = process.hrtime.bigint();
+  await body();
+  return Number(process.hrtime.bigint() - started) / 1e6;
+}
+
+const INSIDE = 'HYPERPLUG_BENCH_NAMESPACE';
+
+/**
+ * Runs the benchmark again in a network namespace of its own, which ends with it: true there, false (and it has run) outside.
+ */
+export async function inOwnNamespace(benchmark: string): Promise<boolean> {
+  if (process.env[INSIDE] !== undefined) return true;
+  const script = 'ip link set lo up && exec "$@"';
+  const argv = ['--net', '--mount', 'sh', '-c', script, 'sh', process.execPath, fileURLToPath(benchmark)];
+  const { status } = spawnSync('unshare', [...argv, ...process.argv.slice(2)], {
+    stdio: 'inherit',
+    env: { ...process.env, [INSIDE]: '1' },
+  });
+  process.exitCode = status ?? 1;
+  return false;
+}
 
 /** First line of `cpuinfo` facts that matter to a boot. */
 export const cpuinfo = () => readFileSync('/proc/cpuinfo', 'utf8');

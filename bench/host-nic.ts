@@ -1,37 +1,39 @@
 /**
- * The host side of one NIC, made ready to carry packets, in a network namespace of its own: by this backend, by the commands
- * a script would run, and by the CNI plugins of Debian's containernetworking-plugins where they are installed. The commands
- * allocate no address, so they are compared with the device alone; CNI has its host-local, so there ours allocates too
- * (durably). Each once as it is, once with one published tcp port. What is made is removed again, untimed. As root: `node dist/bench/host-nic.js [ROUNDS]`
+ * The host side of one NIC, made ready to carry packets: by this backend, by the commands a script would run, by the CNI
+ * plugins of Debian's containernetworking-plugins, and by a C program that does no more than it must (floor/host-nic.c),
+ * as far as these are installed. All of it in one network namespace that this process is in, so that nobody pays for
+ * entering it. The commands and the C program allocate no address, so they are compared with the device alone; CNI has its
+ * host-local, which writes to files and does not wait for the disk. Ours waits, by default; against CNI it is measured both
+ * with its state on the disk and in memory (/dev/shm). Each once as it is, once with one published tcp port. What is made is
+ * removed again, untimed. As root: `node dist/bench/host-nic.js [ROUNDS]`
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import type { AddressLease, HostNic, PortMapping } from '../src/core/network.js';
 import { callFor, networkSpec, startBackend } from '../test/support/netlink-backend.js';
 import { TestNamespace } from '../test/support/netns.js';
-import { type Contender, compare } from './harness.js';
+import { type Contender, compare, inOwnNamespace, timed } from './harness.js';
 
 const rounds = Number(process.argv[2] ?? 20);
 const CNI = '/usr/lib/cni';
 const PUBLISHED: PortMapping = { protocol: 'tcp', hostAddress: '0.0.0.0', hostPort: 8080, guestPort: 80, count: 1 };
+const FLOOR = fileURLToPath(new URL('../../bench/floor/host-nic.c', import.meta.url));
 
 /** What the run before has set off in the kernel (namespaces that go, RCU) is let go first. */
 const settle = () => new Promise((resolve) => setTimeout(resolve, 100));
 
-const timed = async (body: () => Promise<unknown> | unknown): Promise<number> => {
-  const started = process.hrtime.bigint();
-  await body();
-  return Number(process.hrtime.bigint() - started) / 1e6;
-};
+interface Ours {
+  device(name?: string): Contender;
+  whole(name: string): Contender;
+  stop(): Promise<void>;
+}
 
-async function ours(
-  namespace: TestNamespace,
-  directory: string,
-  ports: readonly PortMapping[],
-): Promise<{ device: Contender; whole: Contender; stop(): Promise<void> }> {
-  const bench = await startBackend({ namespace, directory });
+async function ours(directory: string, ports: readonly PortMapping[]): Promise<Ours> {
+  const bench = await startBackend({ namespace: { path: undefined }, directory });
   const { backend } = bench;
   await backend.init([networkSpec()], callFor());
   let serial = 0;
@@ -56,38 +58,25 @@ async function ours(
     return withAddress ? allocation + attachment : attachment;
   };
   return {
-    device: { name: 'hyperplug, device', run: () => run(false) },
-    whole: { name: 'hyperplug, address and device', run: () => run(true) },
+    device: (name = 'hyperplug, device') => ({ name, run: () => run(false) }),
+    whole: (name) => ({ name, run: () => run(true) }),
     stop: () => bench.stop(),
   };
 }
 
-/** The same device, and the rules of the same port, in the same namespace. */
-function commands(namespace: TestNamespace, published: boolean): Contender {
-  const run = (...argv: string[]) => {
-    execFileSync('ip', ['netns', 'exec', namespace.name, ...argv], { stdio: ['ignore', 'ignore', 'inherit'] });
+/** The same device, and the rules of the same port. */
+function commands(published: boolean): Contender {
+  const run = (program: string, ...argv: string[]) => {
+    execFileSync(program, argv, { stdio: ['ignore', 'ignore', 'inherit'] });
   };
+  const guest = '192.168.123.200';
   const rules = [
-    ['-t', 'nat', 'PREROUTING', '-p', 'tcp', '--dport', '8090', '-j', 'DNAT', '--to-destination', '192.168.123.200:80'],
-    [
-      '-t',
-      'nat',
-      'POSTROUTING',
-      '-s',
-      '192.168.123.0/24',
-      '-d',
-      '192.168.123.200',
-      '-p',
-      'tcp',
-      '--dport',
-      '80',
-      '-j',
-      'MASQUERADE',
-    ],
-    ['-t', 'filter', 'FORWARD', '-d', '192.168.123.200', '-o', 'hyper0', '-p', 'tcp', '--dport', '80', '-j', 'ACCEPT'],
+    ['nat', 'PREROUTING', '-p', 'tcp', '--dport', '8090', '-j', 'DNAT', '--to-destination', `${guest}:80`],
+    ['nat', 'POSTROUTING', '-s', '192.168.123.0/24', '-d', guest, '-p', 'tcp', '--dport', '80', '-j', 'MASQUERADE'],
+    ['filter', 'FORWARD', '-d', guest, '-o', 'hyper0', '-p', 'tcp', '--dport', '80', '-j', 'ACCEPT'],
   ];
   const each = (what: string) => {
-    for (const [t = '', table = '', ...rule] of published ? rules : []) run('iptables', t, table, what, ...rule);
+    for (const [table = '', ...rule] of published ? rules : []) run('iptables', '-t', table, what, ...rule);
   };
   return {
     name: published ? 'ip × 3, iptables × 3' : 'ip × 3',
@@ -106,7 +95,28 @@ function commands(namespace: TestNamespace, published: boolean): Contender {
   };
 }
 
-function cni(host: TestNamespace, directory: string, published: boolean): Contender {
+/** Measures itself: a tap, and one message that makes it a port. undefined: there is no compiler. */
+function floor(directory: string): (Contender & { stop(): void }) | undefined {
+  const program = join(directory, 'floor');
+  const { error, status, stderr } = spawnSync('cc', ['-O2', '-o', program, FLOOR], { encoding: 'utf8' });
+  if (error) return undefined;
+  if (status !== 0) throw new Error(stderr);
+  const child = spawn(program, ['hyper0'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    name: 'C program',
+    async run() {
+      await settle();
+      child.stdin.write('\n');
+      const { value, done } = await lines.next();
+      if (done) throw new Error('the C program ended');
+      return Number(value) / 1e6;
+    },
+    stop: () => child.stdin.end(),
+  };
+}
+
+function cni(directory: string, published: boolean): Contender {
   let serial = 0;
   return {
     name: published ? 'CNI bridge, host-local, portmap' : 'CNI bridge, host-local',
@@ -122,7 +132,7 @@ function cni(host: TestNamespace, directory: string, published: boolean): Conten
         ipMasq: true,
         ipam: { type: 'host-local', subnet: '10.88.0.0/16', dataDir: directory },
       };
-      const call = (command: string, config: Record<string, unknown>) => {
+      const call = (command: string, config: { readonly type: string }) => {
         const env = {
           ...process.env,
           CNI_COMMAND: command,
@@ -131,8 +141,8 @@ function cni(host: TestNamespace, directory: string, published: boolean): Conten
           CNI_IFNAME: 'eth0',
           CNI_PATH: CNI,
         };
-        const argv = ['netns', 'exec', host.name, `${CNI}/${config.type}`];
-        const { status, stdout } = spawnSync('ip', argv, { input: JSON.stringify(config), env, encoding: 'utf8' });
+        const input = JSON.stringify(config);
+        const { status, stdout } = spawnSync(`${CNI}/${config.type}`, [], { input, env, encoding: 'utf8' });
         if (status !== 0) throw new Error(`${config.type} ${command}: ${stdout}`);
         return stdout;
       };
@@ -156,19 +166,31 @@ function cni(host: TestNamespace, directory: string, published: boolean): Conten
   };
 }
 
-for (const published of [false, true]) {
-  const directory = mkdtempSync(join(tmpdir(), 'hyperplug-bench-'));
-  const namespace = new TestNamespace();
-  const other = new TestNamespace();
-  const { device, whole, stop } = await ours(namespace, directory, published ? [PUBLISHED] : []);
+async function scenario(published: boolean): Promise<void> {
+  const onDisk = mkdtempSync(join(tmpdir(), 'hyperplug-bench-'));
+  const inMemory = mkdtempSync('/dev/shm/hyperplug-bench-');
   const what = published ? 'one NIC with a published port' : 'one NIC';
+  const ports = published ? [PUBLISHED] : [];
+  const first = await ours(inMemory, ports);
+  const least = floor(onDisk);
   try {
-    await compare(what, [device, commands(namespace, published)], rounds);
-    if (existsSync(`${CNI}/portmap`)) await compare(what, [whole, cni(other, directory, published)], rounds);
-    else console.log(`CNI is not installed (${CNI})`);
+    await compare(what, [first.device(), commands(published), ...(least ? [least] : [])], rounds);
+    if (!existsSync(`${CNI}/portmap`)) {
+      console.log(`CNI is not installed (${CNI})`);
+      return;
+    }
+    await compare(what, [first.whole('hyperplug, state in memory'), cni(inMemory, published)], rounds);
+    await first.stop();
+    const second = await ours(onDisk, ports);
+    await compare(what, [second.whole('hyperplug, state on the disk'), cni(onDisk, published)], rounds);
+    await second.stop();
   } finally {
-    await stop();
-    for (const one of [namespace, other]) one.delete();
-    rmSync(directory, { recursive: true, force: true });
+    least?.stop();
+    await first.stop();
+    for (const directory of [onDisk, inMemory]) rmSync(directory, { recursive: true, force: true });
   }
+}
+
+if (await inOwnNamespace(import.meta.url)) {
+  for (const published of [false, true]) await scenario(published);
 }

@@ -24,7 +24,8 @@ export function networkSpec(parts: Partial<NetworkSpec> = {}): NetworkSpec {
 }
 
 export interface BackendParts {
-  readonly namespace: Pick<TestNamespace, 'path'>;
+  /** undefined: the process's own. */
+  readonly namespace: { readonly path: string | undefined };
   /** For state and locks. */
   readonly directory: string;
   readonly firewall?: Firewall;

@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import type { AddressPool } from '../../core/address-pool.js';
 import type { CallOptions } from '../../core/calls.js';
+import { concurrently } from '../../core/concurrently.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { combineErrors, HyperplugError } from '../../core/errors.js';
 import type { Firewall, PublishedPort } from '../../core/firewall.js';
@@ -25,6 +25,7 @@ import { netlinkCapabilities } from './capabilities.js';
 import {
   attachDevice,
   closeAll,
+  type Device,
   type DeviceRecord,
   detachDevice,
   deviceCounters,
@@ -156,16 +157,27 @@ export class NetlinkBackend implements NetworkBackend {
     const ground = this.#ground();
     const undo = new UndoStack();
     try {
-      const device = await attachDevice(ground, network, plan, call);
-      const { tap, record } = device;
-      this.#open.set(tap.name, tap);
-      undo.push(`device ${tap.name}`, async (undoCall) => {
-        await this.#close(tap);
-        await detachDevice(ground, record, (index) => ground.rtnl.deleteLink(index, undoCall), undoCall);
-      });
-      if (ports.length > 0) {
-        await this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, call));
-      }
+      // At once: neither waits for anything of the other.
+      let device: Device | undefined;
+      const tasks = [
+        async (limited: CallOptions) => {
+          const made = await attachDevice(ground, network, plan, limited);
+          const { tap, record } = made;
+          this.#open.set(tap.name, tap);
+          undo.push(`device ${tap.name}`, async (undoCall) => {
+            await this.#close(tap);
+            await detachDevice(ground, record, (index) => ground.rtnl.deleteLink(index, undoCall), undoCall);
+          });
+          device = made;
+        },
+        async (limited: CallOptions) => {
+          const fresh = await this.#publish(ports, limited);
+          undo.push('published ports', (undoCall) => this.#unpublish(fresh, undoCall));
+        },
+      ];
+      await concurrently(ports.length > 0 ? tasks : tasks.slice(0, 1), call);
+      if (!device) throw new TypeError('attach: no device was made');
+      const { tap } = device;
       return hostNicOf(this.name, plan, device, () => this.#close(tap));
     } catch (error) {
       throw await undo.fail('POD_CLEANUP_FAILED', `host side of ${plan.podId}/${plan.nicId}`, error);
@@ -196,13 +208,13 @@ export class NetlinkBackend implements NetworkBackend {
     const ports = publishedPorts(this.#network(lease.network), lease, mappings, this.deps.firewall);
     if (ports.length === 0) return;
     if (data) await letPortsHairpin(this.#ground(), data as unknown as DeviceRecord, call);
-    await this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, call));
+    await this.#publish(ports, call);
   }
 
   async unpublish({ podId, nicId }: HostNicRecord, mappings: readonly PortMapping[], call: CallOptions): Promise<void> {
     const ports = mappings.map((mapping) => ({ id: portId(podId, nicId, mapping), mapping }));
     if (ports.length === 0) return;
-    await this.#locked('withdrawal of ports', call, () => this.#publisher.unpublish(ports, call));
+    await this.#unpublish(ports, call);
   }
 
   async setMtu({ data }: HostNicRecord, mtu: number, call: CallOptions): Promise<void> {
@@ -312,11 +324,21 @@ export class NetlinkBackend implements NetworkBackend {
     throw new TypeError('NetlinkBackend: start() has not run');
   }
 
+  #publish(ports: readonly PublishedPort[], call: CallOptions): Promise<readonly PublishedPort[]> {
+    return this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, call));
+  }
+
+  #unpublish(ports: readonly Pick<PublishedPort, 'id' | 'mapping'>[], call: CallOptions): Promise<void> {
+    return this.#locked('withdrawal of ports', call, () => this.#publisher.unpublish(ports, call));
+  }
+
   /** One lock for all networks: rules of one stand in the same chains as those of the next. */
   async #locked<T>(purpose: string, call: CallOptions, body: () => Promise<T>): Promise<T> {
-    const directory = `${this.deps.runtimeDir}/locks`;
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    const lock = await acquireLock(`${directory}/network.lock`, { purpose, signal: call.signal, exclusive: true });
+    const lock = await acquireLock(`${this.deps.runtimeDir}/locks/network.lock`, {
+      purpose,
+      signal: call.signal,
+      exclusive: true,
+    });
     try {
       return await body();
     } finally {

@@ -62,20 +62,26 @@ export class Publisher {
     private readonly netns: string | undefined,
   ) {}
 
-  /** All or none; those that are there already stay. @throws NET_PORT_IN_USE, FIREWALL_FAILED. */
-  async publish(ports: readonly PublishedPort[], call: CallOptions): Promise<void> {
+  /**
+   * All or none; those that are there already stay.
+   * @returns those that were not.
+   * @throws NET_PORT_IN_USE, FIREWALL_FAILED.
+   */
+  async publish(ports: readonly PublishedPort[], call: CallOptions): Promise<readonly PublishedPort[]> {
     const undo = new UndoStack();
     try {
       const reserved = await this.hostPorts.reserve(ports, () => this.firewall.published(call));
       undo.push('host ports', async () => this.hostPorts.release(reserved));
       await this.firewall.publish(ports, call);
       undo.push('rules', (undoCall) => this.firewall.unpublish(reserved, undoCall));
-      const fresh = ports.filter(({ id }) => reserved.includes(id));
+      const ids = new Set(reserved);
+      const fresh = ports.filter(({ id }) => ids.has(id));
       await forgetUdpFlows(
         fresh.map(({ mapping }) => mapping),
         this.netns,
         call,
       );
+      return fresh;
     } catch (error) {
       throw await undo.fail('POD_CLEANUP_FAILED', 'published ports', error);
     }

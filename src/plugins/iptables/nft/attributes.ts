@@ -51,6 +51,11 @@ export class AttributeWriter {
     this.#bytes.set(bytes, at);
   }
 
+  /** Zeroes. @returns where they are. */
+  room(type: number, length: number): number {
+    return this.#attribute(type, length);
+  }
+
   /** Attributes that were written before. */
   append(attributes: Uint8Array): void {
     const at = this.#reserve(attributes.length);

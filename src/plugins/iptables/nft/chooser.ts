@@ -52,7 +52,7 @@ export class NftChooser {
     }
     // Looked at each time: the machine's choice (update-alternatives) may change.
     try {
-      return NFT_PROGRAM.test(basename(realpathSync(program)));
+      return NFT_PROGRAM.test(basename(realpathSync.native(program)));
     } catch {
       return false;
     }

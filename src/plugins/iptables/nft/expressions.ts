@@ -1,7 +1,7 @@
-import { isIPv6 } from 'node:net';
+import { encodeIp } from '../../../host/netlink/codec/address.js';
 import type { Words } from '../rule-text.js';
-import type { AttributeWriter } from './attributes.js';
-import { addressBytes, commentInfo, dnatInfo, type Extension, MASQUERADE, portMatch } from './xtables.js';
+import { AttributeWriter } from './attributes.js';
+import { commentMatch, dnatTarget, type Extension, MASQUERADE, type Ports, portMatch } from './xtables.js';
 
 /**
  * Rules in the words of iptables-save as expressions of nf_tables, the way iptables-nft itself has written them since it
@@ -39,37 +39,84 @@ interface Parsed {
   destination?: string;
   out?: string;
   protocol?: string;
-  ports?: readonly [number, number];
+  ports?: Ports;
   comment?: string;
   target?: string;
   to?: string;
 }
 
-/** False, and nothing written: it has words that these expressions are not made for. */
-export function writeExpressions(writer: AttributeWriter, family: 4 | 6, words: Words): boolean {
-  const rule = parse(words);
-  if (!rule) return false;
-  const protocol = PROTOCOLS[rule.protocol ?? ''];
-  writer.nest(RULE.EXPRESSIONS, () => {
-    if (rule.source) address(writer, family, 'source', rule.source);
-    if (rule.destination) address(writer, family, 'destination', rule.destination);
-    if (rule.out) outgoing(writer, rule.out);
-    if (protocol !== undefined) l4Protocol(writer, family, protocol);
-    if (rule.protocol && rule.ports) extension(writer, 'match', portMatch(rule.protocol, rule.ports));
-    if (rule.comment) extension(writer, 'match', commentInfo(rule.comment));
-    expression(writer, 'counter', () => {
-      writer.u64be(COUNTER.BYTES, 0n);
-      writer.u64be(COUNTER.PACKETS, 0n);
-    });
-    target(writer, family, rule);
-  });
-  if (protocol !== undefined) {
-    writer.nest(RULE.COMPAT, () => {
-      writer.u32be(COMPAT.PROTO, protocol);
-      writer.u32be(COMPAT.FLAGS, 0);
-    });
+/** A place in a rule that differs between rules of the same shape. */
+interface Gap {
+  readonly at: number;
+  readonly fill: (rule: Parsed) => Extension;
+}
+
+interface Template {
+  readonly attributes: Buffer;
+  readonly gaps: readonly Gap[];
+}
+
+const MOST_TEMPLATES = 1000;
+
+/**
+ * Rules of one family as NFTA_RULE_EXPRESSIONS and what goes with them. Those of a NIC's ports differ by ports and comment
+ * alone, so each shape is put together once, and these are written into copies of it.
+ */
+export class RuleEncoder {
+  readonly #writer = new AttributeWriter();
+  readonly #templates = new Map<string, Template>();
+
+  constructor(private readonly family: 4 | 6) {}
+
+  /** undefined: it has words that these expressions are not made for. */
+  encode(words: Words): Buffer | undefined {
+    const rule = parse(words);
+    if (!rule) return undefined;
+    const { source, destination, out, protocol, target, ports, comment } = rule;
+    const shape = `${source} ${destination} ${out} ${protocol} ${target} ${!ports} ${!comment}`;
+    let template = this.#templates.get(shape);
+    if (!template) {
+      template = this.#build(rule);
+      if (this.#templates.size >= MOST_TEMPLATES) this.#templates.clear();
+      this.#templates.set(shape, template);
+    }
+    const attributes = Buffer.from(template.attributes);
+    for (const { at, fill } of template.gaps) fill(rule).write(attributes, at);
+    return attributes;
   }
-  return true;
+
+  #build(rule: Parsed): Template {
+    const { family } = this;
+    const writer = this.#writer;
+    const gaps: Gap[] = [];
+    const protocol = PROTOCOLS[rule.protocol ?? ''];
+    const later = (kind: 'match' | 'target', fill: Gap['fill']) => {
+      gaps.push({ at: extension(writer, kind, fill(rule)), fill });
+    };
+    writer.clear();
+    writer.nest(RULE.EXPRESSIONS, () => {
+      if (rule.source) address(writer, family, 'source', rule.source);
+      if (rule.destination) address(writer, family, 'destination', rule.destination);
+      if (rule.out) outgoing(writer, rule.out);
+      if (protocol !== undefined) l4Protocol(writer, family, protocol);
+      if (rule.ports) later('match', (each) => portMatch(each.protocol as string, each.ports as Ports));
+      if (rule.comment) later('match', (each) => commentMatch(each.comment as string));
+      expression(writer, 'counter', () => {
+        writer.u64be(COUNTER.BYTES, 0n);
+        writer.u64be(COUNTER.PACKETS, 0n);
+      });
+      if (rule.target === 'DNAT') later('target', (each) => dnatTarget(each.to as string));
+      else if (rule.target === 'MASQUERADE') later('target', () => MASQUERADE[family]);
+      else verdict(writer, VERDICTS[rule.target as string] as number);
+    });
+    if (protocol !== undefined) {
+      writer.nest(RULE.COMPAT, () => {
+        writer.u32be(COMPAT.PROTO, protocol);
+        writer.u32be(COMPAT.FLAGS, 0);
+      });
+    }
+    return { attributes: Buffer.from(writer.bytes), gaps };
+  }
 }
 
 const PARSERS: Readonly<Record<string, (rule: Parsed, value: string) => void>> = {
@@ -143,7 +190,7 @@ function load(writer: AttributeWriter, offset: number, length: number): void {
 
 function address(writer: AttributeWriter, family: 4 | 6, which: 'source' | 'destination', cidr: string): void {
   const [text = '', prefix] = cidr.split('/');
-  const bytes = addressBytes(text);
+  const bytes = encodeIp(text);
   const bits = bytes.length * 8;
   const length = prefix === undefined ? bits : Number(prefix);
   load(writer, ADDRESS_OFFSET[family][which], bytes.length);
@@ -151,20 +198,25 @@ function address(writer: AttributeWriter, family: 4 | 6, which: 'source' | 'dest
     compare(writer, bytes);
     return;
   }
-  const mask = Buffer.alloc(bytes.length);
-  for (let bit = 0; bit < length; bit++) mask[bit >> 3] = (mask[bit >> 3] as number) | (0x80 >> (bit & 7));
+  const mask = maskBytes(bytes.length, length);
   expression(writer, 'bitwise', () => {
     writer.u32be(BITWISE.SREG, REGISTER);
     writer.u32be(BITWISE.DREG, REGISTER);
     writer.u32be(BITWISE.LEN, bytes.length);
     writer.u32be(BITWISE.OP, NFT_BITWISE_BOOL);
     writer.nest(BITWISE.MASK, () => writer.binary(DATA.VALUE, mask));
-    writer.nest(BITWISE.XOR, () => writer.binary(DATA.VALUE, Buffer.alloc(bytes.length)));
+    writer.nest(BITWISE.XOR, () => writer.room(DATA.VALUE, bytes.length));
   });
   compare(
     writer,
     bytes.map((byte, index) => byte & (mask[index] as number)),
   );
+}
+
+function maskBytes(length: number, bits: number): Buffer {
+  const mask = Buffer.alloc(length);
+  for (let bit = 0; bit < bits; bit++) mask[bit >> 3] = (mask[bit >> 3] as number) | (0x80 >> (bit & 7));
+  return mask;
 }
 
 function meta(writer: AttributeWriter, key: number): void {
@@ -186,23 +238,26 @@ function l4Protocol(writer: AttributeWriter, family: 4 | 6, protocol: number): v
   compare(writer, Buffer.of(protocol));
 }
 
-function extension(writer: AttributeWriter, kind: 'match' | 'target', { name, revision, info }: Extension): void {
+/** @returns where its structure goes, in zeroes. */
+function extension(
+  writer: AttributeWriter,
+  kind: 'match' | 'target',
+  { name, revision, length }: Pick<Extension, 'name' | 'revision' | 'length'>,
+): number {
+  let at = 0;
   expression(writer, kind, () => {
     writer.string(EXTENSION.NAME, name);
     writer.u32be(EXTENSION.REV, revision);
-    writer.binary(EXTENSION.INFO, info);
+    at = writer.room(EXTENSION.INFO, length);
   });
+  return at;
 }
 
-function target(writer: AttributeWriter, family: 4 | 6, { target: name = '', to }: Parsed): void {
-  if (name === 'DNAT') extension(writer, 'target', dnatInfo(to as string, isIPv6));
-  else if (name === 'MASQUERADE') extension(writer, 'target', MASQUERADE[family]);
-  else {
-    expression(writer, 'immediate', () => {
-      writer.u32be(IMMEDIATE.DREG, VERDICT_REGISTER);
-      writer.nest(IMMEDIATE.DATA, () => {
-        writer.nest(DATA.VERDICT, () => writer.u32be(VERDICT_CODE, VERDICTS[name] as number));
-      });
+function verdict(writer: AttributeWriter, code: number): void {
+  expression(writer, 'immediate', () => {
+    writer.u32be(IMMEDIATE.DREG, VERDICT_REGISTER);
+    writer.nest(IMMEDIATE.DATA, () => {
+      writer.nest(DATA.VERDICT, () => writer.u32be(VERDICT_CODE, code));
     });
-  }
+  });
 }

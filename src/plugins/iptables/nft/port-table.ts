@@ -4,8 +4,8 @@ import { HYPER_CHAIN, isOurs, type PlannedRule } from '../network-rules.js';
 import { ownedComment, ownedWords } from '../owner.js';
 import { markOf } from '../plan.js';
 import { portOfMark } from '../port-rules.js';
-import { AttributeWriter, attributeOf } from './attributes.js';
-import { RULE, writeExpressions } from './expressions.js';
+import { attributeOf } from './attributes.js';
+import { RULE, RuleEncoder } from './expressions.js';
 import { commentOf, type NftRule, sameExpressions } from './rules.js';
 import { type NewRule, NftSocket } from './socket.js';
 
@@ -47,16 +47,17 @@ interface Snapshot {
  */
 export class NftPortTable {
   readonly #socket: NftSocket;
-  readonly #writer = new AttributeWriter();
+  readonly #encoder: RuleEncoder;
   #known: Snapshot | undefined;
 
   /** @throws HOST_PERMISSION. */
   constructor(
-    private readonly family: 4 | 6,
+    family: 4 | 6,
     netns: string | undefined,
     private readonly owner: string | undefined,
   ) {
     this.#socket = new NftSocket(family, netns);
+    this.#encoder = new RuleEncoder(family);
   }
 
   close(): void {
@@ -151,9 +152,8 @@ export class NftPortTable {
       // Rules of one port stand together.
       if (markOf(rule) !== mark) port = portOfMark(markOf(rule));
       mark = markOf(rule);
-      this.#writer.clear();
-      if (!port || !writeExpressions(this.#writer, this.family, ownedWords(rule.words, this.owner))) return undefined;
-      const attributes = Buffer.from(this.#writer.bytes);
+      const attributes = this.#encoder.encode(ownedWords(rule.words, this.owner));
+      if (!port || !attributes) return undefined;
       const expressions = attributeOf(attributes, RULE.EXPRESSIONS) as Buffer;
       rules.push({ table: rule.table, chain: rule.chain, attributes, expressions, port });
     }
