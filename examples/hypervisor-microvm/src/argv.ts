@@ -1,4 +1,5 @@
 import type { BuiltinEndpoint, NicEndpoint, VmNic, VmSpec } from 'hyperplug';
+import { clockArgs } from './kernel-args.js';
 import type { Options } from './options.js';
 import { channelPath, pidPath, qmpPath } from './run-dir.js';
 
@@ -18,10 +19,19 @@ export function vmArgv(spec: VmSpec, { binary, acceleration, cpuModel }: Options
     // The kernel ends it when this process dies, however that comes about.
     ...(spec.detached ? [] : ['setpriv', '--pdeathsig', 'KILL', '--']),
     ...[binary, '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-    ...['-name', quoted(spec.id), '-M', 'microvm,pcie=on,acpi=on,rtc=on', '-accel', acceleration, '-cpu', cpuModel],
+    ...[
+      '-name',
+      quoted(spec.id),
+      '-M',
+      'microvm,pcie=on,acpi=on,rtc=on,pit=on,pic=on',
+      '-accel',
+      acceleration,
+      '-cpu',
+      cpuModel,
+    ],
     ...['-smp', `${spec.cpus}`, '-m', `${spec.memoryMib}M`],
     ...['-kernel', spec.kernelPath, '-initrd', spec.initramfsPath],
-    ...['-append', ['console=ttyS0', 'panic=1', ...spec.kernelArgs].join(' ')],
+    ...['-append', ['console=ttyS0', 'panic=1', ...clockArgs(), ...spec.kernelArgs].join(' ')],
     ...['-pidfile', pidPath(runDir), '-qmp', `unix:${quoted(qmpPath(runDir))},server=on,wait=off`],
     // vCPUs stand still until we have seen that all is there.
     ...['-S', '-action', 'panic=shutdown', '-device', 'pvpanic'],
