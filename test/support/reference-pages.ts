@@ -129,6 +129,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   start: 'every test starts what it is given, if it has this',
   stop: 'every test stops what it started, if it has this',
   diagnose: 'by no suite: what it says is for people',
+  counters: 'by no suite: figures for people',
   adoptLease: 'by no suite: for a backend that keeps leases in memory',
   setMtu: 'by no suite: the effect is the backend’s own',
   repair: 'by no suite: optional, see `status()` and `init()`',
