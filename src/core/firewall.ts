@@ -45,6 +45,8 @@ export interface FirewallDrift {
 export interface Firewall {
   readonly name: string;
   readonly capabilities: FirewallCapabilities;
+  /** Of the network namespace that its rules stand in, undefined: this process's. Missing: it cannot tell. */
+  readonly netnsPath?: string | undefined;
   start?(options: CallOptions): Promise<void>;
   stop?(options: CallOptions): Promise<void>;
   /**

@@ -30,6 +30,8 @@ export interface BackendParts {
   readonly directory: string;
   readonly firewall?: Firewall;
   readonly options?: Partial<NetlinkOptions>;
+  /** Of the real ones; default: as they are. */
+  readonly tools?: (real: ToolProvider) => ToolProvider;
 }
 
 export interface Bench {
@@ -40,12 +42,19 @@ export interface Bench {
 }
 
 /** A backend in a namespace, started, with the local pool. */
-export async function startBackend({ namespace, directory, firewall, options }: BackendParts): Promise<Bench> {
+export async function startBackend({
+  namespace,
+  directory,
+  firewall,
+  options,
+  tools: choose,
+}: BackendParts): Promise<Bench> {
   const state = new LocalStateStore(`${directory}/state.mdb`);
   const pool = new LocalAddressPool(state);
   const rules = firewall ?? new IptablesFirewall({ variant: 'auto', netns: namespace.path }, tools);
   const full = netlinkOptions.parse({ netns: namespace.path, ...options });
-  const backend = new NetlinkBackend(full, { firewall: rules, pool, runtimeDir: directory, tools });
+  const provider = choose?.(tools) ?? tools;
+  const backend = new NetlinkBackend(full, { firewall: rules, pool, runtimeDir: directory, tools: provider });
   await backend.start();
   return {
     backend,

@@ -49,6 +49,7 @@ const FAMILIES = [4, 6] as const;
 export class IptablesFirewall implements Firewall {
   readonly name = 'iptables';
   readonly capabilities = iptablesCapabilities;
+  readonly netnsPath: string | undefined;
   readonly #tables: Readonly<Record<4 | 6, Tables>>;
   readonly #nft: NftChooser;
   readonly #networks = new Map<string, FirewallNetwork>();
@@ -61,6 +62,7 @@ export class IptablesFirewall implements Firewall {
     const tables = (family: 4 | 6) => new Tables(family, tools, options.variant, options.netns, owner);
     this.#tables = { 4: tables(4), 6: tables(6) };
     this.#nft = new NftChooser(options, tools, owner);
+    this.netnsPath = options.netns;
   }
 
   async stop(): Promise<void> {

@@ -18,6 +18,7 @@ import type {
   PortMapping,
   RunningNic,
 } from '../../core/network.js';
+import type { PluginLogger } from '../../core/plugin.js';
 import { UndoStack } from '../../core/undo.js';
 import { acquireLock } from '../../host/lock.js';
 import type { ToolProvider } from '../../host/tools.js';
@@ -44,6 +45,7 @@ import { OpenVswitch, ovsVsctl } from './openvswitch.js';
 import type { NetlinkOptions } from './options.js';
 import { Publisher, portId, publishedPorts } from './published.js';
 import { Rtnl } from './rtnl.js';
+import { refuseOtherNamespace } from './same-namespace.js';
 import type { Tap } from './tap.js';
 import { nicTraces } from './traces.js';
 import { Watcher } from './watcher.js';
@@ -57,6 +59,7 @@ export interface NetlinkDeps {
   readonly runtimeDir: string;
   /** Where ovs-vsctl comes from; default: the PATH. */
   readonly tools?: ToolProvider;
+  readonly logger?: Pick<PluginLogger, 'warn'>;
 }
 
 /** What is there between start() and stop(). */
@@ -89,6 +92,7 @@ export class NetlinkBackend implements NetworkBackend {
 
   async start(): Promise<void> {
     if (this.#running) return;
+    refuseOtherNamespace(this.options.netns, this.deps.firewall);
     const ground = {
       rtnl: new Rtnl(this.options.netns),
       ovs: new OpenVswitch(ovsVsctl(this.deps.tools)),
@@ -127,7 +131,11 @@ export class NetlinkBackend implements NetworkBackend {
       for (const network of this.#networks.values()) await this.#ground().maker.ensure(network, call);
     });
     if (this.options.repair === 'watch') {
-      this.#watcher ??= new Watcher(this.options.netns, () => this.#repairDrift());
+      this.#watcher ??= new Watcher(
+        this.options.netns,
+        () => this.#repairDrift(),
+        (error) => this.deps.logger?.warn({ err: error }, 'networks that changed could not be repaired; trying again'),
+      );
     }
   }
 

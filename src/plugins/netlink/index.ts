@@ -22,7 +22,9 @@ export default definePlugin({
         const { NetlinkBackend } = await import('./backend.js');
         const { runtimeDir, stateDir } = context.get(HOST_TOKENS.paths);
         const tools = context.get(HOST_TOKENS.tools);
-        return new NetlinkBackend(options, { firewall, pool, runtimeDir, tools, owner: ownerTag(stateDir) });
+        const logger = context.get(HOST_TOKENS.logger, { optional: true });
+        const owner = ownerTag(stateDir);
+        return new NetlinkBackend(options, { firewall, pool, runtimeDir, tools, owner, ...(logger && { logger }) });
       })
       .inSingletonScope();
   },

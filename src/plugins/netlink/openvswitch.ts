@@ -16,11 +16,15 @@ export class OpenVswitch {
   async ensureBridge(
     bridge: string,
     network: string,
-    { bridgeOptions }: OvsAttachment,
+    { bridgeOptions, vlan }: OvsAttachment,
     call: CallOptions,
   ): Promise<boolean> {
     const owner = await this.owner(bridge, call);
-    const settings = bridgeOptions.length > 0 ? ['--', 'set', 'bridge', bridge, ...bridgeOptions] : [];
+    const settings = [
+      ...(bridgeOptions.length > 0 ? ['--', 'set', 'bridge', bridge, ...bridgeOptions] : []),
+      // The gateway is in the VLAN of those that it is for.
+      ...(vlan === undefined ? [] : ['--', 'set', 'port', bridge, `tag=${vlan}`]),
+    ];
     const made = owner === undefined;
     const create = made ? ['add-br', bridge, '--', 'br-set-external-id', bridge, 'hyperplug-network', network] : [];
     const argv = [...create, ...settings];

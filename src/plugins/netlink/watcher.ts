@@ -10,6 +10,7 @@ const LINK_AND_ADDRESSES = [1, 5, 9];
 const RULES = [7];
 /** Changes come in flocks, our own ones among them. */
 const SETTLE_MS = 250;
+const RETRY_MS = 5_000;
 const BUFFER_BYTES = 64 * 1024;
 
 /**
@@ -22,12 +23,14 @@ export class Watcher {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #again = false;
+  #failed = false;
   #closed = false;
 
   constructor(
     netnsPath: string | undefined,
     private readonly onChange: () => Promise<void>,
-    private readonly onError: (error: unknown) => void = () => {},
+    /** Told of each failure; the callback is tried again a little later. */
+    private readonly onError: (error: unknown) => void,
   ) {
     this.#watch(openNetlink(netnsPath, LINK_AND_ADDRESSES));
     this.#watch(openNetlink(netnsPath, RULES, NETLINK_NETFILTER));
@@ -70,7 +73,7 @@ export class Watcher {
     }
   }
 
-  #schedule(): void {
+  #schedule(afterMs = SETTLE_MS): void {
     if (this.#closed) return;
     if (this.#running) {
       this.#again = true;
@@ -79,7 +82,9 @@ export class Watcher {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#running = this.#report();
-    }, SETTLE_MS);
+    }, afterMs);
+    // Nor does what is to be tried again.
+    this.#timer.unref();
   }
 
   async #report(): Promise<void> {
@@ -88,9 +93,12 @@ export class Watcher {
       await this.onChange();
     } catch (error) {
       this.onError(error);
+      this.#failed = true;
     } finally {
       this.#running = undefined;
       if (this.#again) this.#schedule();
+      else if (this.#failed) this.#schedule(RETRY_MS);
+      this.#failed = false;
     }
   }
 }

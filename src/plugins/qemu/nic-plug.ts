@@ -111,6 +111,13 @@ export class NicPlug {
     checkForward(forward);
     const words = await this.#humanCommand(`hostfwd_add ${netdevId(slot)} ${forwardRule(forward)}`, call);
     if (words === '') return;
+    // slirp_lookup() of a NIC that has another backend.
+    if (words === 'invalid device specified') {
+      throw new HyperplugError(
+        'NOT_SUPPORTED',
+        `forward: NIC ${nicId} is on a tap: its ports are published by its network`,
+      );
+    }
     throw (
       (await explainForward([forward])) ??
       new HyperplugError('QMP_ERROR', `forward ${forwardRule(forward)}: ${words}`, { details: { desc: words } })

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { closeSync, readSync, writeSync } from 'node:fs';
+import { closeSync, readSync, symlinkSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import { hasCode } from '../../../src/core/errors.js';
 import type { Firewall } from '../../../src/core/firewall.js';
 import type { HostNic, NetworkSpec, NicPlan } from '../../../src/core/network.js';
 import type { ToolProvider } from '../../../src/host/tools.js';
@@ -409,6 +410,36 @@ describe('netlink backend', function () {
     await other.backend.detach({ ...nic.record, data: null }, callFor());
     expect(madeLinks(namespace)).to.deep.equal(['hyper0']);
     await nic.handedOver();
+  });
+
+  it('a firewall in another network namespace is refused, by its field; one by another name of the same is not', async () => {
+    const rulesElsewhere = new IptablesFirewall({ variant: 'auto', netns: undefined }, tools);
+    await rejects(start(rulesElsewhere), 'CONFIG_INVALID', 'firewall.iptables.netns');
+    const alias = `${directory}/netns`;
+    symlinkSync(namespace.path, alias);
+    const bench = await start(new IptablesFirewall({ variant: 'auto', netns: alias }, tools));
+    await bench.backend.init([networkSpec()], callFor());
+  });
+
+  it('ports of a pod whose manager has ended are refused to another, by its rules, with its name', async () => {
+    const mapping = { protocol: 'tcp', hostAddress: '0.0.0.0', hostPort: 8080, guestPort: 80, count: 3 } as const;
+    const iptables = () => new IptablesFirewall({ variant: 'auto', netns: namespace.path }, tools);
+    const first = await ready({}, iptables());
+    const nic = await attach(first, 'kept', { ports: [mapping] });
+    await first.backend.stop();
+    await nic.handedOver();
+    expect(listeningPorts(namespace)).to.deep.equal([]);
+    const second = await ready({}, iptables());
+    const wanted = { ...mapping, hostPort: 8082, count: 1 };
+    const error = await attach(second, 'next', { ports: [wanted] }).catch((reason: unknown) => reason);
+    expect(hasCode(error, 'NET_PORT_IN_USE')).to.equal(true);
+    expect((error as Error).message).to.include('kept');
+    expect(listeningPorts(namespace)).to.deep.equal([]);
+    expect(madeLinks(namespace)).to.deep.equal(['hyper0']);
+    await second.backend.detach(nic.record, callFor());
+    const after = await attach(second, 'next', { ports: [wanted] });
+    await second.backend.detach(after.record, callFor());
+    await after.handedOver();
   });
 
   it("a tap of the user's is used as it is, and left", async () => {

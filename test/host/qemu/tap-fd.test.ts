@@ -86,6 +86,15 @@ describe('QEMU and taps by descriptor', function () {
       await Promise.all(nics.map((nic) => vm.attachNic(nic, call())));
       for (const nic of nics) await nic.handOver();
       expect(tapsOf(pid)).to.deep.equal(['tap-one', 'tap-two', 'tap-two']);
+      const forward = {
+        protocol: 'tcp',
+        hostAddress: '127.0.0.1',
+        hostPort: 1,
+        guestPort: 1,
+        guestAddress: '',
+      } as const;
+      const error = await vm.addForward('one', forward, call()).catch((e) => e);
+      expect(error?.code, 'a forward on a tap').to.equal('NOT_SUPPORTED');
       await Promise.all(nics.map((nic) => vm.detachNic(nic.id, call())));
       expect(tapsOf(pid)).to.deep.equal([]);
       await gone('tap-one');

@@ -26,10 +26,13 @@ describe('Open vSwitch', () => {
 
   it('makes a bridge in one transaction, with its mark and options', async () => {
     const { ovs, changes } = recorder();
-    const options = attachment({ bridgeOptions: ['stp_enable=true', 'other_config:hwaddr=02:00:00:00:00:01'] });
+    const options = attachment({
+      vlan: 7,
+      bridgeOptions: ['stp_enable=true', 'other_config:hwaddr=02:00:00:00:00:01'],
+    });
     expect(await ovs.ensureBridge('br1', 'net', options, call)).to.equal(true);
     expect(changes()).to.deep.equal([
-      'add-br br1 -- br-set-external-id br1 hyperplug-network net -- set bridge br1 stp_enable=true other_config:hwaddr=02:00:00:00:00:01',
+      'add-br br1 -- br-set-external-id br1 hyperplug-network net -- set bridge br1 stp_enable=true other_config:hwaddr=02:00:00:00:00:01 -- set port br1 tag=7',
     ]);
   });
 
