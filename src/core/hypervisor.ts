@@ -304,7 +304,11 @@ export interface HypervisorVm {
    * @throws VM_NIC_NOT_FOUND. On rejection the NIC still is attached and its slot taken.
    */
   detachNic(nicId: string, options: CallOptions): Promise<void>;
-  /** Only with `liveForwards`. @throws NET_PORT_IN_USE, VM_NIC_NOT_FOUND. */
+  /**
+   * Only with `liveForwards`. Resolves when the port is listened on; with linkUp `guest-up` that waits for the guest's link,
+   * and core asks so for the forwards that attachNic() was given, too.
+   * @throws NET_PORT_IN_USE, VM_NIC_NOT_FOUND.
+   */
   addForward(nicId: string, forward: PortForward, options: CallOptions): Promise<void>;
   removeForward(nicId: string, forward: PortForward, options: CallOptions): Promise<void>;
   /** The NICs attached now. */

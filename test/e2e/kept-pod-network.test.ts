@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { hasCode } from '../../src/core/errors.js';
 import type { Hyperplug, Pod } from '../../src/core/pod/types.js';
 import { createHyperplug } from '../../src/hyperplug.js';
+import { onEachDriver } from '../support/drivers.js';
 import { eventually } from '../support/eventually.js';
 import { TestNamespace } from '../support/netns.js';
 import { requireOrSkip } from '../support/require.js';
@@ -13,7 +14,7 @@ import { processesNaming, Sandbox } from '../support/sandbox.js';
 
 const adder = fileURLToPath(new URL('../support/nic-adder.js', import.meta.url));
 
-describe('the network of a kept pod', function () {
+onEachDriver('the network of a kept pod', function (driver) {
   this.timeout(600_000);
   let namespace: TestNamespace;
   let sandbox: Sandbox;
@@ -31,7 +32,7 @@ describe('the network of a kept pod', function () {
         networks: { default: {}, back: { subnets: ['10.91.0.0/24'] } },
       },
       firewall: { driver: 'iptables', iptables: { netns } },
-      hypervisor: { qemu: { acceleration: 'tcg' } },
+      hypervisor: { driver: driver.name, qemu: { acceleration: 'tcg' } },
     });
     await using hyperplug = await manager();
     await hyperplug.prepare({ timeoutMs: 600_000 });
@@ -116,7 +117,9 @@ describe('the network of a kept pod', function () {
   it('tells at once when the machine dies while a NIC is added, and leaves nothing of it', async () => {
     await using hyperplug = await manager();
     const pod = await hyperplug.openPod('kept');
-    const qemu = processesNaming(`${sandbox.root}/run/pods/kept`).find(({ command }) => command.includes('qemu'));
+    const qemu = processesNaming(`${sandbox.root}/run/pods/kept`).find(({ command }) =>
+      command.includes(driver.program),
+    );
     const adding = pod.nics.add({ id: 'z', network: 'back' }).catch((error: unknown) => error);
     await delay(30);
     process.kill(qemu?.pid ?? expect.fail('no QEMU'), 'SIGKILL');

@@ -1,12 +1,13 @@
 import { expect } from 'chai';
+import { onEachDriver } from '../support/drivers.js';
 import { processesNaming, Sandbox } from '../support/sandbox.js';
 
-describe('a kept pod', function () {
+onEachDriver('a kept pod', function (driver) {
   this.timeout(600_000);
   let sandbox: Sandbox;
 
   before(async () => {
-    sandbox = await Sandbox.make();
+    sandbox = await Sandbox.make({ hypervisor: { driver: driver.name } });
     expect((await sandbox.run(['image', 'build'], { timeoutMs: 600_000 })).code).to.equal(0);
     const { code, stderr, stdout } = await sandbox.run([
       'run',
@@ -31,7 +32,7 @@ describe('a kept pod', function () {
   });
 
   it('outlives the command that made it', async () => {
-    expect(processesNaming(sandbox.root).some(({ command }) => command.includes('qemu'))).to.equal(true);
+    expect(processesNaming(sandbox.root).some(({ command }) => command.includes(driver.program))).to.equal(true);
     const { stdout } = await sandbox.run(['ps', '--json']);
     const [pod] = JSON.parse(stdout.toString()) as Record<string, unknown>[];
     expect(pod).to.deep.include({ id: 'kept', state: 'running', keep: true, labels: { tier: 'test' } });
@@ -79,7 +80,9 @@ describe('a kept pod', function () {
   it('says so when its VM has died, and can still be removed', async () => {
     const made = await sandbox.run(['run', '--keep', '--name', 'dies', '--', 'true']);
     expect(made.code, made.stderr).to.equal(0);
-    const qemu = processesNaming(`${sandbox.root}/run/pods/dies`).find(({ command }) => command.includes('qemu'));
+    const qemu = processesNaming(`${sandbox.root}/run/pods/dies`).find(({ command }) =>
+      command.includes(driver.program),
+    );
     if (!qemu) throw new Error('no QEMU process found');
     process.kill(qemu.pid, 'SIGKILL');
     const exec = await sandbox.run(['exec', 'dies', 'true']);

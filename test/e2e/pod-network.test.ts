@@ -2,12 +2,14 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { expect } from 'chai';
 import type { PodNic, PodRoute } from '../../src/core/pod/types.js';
+import { onEachDriver } from '../support/drivers.js';
 import { eventually } from '../support/eventually.js';
 import { freePort } from '../support/free-port.js';
 import { Sandbox } from '../support/sandbox.js';
 
 /** NICs, routes and ports of one kept pod on the hypervisor's own networks, each command a process of its own. */
-describe('hyperplug nic, route and port', function () {
+onEachDriver('hyperplug nic, route and port', function (driver) {
+  const lan = driver.renamesBuiltin ? 'lan1' : 'lan0';
   this.timeout(240_000);
   let sandbox: Sandbox;
 
@@ -29,6 +31,7 @@ describe('hyperplug nic, route and port', function () {
         },
       },
       pods: { nicSlots: 2 },
+      hypervisor: { driver: driver.name },
     });
     await hyperplug('run', '-n', '--keep', '--name', 'web', '--nic', 'name=wan0', '--', 'true');
   });
@@ -83,20 +86,26 @@ describe('hyperplug nic, route and port', function () {
   });
 
   it('nic set gives an address and takes it away, and renames', async () => {
-    await hyperplug('nic', 'set', 'web', 'lab', '--add-ip', '10.99.0.1/16', '--name', 'lan1');
-    expect(await guest('ip -4 -o addr show dev lan1'))
+    const rename = ['nic', 'set', 'web', 'lab', '--add-ip', '10.99.0.1/16', '--name', 'lan1'];
+    if (driver.renamesBuiltin) {
+      await hyperplug(...rename);
+    } else {
+      expect((await sandbox.run(rename)).stderr).to.include('NOT_SUPPORTED');
+      await hyperplug(...rename.slice(0, -2));
+    }
+    expect(await guest(`ip -4 -o addr show dev ${lan}`))
       .to.include('10.99.0.1/16')
       .and.to.include('10.7.0.9/24');
     const row = await hyperplug('nic', 'set', 'web', 'lab', '--remove-ip', '10.99.0.1/16');
-    expect(row).to.include('lan1').and.not.to.include('10.99.0.1');
-    expect(await guest('ip -4 -o addr show dev lan1')).not.to.include('10.99.0.1');
+    expect(row).to.include(lan).and.not.to.include('10.99.0.1');
+    expect(await guest(`ip -4 -o addr show dev ${lan}`)).not.to.include('10.99.0.1');
   });
 
   it('route add, ls and rm, as the guest has them', async () => {
     await hyperplug('route', 'add', 'web', '10.9.0.0/16', '--gateway', '10.7.0.2');
-    expect(await guest('ip route')).to.match(/10\.9\.0\.0\/16 via 10\.7\.0\.2 dev lan1/);
+    expect(await guest('ip route')).to.include(`10.9.0.0/16 via 10.7.0.2 dev ${lan}`);
     const [ours] = (await routes()).filter(({ destination }) => destination === '10.9.0.0/16');
-    expect(ours).to.deep.include({ gateway: '10.7.0.2', nic: 'lab', device: 'lan1', origin: 'pod' });
+    expect(ours).to.deep.include({ gateway: '10.7.0.2', nic: 'lab', device: lan, origin: 'pod' });
     const subnet = (await routes()).find(({ destination }) => destination === '10.7.0.0/24');
     expect(subnet).to.deep.include({ origin: 'guest' });
 

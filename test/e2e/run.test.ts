@@ -2,16 +2,17 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { expect } from 'chai';
+import { onEachDriver } from '../support/drivers.js';
 import { eventually } from '../support/eventually.js';
 import { freePort } from '../support/free-port.js';
 import { finish, processesNaming, Sandbox } from '../support/sandbox.js';
 
-describe('hyperplug run', function () {
+onEachDriver('hyperplug run', function (driver) {
   this.timeout(600_000);
   let sandbox: Sandbox;
 
   before(async () => {
-    sandbox = await Sandbox.make();
+    sandbox = await Sandbox.make({ hypervisor: { driver: driver.name } });
     // What is made once for all is made here, and told there.
     expect((await sandbox.run(['image', 'build'], { timeoutMs: 600_000 })).code).to.equal(0);
   });
@@ -38,12 +39,23 @@ describe('hyperplug run', function () {
 
   it('takes environment, working directory, memory and CPUs', async () => {
     const script = 'echo "$GREETING from $PWD"; nproc; grep MemTotal /proc/meminfo';
-    const args = ['run', '--env', 'GREETING=hello, world', '--workdir', '/tmp', '--memory', '192', '--cpus', '2', '--'];
+    const args = [
+      'run',
+      '--env',
+      'GREETING=hello, world',
+      '--workdir',
+      '/tmp',
+      '--memory',
+      '192',
+      '--cpus',
+      `${driver.cpus}`,
+      '--',
+    ];
     const { code, stdout, stderr } = await sandbox.run([...args, 'sh', '-c', script]);
     expect(code, stderr).to.equal(0);
     const [greeting, cpus, memory] = stdout.toString().trim().split('\n');
     expect(greeting).to.equal('hello, world from /tmp');
-    expect(cpus).to.equal('2');
+    expect(cpus).to.equal(`${driver.cpus}`);
     const kib = Number(/\d+/.exec(memory ?? '')?.[0]);
     expect(kib).to.be.within(128 * 1024, 192 * 1024);
   });
@@ -54,9 +66,9 @@ describe('hyperplug run', function () {
     expect(stderr).to.include('AGENT_EXEC_FAILED').and.include('no-such-program');
   });
 
-  it('carries 100 MB in and back unchanged', async () => {
+  it(`carries ${driver.bulkMib} MB in and back unchanged`, async () => {
     const block = randomBytes(1024 * 1024);
-    const input = Buffer.concat(Array.from({ length: 100 }, () => block));
+    const input = Buffer.concat(Array.from({ length: driver.bulkMib }, () => block));
     const digest = createHash('sha256').update(input).digest('hex');
     const { code, stdout, stderr } = await sandbox.run(['run', '-i', '--', 'sh', '-c', 'tee /dev/stderr | sha256sum'], {
       input,
@@ -153,7 +165,7 @@ describe('hyperplug run', function () {
   it('undoes everything when it is interrupted while the guest boots', async () => {
     const child = sandbox.start(['run', '--', 'true']);
     await eventually(async () => {
-      expect(processesNaming(sandbox.root).some(({ command }) => command.includes('qemu'))).to.equal(true);
+      expect(processesNaming(sandbox.root).some(({ command }) => command.includes(driver.program))).to.equal(true);
     }, 60_000);
     child.kill('SIGINT');
     const { code } = await finish(child);

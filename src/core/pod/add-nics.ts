@@ -7,7 +7,7 @@ import { UndoStack } from '../undo.js';
 import { linkOf, nicConfig, readBack, unplug } from './guest-state.js';
 import { type InterfaceSpec, LOOPBACK, parseNicInputs } from './interface-spec.js';
 import type { NicTable } from './nic-table.js';
-import { type PlannedNic, plannedNic, podNic, prepareNic } from './nics.js';
+import { type PlannedNic, plannedNic, podNic, prepareNic, seeForwards } from './nics.js';
 import type { PodNetworkParts } from './pod-network.js';
 import type { NicRecord, RouteRecord } from './record.js';
 import { defaultRoutes, guestRoute, sameRoute } from './routes.js';
@@ -128,6 +128,7 @@ async function addOne(parts: PodNetworkParts, { nic, undo }: Added, call: CallOp
   await host.handedOver();
   const expectedName = freeKernelName(table.list());
   const guest = await vm.explained(() => vm.session.setupInterface(nicConfig(record, expectedName), call));
+  await seeForwards(driver, vm.hypervisor, vmNic, call);
   table.sawGuest(id, guest);
   return guest;
 }

@@ -2,7 +2,7 @@ import type { GuestNic } from '../agent.js';
 import { type CallOptions, throwIfAborted } from '../calls.js';
 import { concurrently } from '../concurrently.js';
 import { fieldError, HyperplugError } from '../errors.js';
-import type { NicEndpointKind, VmNic } from '../hypervisor.js';
+import type { HypervisorDriver, HypervisorVm, NicEndpointKind, VmNic } from '../hypervisor.js';
 import { randomMac } from '../mac.js';
 import type { AddressLease, HostNic, InterfaceAddress, NetworkBackend } from '../network.js';
 import type { UndoStack } from '../undo.js';
@@ -136,6 +136,20 @@ export async function prepareNic(
 }
 
 const queuesOf = (endpoint: HostNic['endpoint']) => (endpoint.kind === 'tap-fd' ? endpoint.fds.length : undefined);
+
+/**
+ * Where a backend waits for the guest's link its forwards do, too: resolves when they stand.
+ * @throws NET_PORT_IN_USE, HOST_PERMISSION: somebody was faster.
+ */
+export async function seeForwards(
+  { capabilities }: HypervisorDriver,
+  hypervisor: HypervisorVm,
+  { id, endpoint }: VmNic,
+  call: CallOptions,
+): Promise<void> {
+  if (capabilities.linkUp !== 'guest-up' || endpoint.kind !== 'builtin') return;
+  await Promise.all(endpoint.forwards.map((forward) => hypervisor.addForward(id, forward, call)));
+}
 
 /** @throws POD_SPEC_INVALID an address was asked for with another prefix length than its network's. */
 function checkPrefixes({ id, addresses }: InterfaceSpec, lease: AddressLease): void {

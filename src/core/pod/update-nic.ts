@@ -65,7 +65,16 @@ function checkChange(
       if (change[key] !== undefined) throw wrong(key, 'nothing for the loopback', change[key]);
     }
   }
-  if (change.mtu !== undefined) checkMtu(services.backend, change.mtu, 'mtu');
+  const { backend, driver } = services;
+  if (change.mtu !== undefined) checkMtu(backend, change.mtu, 'mtu');
+  const renamed = change.name !== undefined && change.name !== (nic.name ?? nic.guestName);
+  // A guest takes the link down for it; the hypervisor's own network that is opened with the link would end with it.
+  if (renamed && backend.capabilities.hypervisorNetwork && driver.capabilities.linkUp === 'guest-up') {
+    throw new HyperplugError(
+      'NOT_SUPPORTED',
+      `name: a NIC of the ${driver.name} hypervisor's own network keeps the name it was added with`,
+    );
+  }
   const other = table.list().find((each) => each.id !== id && change.name !== undefined && each.name === change.name);
   if (other)
     throw new HyperplugError('VM_NIC_EXISTS', `name: expected one of its own, NIC ${other.id} is ${change.name}`);

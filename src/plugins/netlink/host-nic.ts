@@ -1,4 +1,4 @@
-import { close, closeSync, writeFileSync } from 'node:fs';
+import { close, closeSync, existsSync, writeFileSync } from 'node:fs';
 import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { HostNic, HostNicRecord, NicCounters, NicPlan } from '../../core/network.js';
@@ -169,9 +169,9 @@ function refuseTaps({ attachment }: PlannedNetwork, { tap }: NicPlan): void {
  */
 async function makeCable(rtnl: Rtnl, name: string, { netnsPath }: NicPlan, call: CallOptions): Promise<Tap> {
   if (netnsPath === undefined) throw new TypeError('endpoint interface: expected netnsPath');
-  withoutOwnIpv6(netnsPath);
-  const netnsFd = openNamespace(netnsPath);
+  const netnsFd = openVmNamespace(netnsPath);
   try {
+    withoutOwnIpv6(netnsPath);
     await rtnl.createVeth(name, { name, netnsFd, mtu: CABLE_MTU }, call);
   } finally {
     closeSync(netnsFd);
@@ -186,6 +186,16 @@ async function makeCable(rtnl: Rtnl, name: string, { netnsPath }: NicPlan, call:
     await inside.close();
   }
   return { name, fds: [] };
+}
+
+/** @throws VM_EXITED: it goes with the VM. */
+function openVmNamespace(netnsPath: string): number {
+  try {
+    return openNamespace(netnsPath);
+  } catch (cause) {
+    if (existsSync(netnsPath)) throw cause;
+    throw new HyperplugError('VM_EXITED', `the VM's network namespace ${netnsPath} is gone`, { cause });
+  }
 }
 
 /** The namespace has no address of its own and shall not give itself any; where /proc/sys is read-only it does. */
@@ -241,7 +251,7 @@ export async function detachDevice(
   const link = await rtnl.link(record.device, call);
   // A device of that name that is not ours is not ours to delete. One whose maker died before it had its alias has none;
   // its name says whose it is.
-  const nameless = record.kind === 'macvtap' && link?.kind === 'macvtap' && !link.alias;
+  const nameless = !link?.alias && (link?.kind === 'veth' || (record.kind === 'macvtap' && link?.kind === 'macvtap'));
   if (link && (link.alias === record.alias || nameless)) await remove(link.index);
 }
 

@@ -129,7 +129,9 @@ export class NicPlug {
   /** UML opens it only with the guest's link, and would tell nobody but the guest. */
   async #mustBeThere(name: string): Promise<void> {
     const { pid } = this.options;
-    const text = await readFile(`/proc/${pid}/net/dev`, 'utf8').catch(() => '');
+    const text = await readFile(`/proc/${pid}/net/dev`, 'utf8').catch((cause: unknown) => {
+      throw new HyperplugError('VM_EXITED', `process ${pid} of the VM is gone`, { cause });
+    });
     if (text.split('\n').some((line) => line.trimStart().startsWith(`${name}:`))) return;
     throw new HyperplugError('VM_HYPERVISOR_FAILED', `the VM's network namespace has no interface ${name}`, {
       details: { name, netnsPath: `/proc/${pid}/ns/net` },

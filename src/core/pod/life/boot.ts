@@ -13,7 +13,7 @@ import { Vm } from '../../vm/vm.js';
 import { nicConfig, readBack } from '../guest-state.js';
 import { LOOPBACK } from '../interface-spec.js';
 import { NicTable } from '../nic-table.js';
-import { type PreparedNic, plannedNic, prepareNics } from '../nics.js';
+import { type PreparedNic, plannedNic, prepareNics, seeForwards } from '../nics.js';
 import type { PodRecord } from '../record.js';
 import { defaultRoutes, guestRoute } from '../routes.js';
 import { type PodServices, podDirectories } from '../services.js';
@@ -79,6 +79,7 @@ export async function bootPod(
     return coldplugNic ? prepare(undefined, call) : [];
   });
   return withDeadline(`boot of pod ${spec.id}`, services.bootTimeoutMs, signal, async (call) => {
+    const late: PreparedNic[] = [];
     const vm = await Vm.launch(
       { driver, agent },
       vmSpec(services, spec, image, nics, storage),
@@ -96,6 +97,7 @@ export async function bootPod(
         for (const nic of await prepare(hypervisor.netnsPath, limited)) {
           await hypervisor.attachNic(nic.vmNic, limited);
           await nic.host.handedOver();
+          late.push(nic);
         }
       },
     );
@@ -106,6 +108,7 @@ export async function bootPod(
       ],
       call,
     );
+    await Promise.all(late.map((nic) => seeForwards(driver, vm.hypervisor, nic.vmNic, call)));
     const names = (guestNics ?? []).map((guest) => guest.name);
     await table.update(
       (now) => ({
