@@ -28,11 +28,14 @@ import { gcHost } from './host/gc-host.js';
 import { hostServices } from './host/host-services.js';
 import { type Directories, defaultDirectories, ensureDirectories } from './host/paths.js';
 import { HostRootImages } from './host/rootfs/provider.js';
+import { diagnoseRootless } from './host/rootless/diagnose.js';
 import type { ToolProvider } from './host/tools.js';
+import { mustBeInside, rootlessBindings, rootlessFindings } from './rootless.js';
 
 /** Building an image may fetch packages; each of its steps has a deadline of its own, this is the last resort. */
 const IMAGE_TIMEOUT_MS = 30 * 60_000;
 const KERNEL_TIMEOUT_MS = 5 * 60 * 60_000;
+const GC_LOOK_TIMEOUT_MS = 30_000;
 const DIAGNOSE_TIMEOUT_MS = 120_000;
 
 export interface CreateHyperplugOptions {
@@ -68,7 +71,12 @@ export async function openConfig(options: CreateHyperplugOptions = {}): Promise<
  * @throws CONFIG_*, PLUGIN_*: what is wrong with it, by field.
  */
 export async function createHyperplug(options: CreateHyperplugOptions = {}): Promise<Hyperplug> {
-  return new Engine(await openConfig(options), options);
+  return openEngine(await openConfig(options), options);
+}
+
+/** On a configuration that has been read. */
+export function openEngine(loaded: LoadedConfig, options: CreateHyperplugOptions): Hyperplug {
+  return new Engine(loaded, options);
 }
 
 export function directoriesOf({ config }: LoadedConfig): Directories {
@@ -159,6 +167,7 @@ class Engine implements Hyperplug {
           value: pluginPaths(this.#directories),
         },
         ...(this.#logger ? [{ token: HOST_TOKENS.logger, value: this.#logger }] : []),
+        ...rootlessBindings(),
       ],
       ...(this.#logger ? { logger: this.#logger } : {}),
     });
@@ -218,16 +227,19 @@ class Engine implements Hyperplug {
         nics.flatMap(({ attached }) => attached ?? []),
         call,
       );
+    const wayOut = await rootlessFindings(dryRun, {
+      signal: options.signal ?? AbortSignal.timeout(GC_LOOK_TIMEOUT_MS),
+    });
     const report = await pods.gc(know, gcHost, { dryRun }, options);
     const { cacheDirectory } = this.#directories;
     const images = this.#loaded.config.guest.imageDirectory ?? join(cacheDirectory, 'images');
     const folders = [images, join(cacheDirectory, 'kernels'), join(cacheDirectory, 'packages')];
     const cache = await tidyCache(folders, dryRun);
-    return { dryRun, findings: [...report.findings, ...cache] };
+    return { dryRun, findings: [...wayOut, ...report.findings, ...cache] };
   }
 
   async diagnose(options: UserCallOptions = {}): Promise<readonly Diagnosis[]> {
-    await this.#started(options);
+    await this.#pluginsStarted(options);
     const { services } = this.#host;
     const timeoutMs = options.timeoutMs ?? DIAGNOSE_TIMEOUT_MS;
     return withDeadline('diagnosis', timeoutMs, options.signal, async (call) => {
@@ -242,7 +254,7 @@ class Engine implements Hyperplug {
           }
         }),
       );
-      return findings.flat();
+      return [...findings.flat(), ...(await diagnoseRootless(this.#loaded.config.rootless.enabled, call))];
     });
   }
 
@@ -256,7 +268,12 @@ class Engine implements Hyperplug {
   }
 
   /** Plugins started; enough to look at pods and to remove them. */
-  #started({ signal }: UserCallOptions): Promise<PodManager> {
+  #started(options: UserCallOptions): Promise<PodManager> {
+    mustBeInside(this.#loaded);
+    return this.#pluginsStarted(options);
+  }
+
+  #pluginsStarted({ signal }: UserCallOptions): Promise<PodManager> {
     if (this.#closed) throw new TypeError('hyperplug: closed already');
     // Not by this caller's signal: plugins start once, and others wait for it as well.
     this.#manager ??= this.#start();

@@ -14,6 +14,7 @@ export interface CommonOptions {
   readonly json?: boolean;
   readonly socket?: string;
   readonly daemon?: boolean;
+  readonly rootless?: boolean;
 }
 
 /** What one run of a command has at hand. */
@@ -50,12 +51,14 @@ export class CommandContext {
     return { signal: this.interrupts.signal };
   }
 
-  engineOptions(driver?: string): EngineOptions {
+  engineOptions(driver?: string, namespaces: EngineOptions['namespaces'] = 'use'): EngineOptions {
     return {
       configPath: this.common.config,
       socket: this.common.socket,
       daemon: this.common.daemon !== false,
       driver,
+      rootless: this.common.rootless,
+      namespaces,
       logLevel: this.common.logLevel,
       logFormat: this.common.logFormat,
       progress: this.progress,
@@ -83,8 +86,12 @@ export class CommandContext {
    * Opens the engine for `body` and closes it on every way out. When closing fails that is told as well, and the exit
    * code is the body's unless that was 0.
    */
-  async withHyperplug(body: (hyperplug: Hyperplug) => Promise<number>, driver?: string): Promise<number> {
-    const hyperplug = await this.deps.openHyperplug(this.engineOptions(driver));
+  async withHyperplug(
+    body: (hyperplug: Hyperplug) => Promise<number>,
+    driver?: string,
+    namespaces?: EngineOptions['namespaces'],
+  ): Promise<number> {
+    const hyperplug = await this.deps.openHyperplug(this.engineOptions(driver, namespaces));
     let exitCode: number = EXIT.failed;
     try {
       exitCode = await body(hyperplug);

@@ -50,6 +50,10 @@ export interface EngineOptions {
   /** False: what is to be done is done in this process, daemon or not. */
   readonly daemon: boolean;
   readonly driver: string | undefined;
+  /** Undefined: as configured. */
+  readonly rootless: boolean | undefined;
+  /** What is done about the namespaces of rootless networks; look: nothing in them is mended. */
+  readonly namespaces: 'use' | 'look' | 'none';
   readonly logLevel: LogLevel | undefined;
   readonly logFormat: LogFormat | undefined;
   readonly progress: ProgressSink;
@@ -84,6 +88,10 @@ export interface CliDeps {
   readonly version: string;
   /** The daemon's, where one answers, else one of this process. */
   openHyperplug(options: EngineOptions): Promise<Hyperplug>;
+  /** Rootless networks stay when nothing runs in them, or do so no more; nothing where networks are not rootless. */
+  keepNetworks(keep: boolean, signal: AbortSignal): Promise<void>;
+  /** At the very end: what no command after this one needs goes. */
+  leave(): Promise<void>;
   /** Resolves when the daemon has ended, because `signal` fired. */
   runDaemon(
     options: EngineOptions & { readonly stopPods: boolean; readonly onReady: (address: string) => void },

@@ -25,16 +25,17 @@ export async function openHyperplug(io: Io, options: EngineOptions): Promise<Hyp
     return connect(resolve(named), options);
   }
   // What the daemon does not run is asked for: this process does it.
-  if (options.driver !== undefined) return inProcess(io, options);
+  if (options.driver !== undefined || options.rootless !== undefined) return inProcess(io, options);
   const { openConfig } = await import('../hyperplug.js');
   const { socketPathOf } = await import('../daemon/run.js');
-  const path = socketPathOf(await openConfig(configOptions(options)));
-  if (!existsSync(path)) return inProcess(io, options);
+  const loaded = await openConfig(configOptions(options));
+  const path = socketPathOf(loaded);
+  if (!existsSync(path)) return inProcess(io, options, loaded);
   try {
     return await connect(path, options);
   } catch (error) {
     // One that has died leaves its socket behind.
-    if (hasCode(error, 'DAEMON_UNREACHABLE')) return inProcess(io, options);
+    if (hasCode(error, 'DAEMON_UNREACHABLE')) return inProcess(io, options, loaded);
     throw error;
   }
 }
@@ -44,10 +45,32 @@ async function connect(socketPath: string, { signal }: EngineOptions): Promise<H
   return connectHyperplug({ socketPath, signal });
 }
 
-async function inProcess(io: Io, options: EngineOptions): Promise<Hyperplug> {
-  const { createHyperplug } = await import('../hyperplug.js');
+async function inProcess(io: Io, options: EngineOptions, known?: LoadedConfig): Promise<Hyperplug> {
+  const { openConfig, openEngine } = await import('../hyperplug.js');
+  const loaded = known ?? (await openConfig(configOptions(options)));
+  await enterNamespaces(io, loaded, options);
   const logger = await loggerOf(io, options);
-  return createHyperplug({ ...configOptions(options), progress: options.progress, logger });
+  return openEngine(loaded, { ...configOptions(options), progress: options.progress, logger });
+}
+
+/** Where networks are rootless, this process goes on in their namespaces: then this does not return. */
+export async function enterNamespaces(io: Io, loaded: LoadedConfig, options: EngineOptions): Promise<void> {
+  const { namespaces, progress, signal } = options;
+  if (!loaded.config.rootless.enabled || namespaces === 'none') return;
+  const { enterRootless, isInside, rootlessMended } = await import('../rootless.js');
+  const { directoriesOf, imageProvider } = await import('../hyperplug.js');
+  const { DebianToolProvider } = await import('../host/debian/tools.js');
+  const { ensureDirectories } = await import('../host/paths.js');
+  const directories = directoriesOf(loaded);
+  ensureDirectories(directories);
+  const tools = new DebianToolProvider({ cacheDir: directories.cacheDirectory });
+  const { runtimeDirectory } = directories;
+  // By the host's own network: one that is reached by way of its loopback (a proxy) is not reached from within.
+  if (namespaces === 'use' && !isInside()) await (await imageProvider(loaded, tools)).image({ signal, progress });
+  await enterRootless(loaded, { runtimeDirectory, tools, progress, mend: namespaces === 'use' }, { signal });
+  for (const text of rootlessMended()) {
+    io.stderr.print(`hyperplug: rootless network: ${text}, and was started again\n`);
+  }
 }
 
 /** The log of the configuration, to standard error. */

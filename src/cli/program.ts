@@ -175,7 +175,12 @@ function addCommon(command: Command): Command {
     )
     .addOption(new Option('--json', 'output and errors as JSON').helpGroup('Common options:'))
     .addOption(new Option('--socket <path>', "the daemon's socket").helpGroup('Common options:'))
-    .addOption(new Option('--no-daemon', 'do without the daemon, though one runs').helpGroup('Common options:'));
+    .addOption(new Option('--no-daemon', 'do without the daemon, though one runs').helpGroup('Common options:'))
+    .addOption(
+      new Option('--rootless', 'networks on bridges in namespaces of your own, without root').helpGroup(
+        'Common options:',
+      ),
+    );
 }
 
 function addStreams(command: Command): Command {

@@ -1,18 +1,34 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { JsonValue } from '../core/json.js';
+import { SESSION_VARIABLE } from '../host/rootless/variable.js';
 import { configOptions } from './config-options.js';
 import type { CliDeps, Io, PluginListing } from './deps.js';
-import { loggerOf, openHyperplug } from './open-hyperplug.js';
+import { enterNamespaces, loggerOf, openHyperplug } from './open-hyperplug.js';
+
+const LEAVE_TIMEOUT_MS = 30_000;
 
 /** The program itself beneath the commands. Only what a command needs is imported, and only when it is called. */
 export function realDeps(io: Io): CliDeps {
+  // Told to this process by the one that it was before; nothing is imported for it where it was not.
+  const inSession = io.env[SESSION_VARIABLE] !== undefined;
   return {
     io,
     version: packageVersion(),
     openHyperplug: (options) => openHyperplug(io, options),
+    async keepNetworks(keep, signal) {
+      const { keepRootless } = await import('../rootless.js');
+      await keepRootless(keep, { signal });
+    },
+    async leave() {
+      if (!inSession) return;
+      const { leaveRootless } = await import('../rootless.js');
+      await leaveRootless({ signal: AbortSignal.timeout(LEAVE_TIMEOUT_MS) });
+    },
     async runDaemon(options) {
       const { runDaemon } = await import('../daemon/run.js');
+      const { openConfig } = await import('../hyperplug.js');
+      await enterNamespaces(io, await openConfig(configOptions(options)), options);
       const { progress, socket, stopPods, signal, onReady } = options;
       await runDaemon({
         ...configOptions(options),

@@ -11,7 +11,13 @@ export async function runMain(argv: readonly string[], deps: CliDeps): Promise<n
     deps.io.stderr.print(presentError(error, { json: false, debug, paint: painter(false, {}) }));
     process.exit(EXIT.failed);
   });
-  const exitCode = await runCli(argv, deps);
+  let exitCode = await runCli(argv, deps);
+  try {
+    await deps.leave();
+  } catch (error) {
+    deps.io.stderr.print(presentError(error, { json: false, debug: false, paint: painter(false, {}) }));
+    if (exitCode === EXIT.ok) exitCode = EXIT.failed;
+  }
   // All output has been handed to the kernel; a standard input that is still open must not keep us.
   process.exit(exitCode);
 }

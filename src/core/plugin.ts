@@ -4,6 +4,7 @@ import type { ToolProvider } from '../host/tools.js';
 import type { AddressPool, AddressPoolCapabilities } from './address-pool.js';
 import type { AgentCapabilities, GuestAgent } from './agent.js';
 import type { Firewall, FirewallCapabilities } from './firewall.js';
+import type { HostForwards } from './host-forwards.js';
 import type { HypervisorCapabilities, HypervisorDriver } from './hypervisor.js';
 import type { NetworkBackend, NetworkCapabilities } from './network.js';
 import type { ProgressSink } from './progress.js';
@@ -63,6 +64,8 @@ export const HOST_TOKENS = {
   progress: Symbol.for('hyperplug.progress') as ServiceIdentifier<ProgressSink>,
   logger: Symbol.for('hyperplug.logger') as ServiceIdentifier<PluginLogger>,
   paths: Symbol.for('hyperplug.paths') as ServiceIdentifier<PluginPaths>,
+  /** Only where this process is in a network namespace of the user's own. */
+  forwards: Symbol.for('hyperplug.forwards') as ServiceIdentifier<HostForwards>,
 } as const;
 
 /** What `register` gets: inversify's own bind, and nothing that starts anything. */

@@ -2,6 +2,7 @@ import { lstatSync, mkdirSync, type Stats } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { HyperplugError } from '../core/errors.js';
+import { userAbove } from './privilege.js';
 
 /** Where everything lives. Absolute paths. */
 export interface Directories {
@@ -18,9 +19,16 @@ export interface PathsContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly uid: number;
   readonly home: string;
+  /** What `uid` is called in this user namespace, and so the owner of its files; `uid` itself by default. */
+  readonly owner?: number;
 }
 
-const processContext = (): PathsContext => ({ env: process.env, uid: process.getuid?.() ?? 0, home: homedir() });
+const processContext = (): PathsContext => ({
+  env: process.env,
+  uid: userAbove(),
+  home: homedir(),
+  owner: process.getuid?.() ?? 0,
+});
 
 /**
  * root: /var/lib, /run and /var/cache. Others: the XDG base directories (freedesktop.org, version 0.8), a relative one of
@@ -28,7 +36,7 @@ const processContext = (): PathsContext => ({ env: process.env, uid: process.get
  * `su`) gives way to /tmp/hyperplug-UID.
  */
 export function defaultDirectories(context: PathsContext = processContext()): Directories {
-  const { env, uid, home } = context;
+  const { env, uid, home, owner = uid } = context;
   if (uid === 0) {
     return {
       stateDirectory: '/var/lib/hyperplug',
@@ -41,7 +49,7 @@ export function defaultDirectories(context: PathsContext = processContext()): Di
     return value !== undefined && isAbsolute(value) ? value : undefined;
   };
   const runtime = xdg('XDG_RUNTIME_DIR');
-  const usable = runtime !== undefined && isOwnDirectory(runtime, uid);
+  const usable = runtime !== undefined && isOwnDirectory(runtime, owner);
   return {
     stateDirectory: join(xdg('XDG_STATE_HOME') ?? join(home, '.local/state'), 'hyperplug'),
     runtimeDirectory: usable ? join(runtime, 'hyperplug') : `/tmp/hyperplug-${uid}`,

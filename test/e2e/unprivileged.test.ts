@@ -1,13 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chownSync, constants, cpSync, mkdirSync, statSync } from 'node:fs';
+import { accessSync, chownSync, constants, mkdirSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { requireOrSkip } from '../support/require.js';
-import { type Finished, finish, repository, Sandbox } from '../support/sandbox.js';
-
-const NOBODY = 65_534;
+import { type Finished, finish, Sandbox } from '../support/sandbox.js';
+import { NOBODY, readableProgram } from '../support/unprivileged.js';
 
 describe('hyperplug as an unprivileged user', function () {
   this.timeout(600_000);
@@ -27,18 +26,6 @@ describe('hyperplug as an unprivileged user', function () {
     if (sandbox) expect(await sandbox.leftovers()).to.deep.equal([]);
   });
   after(() => sandbox?.dispose());
-
-  /** The package itself where any user can read it, else a copy. */
-  function readableProgram(folder: string): string {
-    const main = 'dist/bundle/cli/main.js';
-    let path = repository;
-    let open = true;
-    for (; path !== '/'; path = dirname(path)) open &&= (statSync(path).mode & constants.S_IXOTH) !== 0;
-    if (open) return join(repository, main);
-    for (const name of ['dist', 'guest', 'node_modules', 'package.json'])
-      cpSync(join(repository, name), join(folder, 'package', name), { recursive: true });
-    return join(folder, 'package', main);
-  }
 
   function run(args: readonly string[]): Promise<Finished> {
     const env = { PATH: process.env.PATH, HOME: join(sandbox.root, 'home'), HYPERPLUG_CONFIG: sandbox.configPath };

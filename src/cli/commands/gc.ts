@@ -7,18 +7,22 @@ const HEADER = ['ACTION', 'KIND', 'ID', 'POD', 'WHY'];
 
 /** The exit code tells whether anything was in the way, or (with --dry-run) whether there is anything to do. */
 export function execute(context: CommandContext, options: { readonly dryRun?: boolean }): Promise<number> {
-  return context.withHyperplug(async (hyperplug) => {
-    const dryRun = options.dryRun === true;
-    const report = await hyperplug.gc({ ...context.call, dryRun });
-    await context.print(report, () =>
-      table(
-        HEADER,
-        report.findings.map((finding) => row(finding, dryRun)),
-      ),
-    );
-    if (report.findings.some(({ action }) => action === 'failed')) return EXIT.failed;
-    return dryRun && !isClean(report) ? EXIT.findings : EXIT.ok;
-  });
+  return context.withHyperplug(
+    async (hyperplug) => {
+      const dryRun = options.dryRun === true;
+      const report = await hyperplug.gc({ ...context.call, dryRun });
+      await context.print(report, () =>
+        table(
+          HEADER,
+          report.findings.map((finding) => row(finding, dryRun)),
+        ),
+      );
+      if (report.findings.some(({ action }) => action === 'failed')) return EXIT.failed;
+      return dryRun && !isClean(report) ? EXIT.findings : EXIT.ok;
+    },
+    undefined,
+    options.dryRun === true ? 'look' : 'use',
+  );
 }
 
 function row({ action, kind, id, pod, why, error }: GcFinding, dryRun: boolean): string[] {

@@ -7,25 +7,35 @@ const HEADER = ['NETWORK', 'STATE', 'BRIDGE', 'SUBNETS', 'GATEWAYS', 'MTU', 'POD
 
 export function init(context: CommandContext, names: readonly string[]): Promise<number> {
   return context.withHyperplug(async (hyperplug) => {
-    await print(context, await hyperplug.networks.init(names, context.call));
+    const reports = await hyperplug.networks.init(names, context.call);
+    await context.deps.keepNetworks(true, context.interrupts.signal);
+    await print(context, reports);
     return EXIT.ok;
   });
 }
 
 export function status(context: CommandContext, names: readonly string[]): Promise<number> {
-  return context.withHyperplug(async (hyperplug) => {
-    await print(context, await hyperplug.networks.status(names, context.call));
-    return EXIT.ok;
-  });
+  return context.withHyperplug(
+    async (hyperplug) => {
+      await print(context, await hyperplug.networks.status(names, context.call));
+      return EXIT.ok;
+    },
+    undefined,
+    'look',
+  );
 }
 
 /** What differs, in words; the exit code tells whether anything does. */
 export function check(context: CommandContext, names: readonly string[]): Promise<number> {
-  return context.withHyperplug(async (hyperplug) => {
-    const reports = await hyperplug.networks.status(names, context.call);
-    await context.print(reports, () => reports.flatMap(findings).map(line).join(''));
-    return reports.every(({ state }) => state === 'ready') ? EXIT.ok : EXIT.findings;
-  });
+  return context.withHyperplug(
+    async (hyperplug) => {
+      const reports = await hyperplug.networks.status(names, context.call);
+      await context.print(reports, () => reports.flatMap(findings).map(line).join(''));
+      return reports.every(({ state }) => state === 'ready') ? EXIT.ok : EXIT.findings;
+    },
+    undefined,
+    'look',
+  );
 }
 
 export function repair(context: CommandContext, names: readonly string[]): Promise<number> {
@@ -51,10 +61,14 @@ export function teardown(
   return context.withHyperplug(async (hyperplug) => {
     const force = options.force === true;
     const gone = await hyperplug.networks.teardown(names, { ...context.call, force });
+    const left = names.length > 0 && (await hyperplug.networks.status([], context.call)).some(isThere);
+    if (!left) await context.deps.keepNetworks(false, context.interrupts.signal);
     await context.print(gone, () => gone.map(line).join(''));
     return EXIT.ok;
   });
 }
+
+const isThere = ({ state }: NetworkReport): boolean => state !== 'absent';
 
 function findings({ name, state, drift }: NetworkReport): string[] {
   if (state === 'ready') return [`${name}: as it should be`];

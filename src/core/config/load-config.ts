@@ -66,7 +66,8 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
   const overrides = (options.overrides ?? []).map(({ path, value, flag }) =>
     treeAt(path, value, { kind: 'command line', flag }),
   );
-  const tree = [...files.map((file) => file.tree), ...overrides].reduce(mergeTrees, emptyTree);
+  const given = [...files.map((file) => file.tree), ...overrides].reduce(mergeTrees, emptyTree);
+  const tree = [...rootlessDefaults(given), given].reduce(mergeTrees, emptyTree);
   refuseMalformed(tree);
   await loadPlugins(registry, pluginReferences(tree, cwd), options.signal ? { signal: options.signal } : {});
 
@@ -77,11 +78,11 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
     if (text.startsWith('~/')) return join(home, text.slice(2));
     return resolve(origin.kind === 'file' ? dirname(origin.file) : cwd, text);
   };
-  const given = plainValue(tree, absolute);
-  const result = schema.safeParse(given);
+  const values = plainValue(tree, absolute);
+  const result = schema.safeParse(values);
   if (!result.success) {
     const isOption = (path: readonly PropertyKey[]) => path.length > 1 && isPluginSection(registry, path);
-    throw issuesError(schema, tree, schemaIssues(result.error.issues, given), isOption);
+    throw issuesError(schema, tree, schemaIssues(result.error.issues, values), isOption);
   }
   const config = deepFreeze(result.data);
   if (!Object.hasOwn(config.network.networks, config.pods.network)) {
@@ -104,7 +105,7 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
     originOf: (path) => nodeOf(tree, path)?.origin ?? { kind: 'default' },
     select() {
       const options = (kind: PluginKind, name: string) =>
-        valueIn(given, [SECTIONS[kind].section, name]) as JsonValue | undefined;
+        valueIn(values, [SECTIONS[kind].section, name]) as JsonValue | undefined;
       const choice = PLUGIN_KINDS.map((kind) => [
         kind,
         { name: selected[kind]!, options: options(kind, selected[kind]!) },
@@ -114,6 +115,16 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
       return plugins;
     },
   };
+}
+
+/** Without root a bridge is possible only in namespaces of one's own, and there it is what one wants. */
+function rootlessDefaults(tree: ConfigNode): ConfigNode[] {
+  const enabled = nodeOf(tree, ['rootless', 'enabled']);
+  if (enabled?.kind !== 'scalar' || enabled.value !== true) return [];
+  return [
+    treeAt(['network', 'backend'], 'netlink', { kind: 'default' }),
+    treeAt(['firewall', 'driver'], 'iptables', { kind: 'default' }),
+  ];
 }
 
 function refuseMalformed(tree: ConfigNode): void {

@@ -128,6 +128,20 @@ const daemon = z.strictObject({
   maxConnections: z.int().min(1).max(65_536).default(1_024).describe('connections that the daemon takes at a time'),
 });
 
+const rootless = z.strictObject({
+  enabled: z
+    .boolean()
+    .default(false)
+    .describe(
+      "network.backend netlink and firewall.driver iptables, where they are not configured otherwise, in network and user namespaces of one's own",
+    ),
+  hostLoopback: z
+    .boolean()
+    .default(false)
+    .describe("pods reach servers on the host's loopback, at the second address of the namespace's network (10.0.2.2)"),
+  mtu: z.int().min(1_280).max(65_521).default(65_520).describe('of the way out, bytes; networks follow it'),
+});
+
 export const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 export const LOG_FORMATS = ['auto', 'pretty', 'json'] as const;
 
@@ -143,6 +157,7 @@ const FIXED = {
   paths: paths.prefault({}).describe('directories'),
   log: log.prefault({}).describe('the log on standard error'),
   daemon: daemon.prefault({}).describe('the daemon, and where its clients find it'),
+  rootless: rootless.prefault({}).describe('networks on bridges without root (--rootless)'),
   plugins: z
     .array(z.string().min(1))
     .default([])
@@ -171,6 +186,7 @@ export interface HyperplugConfig {
   readonly paths: Readonly<z.output<typeof paths>>;
   readonly log: Readonly<z.output<typeof log>>;
   readonly daemon: Readonly<z.output<typeof daemon>>;
+  readonly rootless: Readonly<z.output<typeof rootless>>;
   readonly plugins: readonly string[];
   readonly $schema?: string;
 }

@@ -2,6 +2,7 @@ import { chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/pr
 import { join } from 'node:path';
 import { fieldError, HyperplugError } from '../../core/errors.js';
 import { type CommandResult, runCommand } from '../command.js';
+import { hasRoot, isRootOfItselfAlone } from '../privilege.js';
 import { DUMP_FORMAT, privateAptConfig } from './apt-config.js';
 import {
   checkedPackage,
@@ -160,12 +161,14 @@ export class PrivateApt {
     const { stdout } = await runCommand(['apt-config', 'dump', '--no-empty', '--format', DUMP_FORMAT], {
       signal: this.signal,
     });
-    await writeFile(join(this.folder, 'system.conf'), privateAptConfig(stdout, this.folder, SYSTEM_STATUS));
+    // In a user namespace of one user there is no other whom apt could become to download.
+    const unboxed = isRootOfItselfAlone() ? 'APT::Sandbox::User "root";\n' : '';
+    await writeFile(join(this.folder, 'system.conf'), privateAptConfig(stdout, this.folder, SYSTEM_STATUS) + unboxed);
     await writeFile(
       join(this.folder, 'empty.conf'),
-      privateAptConfig(stdout, this.folder, join(this.folder, 'empty-status')),
+      privateAptConfig(stdout, this.folder, join(this.folder, 'empty-status')) + unboxed,
     );
-    if (process.getuid?.() === 0) await this.letAptUserWrite(join(this.folder, 'archives'));
+    if (hasRoot()) await this.letAptUserWrite(join(this.folder, 'archives'));
   }
 
   /** As root, apt downloads as the user _apt where that one can write. */

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { HyperplugError } from '../../core/errors.js';
 import type { RunAsUser } from '../confined-spawn.js';
+import { hasRoot } from '../privilege.js';
 import type { Tool } from '../tools.js';
 import type { RunDir } from './run-dir.js';
 
@@ -47,7 +48,7 @@ export async function chooseUser(
   program: Tool,
   device?: string,
 ): Promise<RunAsDecision> {
-  if (process.getuid?.() !== 0) return { user: undefined, reason: 'started without root' };
+  if (!hasRoot()) return { user: undefined, reason: 'started without root' };
   if (options.runAs === 'none') return { user: undefined, reason: 'runAs: none' };
   const deviceGroups = device === undefined ? [] : groupsFor(device);
   const obstacle = deviceGroups === undefined ? `${device} is root's alone` : unreachable(program.root ?? program.path);

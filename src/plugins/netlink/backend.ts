@@ -4,6 +4,7 @@ import { concurrently } from '../../core/concurrently.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { combineErrors, HyperplugError } from '../../core/errors.js';
 import type { Firewall, PublishedPort } from '../../core/firewall.js';
+import type { HostForwards } from '../../core/host-forwards.js';
 import type {
   AddressLease,
   AddressRequest,
@@ -60,6 +61,8 @@ export interface NetlinkDeps {
   /** Where ovs-vsctl comes from; default: the PATH. */
   readonly tools?: ToolProvider;
   readonly logger?: Pick<PluginLogger, 'warn'>;
+  /** How the namespace that this process is in meets the host; undefined: it is the host's. */
+  readonly forwards?: HostForwards | undefined;
 }
 
 /** What is there between start() and stop(). */
@@ -87,7 +90,7 @@ export class NetlinkBackend implements NetworkBackend {
     private readonly deps: NetlinkDeps,
   ) {
     this.#hostPorts = new HostPorts(options.netns);
-    this.#publisher = new Publisher(deps.firewall, this.#hostPorts, options.netns);
+    this.#publisher = new Publisher(deps.firewall, this.#hostPorts, options.netns, deps.forwards);
   }
 
   async start(): Promise<void> {
@@ -119,7 +122,9 @@ export class NetlinkBackend implements NetworkBackend {
     const { firewall } = this.deps;
     const ports = nics.flatMap(({ lease, ports: mappings }) => {
       const network = this.#networks.get(lease.network);
-      return network && firewall.capabilities.enforces ? publishedPorts(network, lease, mappings, firewall) : [];
+      return network && firewall.capabilities.enforces
+        ? publishedPorts(network, lease, this.#inside(mappings), firewall)
+        : [];
     });
     this.#tellFirewall(({ bridge }) => links.has(bridge.name), ports);
   }
@@ -149,7 +154,13 @@ export class NetlinkBackend implements NetworkBackend {
   }
 
   async allocateAddress(request: AddressRequest, call: CallOptions): Promise<AddressLease> {
-    return takeAddresses(this.deps.pool, this.#network(request.network), request, call);
+    return takeAddresses(
+      this.deps.pool,
+      this.#network(request.network),
+      request,
+      call,
+      this.deps.forwards?.nameServers,
+    );
   }
 
   async releaseAddress(lease: AddressLease, call: CallOptions): Promise<void> {
@@ -161,7 +172,7 @@ export class NetlinkBackend implements NetworkBackend {
       throw new HyperplugError('NOT_SUPPORTED', `endpoint: expected tap-fd or interface, got ${plan.endpoint}`);
     }
     const network = this.#network(plan.lease.network);
-    const ports = publishedPorts(network, plan.lease, plan.ports, this.deps.firewall);
+    const ports = publishedPorts(network, plan.lease, this.#inside(plan.ports), this.deps.firewall);
     const ground = this.#ground();
     const undo = new UndoStack();
     try {
@@ -179,7 +190,7 @@ export class NetlinkBackend implements NetworkBackend {
           device = made;
         },
         async (limited: CallOptions) => {
-          const fresh = await this.#publish(ports, limited);
+          const fresh = await this.#publish(ports, plan.ports, limited);
           undo.push('published ports', (undoCall) => this.#unpublish(fresh, undoCall));
         },
       ];
@@ -213,14 +224,14 @@ export class NetlinkBackend implements NetworkBackend {
     mappings: readonly PortMapping[],
     call: CallOptions,
   ): Promise<void> {
-    const ports = publishedPorts(this.#network(lease.network), lease, mappings, this.deps.firewall);
+    const ports = publishedPorts(this.#network(lease.network), lease, this.#inside(mappings), this.deps.firewall);
     if (ports.length === 0) return;
     if (data) await letPortsHairpin(this.#ground(), data as unknown as DeviceRecord, call);
-    await this.#publish(ports, call);
+    await this.#publish(ports, mappings, call);
   }
 
   async unpublish({ podId, nicId }: HostNicRecord, mappings: readonly PortMapping[], call: CallOptions): Promise<void> {
-    const ports = mappings.map((mapping) => ({ id: portId(podId, nicId, mapping), mapping }));
+    const ports = this.#inside(mappings).map((mapping) => ({ id: portId(podId, nicId, mapping), mapping }));
     if (ports.length === 0) return;
     await this.#unpublish(ports, call);
   }
@@ -237,6 +248,7 @@ export class NetlinkBackend implements NetworkBackend {
   async status(call: CallOptions): Promise<readonly NetworkStatus[]> {
     const networks = [...this.#networks.values()];
     const rules = networks.length > 0 ? await this.deps.firewall.check(call) : [];
+    const wayOut = (await this.deps.forwards?.drift(call)) ?? [];
     const links = await Promise.all(networks.map(({ bridge }) => this.#ground().rtnl.link(bridge.name, call)));
     const absent = networks.filter((_, index) => links[index] === undefined).map(({ bridge }) => bridge.name);
     return Promise.all(
@@ -263,6 +275,7 @@ export class NetlinkBackend implements NetworkBackend {
           drift: [
             ...(await this.#ground().maker.drift(network, call)),
             ...mine.map(({ kind, rule }) => `firewall: ${kind}: ${rule}`),
+            ...(first ? wayOut : []),
           ],
         };
       }),
@@ -289,13 +302,20 @@ export class NetlinkBackend implements NetworkBackend {
       firewall.published(call),
       pool.all?.(call) ?? [],
     ]);
-    return nicTraces({ links, ports, allocations, networks: [...this.#networks.values()], owner });
+    const { forwards } = this.deps;
+    const asPublished = ports.map((port) => ({ ...port, mapping: forwards?.outside(port.mapping) ?? port.mapping }));
+    return nicTraces({ links, ports: asPublished, allocations, networks: [...this.#networks.values()], owner });
   }
 
   async diagnose(call: CallOptions): Promise<readonly Diagnosis[]> {
     const where = this.options.netns ?? "this process's network namespace";
     const links = await this.#ground().rtnl.links(call);
     return [{ id: 'netlink.rtnetlink', status: 'ok', summary: `rtnetlink answers: ${links.length} links in ${where}` }];
+  }
+
+  #inside(mappings: readonly PortMapping[]): readonly PortMapping[] {
+    const { forwards } = this.deps;
+    return forwards ? mappings.map((mapping) => forwards.inside(mapping)) : mappings;
   }
 
   /** What a NIC has whose attach() never answered. */
@@ -332,8 +352,8 @@ export class NetlinkBackend implements NetworkBackend {
     throw new TypeError('NetlinkBackend: start() has not run');
   }
 
-  #publish(ports: readonly PublishedPort[], call: CallOptions): Promise<readonly PublishedPort[]> {
-    return this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, call));
+  #publish(ports: readonly PublishedPort[], asked: readonly PortMapping[], call: CallOptions) {
+    return this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, asked, call));
   }
 
   #unpublish(ports: readonly Pick<PublishedPort, 'id' | 'mapping'>[], call: CallOptions): Promise<void> {

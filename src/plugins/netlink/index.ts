@@ -22,9 +22,18 @@ export default definePlugin({
         const { NetlinkBackend } = await import('./backend.js');
         const { runtimeDir, stateDir } = context.get(HOST_TOKENS.paths);
         const tools = context.get(HOST_TOKENS.tools);
+        const forwards = context.get(HOST_TOKENS.forwards, { optional: true });
         const logger = context.get(HOST_TOKENS.logger, { optional: true });
         const owner = ownerTag(stateDir);
-        return new NetlinkBackend(options, { firewall, pool, runtimeDir, tools, owner, ...(logger && { logger }) });
+        return new NetlinkBackend(options, {
+          firewall,
+          pool,
+          runtimeDir,
+          tools,
+          owner,
+          forwards,
+          ...(logger && { logger }),
+        });
       })
       .inSingletonScope();
   },

@@ -15,6 +15,7 @@ export async function takeAddresses(
   { spec, subnets, bridge }: PlannedNetwork,
   request: AddressRequest,
   call: CallOptions,
+  nameServers: readonly string[] = hostNameServers(),
 ): Promise<AddressLease> {
   const { podId, nicId } = request;
   const undo = new UndoStack();
@@ -35,7 +36,7 @@ export async function takeAddresses(
     nicId,
     addresses,
     gateways: subnets.filter(({ family }) => families.has(family)).map(({ gateway }) => gateway),
-    dns: spec.dns.length > 0 ? spec.dns : hostNameServers(),
+    dns: spec.dns.length > 0 ? spec.dns : nameServers,
     mtu: bridge.mtu,
   };
 }

@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net';
 import type { CallOptions } from '../../core/calls.js';
 import { fieldError, HyperplugError } from '../../core/errors.js';
 import type { Firewall, PublishedPort } from '../../core/firewall.js';
+import type { HostForwards } from '../../core/host-forwards.js';
 import type { AddressLease, PortMapping } from '../../core/network.js';
 import { UndoStack } from '../../core/undo.js';
 import { forgetUdpFlows } from './conntrack.js';
@@ -60,14 +61,20 @@ export class Publisher {
     private readonly firewall: Firewall,
     private readonly hostPorts: HostPorts,
     private readonly netns: string | undefined,
+    private readonly forwards: HostForwards | undefined,
   ) {}
 
   /**
    * All or none; those that are there already stay.
+   * @param asked the same ports as they were asked for, which is what is forwarded.
    * @returns those that were not.
    * @throws NET_PORT_IN_USE, FIREWALL_FAILED.
    */
-  async publish(ports: readonly PublishedPort[], call: CallOptions): Promise<readonly PublishedPort[]> {
+  async publish(
+    ports: readonly PublishedPort[],
+    asked: readonly PortMapping[],
+    call: CallOptions,
+  ): Promise<readonly PublishedPort[]> {
     const undo = new UndoStack();
     try {
       const reserved = await this.hostPorts.reserve(ports, () => this.firewall.published(call));
@@ -76,6 +83,8 @@ export class Publisher {
       undo.push('rules', (undoCall) => this.firewall.unpublish(reserved, undoCall));
       const ids = new Set(reserved);
       const fresh = ports.filter(({ id }) => ids.has(id));
+      await this.forwards?.add(asked, call);
+      undo.push('forwards', (undoCall) => this.#removeForwards(fresh, undoCall));
       await forgetUdpFlows(
         fresh.map(({ mapping }) => mapping),
         this.netns,
@@ -89,6 +98,8 @@ export class Publisher {
 
   async unpublish(ports: readonly Pick<PublishedPort, 'id' | 'mapping'>[], call: CallOptions): Promise<void> {
     const ids = ports.map(({ id }) => id);
+    // What is forwarded has rules: by them it is found again.
+    await this.#removeForwards(ports, call);
     await this.firewall.unpublish(ids, call);
     this.hostPorts.release(ids);
     await forgetUdpFlows(
@@ -96,6 +107,15 @@ export class Publisher {
       this.netns,
       call,
     );
+  }
+
+  async #removeForwards(ports: readonly Pick<PublishedPort, 'mapping'>[], call: CallOptions): Promise<void> {
+    const { forwards } = this;
+    if (forwards)
+      await forwards.remove(
+        ports.map(({ mapping }) => forwards.outside(mapping)),
+        call,
+      );
   }
 
   /** All that rules or this process know of a NIC. */

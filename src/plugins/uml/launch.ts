@@ -141,7 +141,8 @@ async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser 
       dieWithParent: !spec.detached,
       root: process.getuid?.() === 0,
       user,
-      keepCapabilities: [],
+      // Who is root here maps itself as root in the namespace below (user_namespaces(7), since Linux 5.12).
+      keepCapabilities: user ? [] : ['setfcap'],
       // Its memory is a file, too, and larger than the memory by what the kernel's randomisation leaves free.
       maxFileBytes: Math.max(options.consoleLogMaxMib, spec.memoryMib + MEMORY_FILE_SLACK_MIB) * MIB,
       within: namespaceArgs(tools),

@@ -7,11 +7,11 @@ import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { BuiltinEndpoint, PortForward, ProcessIdentity } from '../../core/hypervisor.js';
 import { type ConfinedChild, type ConfinementTools, confinedArgv, spawnConfined } from '../../host/confined-spawn.js';
 import { childrenOf, identifyProcess, killProcess, sameProcess } from '../../host/process.js';
+import { SlirpApi } from '../../host/slirp-api.js';
 import type { Tool } from '../../host/tools.js';
 import { holdDirectory } from '../../host/unix-datagram.js';
 import { explainForward, PRIVILEGED_PORTS } from '../../host/vmm/forwards.js';
 import type { UserNetworks } from './nic-plug.js';
-import { SlirpApi } from './slirp-api.js';
 import { checkUserNetwork } from './slirp-network.js';
 import { SOCKETS_FD, type UmlRunDir } from './uml-run-dir.js';
 

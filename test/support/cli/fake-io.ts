@@ -94,6 +94,8 @@ export function fakeDeps(io: Io, hyperplug: FakeHyperplug | undefined, changes: 
       engine.push(options);
       return hyperplug ?? never();
     },
+    keepNetworks: async () => {},
+    leave: async () => {},
     runDaemon: never,
     listPlugins: never,
     describeConfig: never,

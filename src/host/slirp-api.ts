@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
-import { abortError, type CallOptions } from '../../core/calls.js';
-import { HyperplugError } from '../../core/errors.js';
-import type { PortForward } from '../../core/hypervisor.js';
+import { abortError, type CallOptions } from '../core/calls.js';
+import { HyperplugError } from '../core/errors.js';
+import type { PortForward } from '../core/hypervisor.js';
 
 const MAX_ANSWER_BYTES = 1 << 20;
 
@@ -48,6 +48,13 @@ async function request(
 const isListed = (value: unknown): value is { readonly entries: readonly Record<string, unknown>[] } =>
   typeof value === 'object' && value !== null && Array.isArray((value as { entries?: unknown }).entries);
 
+export interface ListedForward {
+  readonly id: unknown;
+  readonly protocol: unknown;
+  readonly hostAddress: unknown;
+  readonly hostPort: unknown;
+}
+
 /** The forwards of one slirp4netns, by its API socket. */
 export class SlirpApi {
   constructor(private readonly path: string) {}
@@ -67,11 +74,21 @@ export class SlirpApi {
 
   /** One that is not there is no error. */
   async remove({ protocol, hostAddress, hostPort }: PortForward, call: CallOptions): Promise<void> {
-    const listed = await request(this.path, 'list_hostfwd', {}, call);
-    if (!isListed(listed)) return;
-    for (const { id, proto, host_addr, host_port } of listed.entries) {
-      if (proto !== protocol || host_addr !== hostAddress || host_port !== hostPort) continue;
+    for (const { id, ...each } of await this.list(call)) {
+      if (each.protocol !== protocol || each.hostAddress !== hostAddress || each.hostPort !== hostPort) continue;
       await request(this.path, 'remove_hostfwd', { id }, call);
     }
+  }
+
+  /** None where nobody answers. */
+  async list(call: CallOptions): Promise<readonly ListedForward[]> {
+    const listed = await request(this.path, 'list_hostfwd', {}, call);
+    if (!isListed(listed)) return [];
+    return listed.entries.map(({ id, proto, host_addr, host_port }) => ({
+      id,
+      protocol: proto,
+      hostAddress: host_addr,
+      hostPort: host_port,
+    }));
   }
 }
