@@ -331,7 +331,7 @@ class Engine implements Hyperplug {
 
   /** What managers that died have left is cleared before something new is made; that it cannot be does not stop us. */
   #sweepOnce(pods: PodManager, options: UserCallOptions): Promise<void> {
-    this.#swept ??= pods.sweep(options).then(
+    this.#swept ??= pods.sweep(gcHost, options).then(
       ({ removed, errors }) => {
         if (removed.length > 0) this.#logger?.info({ pods: removed }, 'removed pods whose manager had died');
         for (const error of errors)

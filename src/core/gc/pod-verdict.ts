@@ -1,19 +1,20 @@
 import type { CallOptions } from '../calls.js';
 import { destroyPod } from '../pod/destroy.js';
-import { look } from '../pod/life/look.js';
+import { isPassing, look } from '../pod/life/look.js';
 import { settleLocked } from '../pod/life/settle.js';
 import type { PodRecord } from '../pod/record.js';
 import type { PodServices } from '../pod/services.js';
 import type { PodVerdict } from './services.js';
 
-/** What a record comes to, seen with what lives. */
-export async function podVerdict({ host }: PodServices, record: PodRecord): Promise<PodVerdict> {
+/** What a record comes to, seen with what lives. `unheld`: nobody else has its lock. */
+export async function podVerdict({ host }: PodServices, record: PodRecord, unheld: boolean): Promise<PodVerdict> {
   const { keep, manager } = record;
-  const { state, failure, toSettle } = await look(host, record);
+  const { state, failure, toSettle } = await look(host, record, unheld);
   const runs = state === 'running' || state === 'paused';
   if (!keep) {
-    if (await host.alive(manager))
-      return { state: runs ? 'lives' : 'busy', why: `process ${manager.pid} has it`, removes: false };
+    const alive = await host.alive(manager);
+    if (alive && isPassing(record) && toSettle) return { state: 'settle', why: failure ?? '', removes: true };
+    if (alive) return { state: runs ? 'lives' : 'busy', why: `process ${manager.pid} has it`, removes: false };
     return { state: 'settle', why: 'the process that had it died, and it was not to be kept', removes: true };
   }
   if (toSettle) {
@@ -35,7 +36,7 @@ export async function podVerdict({ host }: PodServices, record: PodRecord): Prom
 
 /** The lock of the pod is held. */
 export async function settlePod(services: PodServices, record: PodRecord, call: CallOptions): Promise<void> {
-  const { state, removes } = await podVerdict(services, record);
+  const { state, removes } = await podVerdict(services, record, true);
   if (state !== 'settle') return;
   await (removes ? destroyPod(services, record, call) : settleLocked(services, record, call));
 }

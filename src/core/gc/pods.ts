@@ -46,9 +46,14 @@ async function tidyPod(
     const settle = () =>
       locked(services, record, call, async (now) => {
         // Whoever had the lock before may have settled it.
-        met = (await services.look(now)).state === 'settle';
+        met = (await services.look(now, true)).state === 'settle';
         await services.settle(now, call);
       });
+    if (run.dryRun) {
+      // It may have been brought to its end between our reading of the record and of the lock.
+      const now = await services.pods.store.find(id, call);
+      if (typeof now === 'string' || (await services.look(now)).state !== 'settle') return [];
+    }
     const finding = await attempt(pod, verdict.removes ? 'removed' : 'finished', run.dryRun, settle);
     return met || finding.action === 'failed' || finding.action === 'left' ? [finding] : [];
   }

@@ -14,8 +14,8 @@ export interface GcHost {
 export interface GcServices {
   readonly pods: PodServices;
   readonly host: GcHost;
-  /** What a pod's record comes to, seen with what lives. */
-  look(record: PodRecord): Promise<PodVerdict>;
+  /** What a pod's record comes to, seen with what lives. `locked`: the pod's lock is ours. */
+  look(record: PodRecord, locked?: boolean): Promise<PodVerdict>;
   /** Ends what a dead process had under way with a pod that runs no more. Its lock is held. */
   settle(record: PodRecord, call: CallOptions): Promise<void>;
   /** The same of the NICs of a pod that runs; takes its lock by itself. */

@@ -12,8 +12,7 @@ import { Wake } from './events/wake.js';
 import type { HeldPod } from './held-pod.js';
 import { endingOf, finishPod } from './life/finish.js';
 import { type PodHold, PodHolds } from './life/holds.js';
-import { look } from './life/look.js';
-import { settleLocked } from './life/settle.js';
+import { isPassing, look } from './life/look.js';
 import { createAndBoot, startPod } from './life/start.js';
 import { stopPod } from './life/stop.js';
 import { restartDelayMs, restarts } from './life/supervisor.js';
@@ -114,7 +113,7 @@ export class PodManager {
       const parts: GcServices = {
         pods: services,
         host,
-        look: (record) => podVerdict(services, record),
+        look: (record, locked = false) => podVerdict(services, record, locked || this.#unheld(record, host)),
         settle: (record, inCall) => settlePod(services, record, inCall),
         settleNics: (id, inCall) => this.#settleNics(id, inCall),
         // Ports are looked at pod by pod, under its lock: a repair by what records said a moment ago could bring back what
@@ -127,6 +126,11 @@ export class PodManager {
         await networks(await this.nicsInUse({ signal: call.signal }), call);
       }
     });
+  }
+
+  /** Whether nobody has the pod's lock, by what its file says. */
+  #unheld({ id }: PodRecord, host: Pick<GcHost, 'lockHolder'>): boolean {
+    return host.lockHolder(podDirectories(this.services.directories, id).lock) === undefined;
   }
 
   async #settleNics(id: string, call: CallOptions): Promise<void> {
@@ -152,19 +156,20 @@ export class PodManager {
    * removed; kept ones that were being started or stopped, or whose VM has gone, are brought to their end. Returns the ids
    * of those removed, and what could not be.
    */
-  async sweep(options: UserCallOptions): Promise<{ removed: string[]; errors: unknown[] }> {
+  async sweep(
+    { lockHolder }: Pick<GcHost, 'lockHolder'>,
+    options: UserCallOptions,
+  ): Promise<{ removed: string[]; errors: unknown[] }> {
     return withDeadline('sweep', options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
       const { store, host } = this.services;
       const removed: string[] = [];
       const errors: unknown[] = [];
       for (const record of await store.list(call)) {
-        const { toSettle } = await look(host, record);
-        if (record.keep ? !toSettle : await host.alive(record.manager)) continue;
-        const ends = !record.keep || record.state === 'creating' || record.state === 'removing';
+        const { toSettle } = await look(host, record, this.#unheld(record, { lockHolder }));
+        const alive = await host.alive(record.manager);
+        if (record.keep || (alive && isPassing(record)) ? !toSettle : alive) continue;
         try {
-          if (ends) await this.#destroyLocked(record, false, call);
-          else await this.#settleLocked(record, call);
-          if (ends) removed.push(record.id);
+          if (await this.#settleLocked(record, call)) removed.push(record.id);
         } catch (error) {
           // Another process is at it.
           if (!hasCode(error, 'POD_BUSY', 'POD_NOT_FOUND')) errors.push(error);
@@ -277,26 +282,23 @@ export class PodManager {
     void settled.finally(() => this.#endings.delete(settled));
   }
 
-  #destroyLocked(record: PodRecord, force: boolean, call: CallOptions): Promise<void> {
-    return this.#locked(record, `remove pod ${record.id}`, force, true, call, (now) =>
-      destroyPod(this.services, now, call),
-    );
+  async #destroyLocked(record: PodRecord, force: boolean, call: CallOptions): Promise<void> {
+    await this.#locked(record, `remove pod ${record.id}`, force, call, (now) => destroyPod(this.services, now, call));
   }
 
-  async #settleLocked(record: PodRecord, call: CallOptions): Promise<void> {
-    await this.#locked(record, `settle pod ${record.id}`, false, false, call, (now) =>
-      settleLocked(this.services, now, call),
-    );
+  /** Looks again, now that nobody else is at it. Whether its record went, too. */
+  #settleLocked(record: PodRecord, call: CallOptions): Promise<boolean> {
+    return this.#locked(record, `settle pod ${record.id}`, false, call, (now) => settlePod(this.services, now, call));
   }
 
+  /** Resolves with whether its record is gone then, and the lock's file with it. */
   async #locked(
     record: PodRecord,
     purpose: string,
     force: boolean,
-    removesLock: boolean,
     call: CallOptions,
     body: (record: PodRecord) => Promise<unknown>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { host, directories, store } = this.services;
     const path = podDirectories(directories, record.id).lock;
     const lock = await lockPod(host, path, record.id, purpose, call.signal).catch((error) => {
@@ -313,7 +315,9 @@ export class PodManager {
         );
       }
       await body(now);
-      await lock?.release({ remove: removesLock });
+      const gone = (await store.find(record.id, call)) === 'none';
+      await lock?.release({ remove: gone });
+      return gone;
     } finally {
       await lock?.release();
     }

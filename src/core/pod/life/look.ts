@@ -12,11 +12,17 @@ export interface PodLook {
 
 const PASSING: readonly PodState[] = ['creating', 'starting', 'stopping', 'removing'];
 
-export async function look(host: HostServices, record: PodRecord): Promise<PodLook> {
+/**
+ * `unheld`: nobody else has the pod's lock. Whoever is at a pod has it, so that one in a passing state was given up then, even
+ * if its process lives: something could not be undone.
+ */
+export async function look(host: HostServices, record: PodRecord, unheld = false): Promise<PodLook> {
   const { state, failure, vm } = record;
-  if (PASSING.includes(state)) {
-    if (await host.alive(record.manager)) return { state, failure, toSettle: false };
-    return { state: 'failed', failure: `the process that was ${state} it died`, toSettle: true };
+  if (isPassing(record)) {
+    const alive = await host.alive(record.manager);
+    if (alive && !unheld) return { state, failure, toSettle: false };
+    const why = alive ? 'gave up, and could not undo all' : 'died';
+    return { state: 'failed', failure: `the process that was ${state} it ${why}`, toSettle: true };
   }
   if (state === 'running' || state === 'paused') {
     if (vm && (await host.alive(vm.process))) return { state, failure, toSettle: false };
@@ -24,5 +30,7 @@ export async function look(host: HostServices, record: PodRecord): Promise<PodLo
   }
   return { state, failure, toSettle: holdsSomething(record) };
 }
+
+export const isPassing = ({ state }: PodRecord): boolean => PASSING.includes(state);
 
 export const holdsSomething = ({ nics, vm }: PodRecord): boolean => nics.length > 0 || vm !== null;

@@ -10,7 +10,7 @@ import { holdsSomething, look } from './look.js';
 /** Of a pod whose lock we have: what a process that died left under way is brought to an end. */
 export async function settleLocked(services: PodServices, record: PodRecord, call: CallOptions): Promise<PodRecord> {
   const { id } = record;
-  const { toSettle, failure } = await look(services.host, record);
+  const { toSettle, failure } = await look(services.host, record, true);
   if (!toSettle) return record;
   if (record.state === 'creating' || record.state === 'removing') {
     await destroyPod(services, record, call);

@@ -1,10 +1,12 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { hasCode } from '../../../../src/core/errors.js';
 import type { GcReport } from '../../../../src/core/gc/types.js';
 import type { HeldPod } from '../../../../src/core/pod/held-pod.js';
 import { podKey } from '../../../../src/core/pod/record.js';
 import { gcHost } from '../../../../src/host/gc-host.js';
+import { acquireLock } from '../../../../src/host/lock.js';
 import { NETWORKS, PodFixture } from '../../../support/pod-fixture.js';
 
 const call = () => ({ signal: AbortSignal.timeout(20_000) });
@@ -76,14 +78,58 @@ describe('gc', () => {
   it('leaves alone what a process that lives is at', async () => {
     await kept();
     const other = fixture.machine.spawn(['another manager']).identity;
-    for (const state of ['creating', 'removing']) {
+    const lock = await acquireLock(join(fixture.root, 'run/locks/p.lock'), { signal: call().signal });
+    for (const state of ['creating', 'starting', 'stopping', 'removing']) {
       await setRecord((record) => ({ ...record, state, manager: other }));
       const before = await everything();
       expect(told(await gc())).to.deep.equal(['left pod p']);
+      expect(await fixture.manager.sweep(gcHost, {})).to.deep.equal({ removed: [], errors: [] });
       expect(await everything()).to.equal(before);
     }
+    await lock.release();
     fixture.machine.exit(other);
     expect(told(await gc())).to.deep.equal(['removed pod p']);
+    expect(fixture.leftovers()).to.deep.equal([]);
+  });
+
+  for (const keep of [true, false]) {
+    /** A pod whose creation failed and could not be undone, by a process that lives on. */
+    const givenUp = async () => {
+      fixture.network.faults.plan('detach');
+      fixture.hypervisor.faults.plan('launch');
+      const error = await fixture.pod({ keep }).catch((reason: unknown) => reason);
+      expect(hasCode(error, 'POD_CLEANUP_FAILED'), String(error)).to.equal(true);
+      expect((await fixture.record()).state).to.equal('creating');
+    };
+
+    it(`removes what a process that lives on could not undo (${keep ? 'a kept pod' : 'a pod of its own'})`, async () => {
+      await givenUp();
+      expect(told(await gc(true))).to.deep.equal(['removed pod p']);
+      expect(told(await gc())).to.deep.equal(['removed pod p']);
+      expect(fixture.leftovers()).to.deep.equal([]);
+      expect(told(await gc())).to.deep.equal([]);
+    });
+
+    it(`so does the sweep before the first pod of a process (${keep ? 'kept' : 'its own'})`, async () => {
+      await givenUp();
+      expect(await fixture.manager.sweep(gcHost, {})).to.deep.equal({ removed: ['p'], errors: [] });
+      expect(fixture.leftovers()).to.deep.equal([]);
+      expect(await fixture.state.list(['pods'], call())).to.deep.equal([]);
+    });
+  }
+
+  it('a pod whose start could not be undone starts again, with nothing of the first time left', async () => {
+    await fixture.pods.create({ id: 'p' });
+    fixture.network.faults.plan('detach');
+    fixture.hypervisor.faults.plan('launch');
+    const error = await fixture.pods.start('p').catch((reason: unknown) => reason);
+    expect(hasCode(error, 'POD_CLEANUP_FAILED'), String(error)).to.equal(true);
+    expect((await fixture.record()).state).to.equal('starting');
+    expect(told(await gc())).to.deep.equal(['finished pod p']);
+    expect((await fixture.pods.inspect('p')).state).to.equal('failed');
+    expect((await fixture.pods.start('p')).state).to.equal('running');
+    await fixture.pods.stop('p', { graceMs: 0 });
+    await fixture.pods.remove('p');
     expect(fixture.leftovers()).to.deep.equal([]);
   });
 
@@ -91,7 +137,6 @@ describe('gc', () => {
     const run = join(fixture.root, 'run');
     mkdirSync(join(run, 'pods/new'), { recursive: true });
     mkdirSync(join(run, 'locks'), { recursive: true });
-    const { acquireLock } = await import('../../../../src/host/lock.js');
     const lock = await acquireLock(join(run, 'locks/new.lock'), { signal: call().signal });
     expect(told(await gc())).to.deep.equal(['left pod new']);
     await lock.release();
