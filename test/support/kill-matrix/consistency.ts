@@ -8,9 +8,10 @@ import { processesNaming } from '../sandbox.js';
 
 /** What differs between the pods that there are and what this machine has of ours, by other people's tools where there are any. */
 export async function inconsistencies(
-  { namespace, root }: { readonly namespace: TestNamespace; readonly root: string },
+  matrix: { readonly namespace: TestNamespace; readonly root: string; readonly hypervisor?: string | undefined },
   hyperplug: Hyperplug,
 ): Promise<string[]> {
+  const { namespace, root, hypervisor } = matrix;
   const wrong: string[] = [];
   const expect = (what: string, found: readonly string[], wanted: readonly string[]) => {
     const [a, b] = [[...found].sort().join(' '), [...wanted].sort().join(' ')];
@@ -23,7 +24,9 @@ export async function inconsistencies(
   const nics = running.flatMap((pod) => pod.nics.map((nic) => ({ pod: pod.id, ...nic })));
 
   const links = namespace.json('link', 'show').filter(({ ifname }) => ifname !== 'lo');
-  const taps = links.filter(({ linkinfo }) => linkinfo?.info_kind === 'tun');
+  // User Mode Linux has cables into its own namespace.
+  const device = hypervisor === 'uml' ? 'veth' : 'tun';
+  const taps = links.filter(({ linkinfo }) => linkinfo?.info_kind === device);
   const alias = (text: string | undefined) => text?.replace(/^hyperplug@\w+ /, '').replaceAll(' ', '.') ?? 'none';
   expect(
     'taps',
@@ -83,15 +86,21 @@ export async function inconsistencies(
     names(join(root, 'state/pods')),
     pods.map(({ id }) => id),
   );
-  for (const id of ids) expect(`files of ${id}`, names(join(root, 'run/pods', id)), ['vm.pid', 'vm.sock']);
+  if (!hypervisor) {
+    for (const id of ids) expect(`files of ${id}`, names(join(root, 'run/pods', id)), ['vm.pid', 'vm.sock']);
+  }
   const locks = names(join(root, 'run/locks')).filter((name) => !pods.some(({ id }) => name === `${id}.lock`));
   expect('locks', locks, []);
-  const vms = processesNaming(root).filter(({ command }) => command.includes('vmm.js'));
-  expect(
-    'VMs',
-    vms.map(({ pid }) => String(pid)),
-    running.map(({ pid }) => String(pid)),
-  );
+  const processes = processesNaming(`${root}/run/pods/`);
+  const owners = processes.map(({ command }) => command.split(`${root}/run/pods/`)[1]?.split(/[/\s]/)[0] ?? command);
+  expect('VMs', [...new Set(owners)], ids);
+  if (!hypervisor) {
+    expect(
+      'processes of VMs',
+      processes.map(({ pid }) => String(pid)),
+      running.map(({ pid }) => String(pid)),
+    );
+  }
   return wrong;
 }
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,8 +13,10 @@ import { processesNaming } from '../sandbox.js';
 import { inconsistencies } from './consistency.js';
 import { OPERATIONS, POD, repeat } from './operations.js';
 import { fakeAgent, processHypervisor } from './process-hypervisor.js';
+import { OWNER_VARIABLE } from './vmm-owner.js';
 import type { Job, Outcome } from './worker.js';
 
+process.env[OWNER_VARIABLE] = String(process.pid);
 const PROGRAM = fileURLToPath(new URL('./worker.js', import.meta.url));
 const WORKER_TIMEOUT_MS = 60_000;
 
@@ -71,11 +73,21 @@ export class KillMatrix {
   /** What looked after the last case; it prepares the next one. */
   #last: Hyperplug | undefined;
 
-  /** @param beside another state directory in the same namespace, with networks of its own. */
-  constructor(beside?: KillMatrix) {
+  /**
+   * @param beside another state directory in the same namespace, with networks of its own.
+   * @param hypervisor real VMs and the real agent; default: processes with a guest in memory.
+   */
+  constructor(
+    beside?: KillMatrix,
+    readonly hypervisor?: 'qemu' | 'uml',
+  ) {
     this.#ownNamespace = beside === undefined;
     this.namespace = beside?.namespace ?? new TestNamespace();
     const netns = this.namespace.path;
+    // Debian's User Mode Linux has no IPv6.
+    const ipv6 = hypervisor === 'uml' ? [] : ['fd00:123::/64'];
+    // QEMU may run as a user of its own; each directory below is closed by itself.
+    chmodSync(this.root, 0o711);
     mkdirSync(join(this.root, 'image'));
     writeFileSync(join(this.root, 'image/kernel'), elfKernel({ pvh: true }));
     writeFileSync(join(this.root, 'image/initramfs'), '070701');
@@ -83,17 +95,21 @@ export class KillMatrix {
       paths: {
         stateDirectory: join(this.root, 'state'),
         runtimeDirectory: join(this.root, 'run'),
-        cacheDirectory: join(this.root, 'cache'),
+        ...(!hypervisor && { cacheDirectory: join(this.root, 'cache') }),
       },
-      guest: { kernel: join(this.root, 'image/kernel'), initramfs: join(this.root, 'image/initramfs') },
-      hypervisor: { driver: 'process' },
-      agent: { driver: 'fake' },
+      ...(hypervisor
+        ? { hypervisor: { driver: hypervisor, qemu: { acceleration: 'tcg' } } }
+        : {
+            guest: { kernel: join(this.root, 'image/kernel'), initramfs: join(this.root, 'image/initramfs') },
+            hypervisor: { driver: 'process' },
+            agent: { driver: 'fake' },
+          }),
       network: {
         backend: 'netlink',
         netlink: { netns },
         networks: {
           default: {
-            subnets: beside ? ['192.168.124.0/24'] : ['192.168.123.0/24', 'fd00:123::/64'],
+            subnets: beside ? ['192.168.124.0/24'] : ['192.168.123.0/24', ...ipv6],
             ...(beside && { bridge: 'hyper-2' }),
           },
           back: {
@@ -109,7 +125,8 @@ export class KillMatrix {
   }
 
   open(): Promise<Hyperplug> {
-    return createHyperplug({ configPath: this.configPath, plugins: [processHypervisor, fakeAgent] });
+    const plugins = this.hypervisor ? [] : [processHypervisor, fakeAgent];
+    return createHyperplug({ configPath: this.configPath, plugins });
   }
 
   /** The steps of an operation, by doing it once unharmed. */
@@ -121,13 +138,17 @@ export class KillMatrix {
     return outcome.steps;
   }
 
-  /** Kills at that step, collects garbage in a process that knows nothing of it, and looks at what is left. */
-  async run({ operation, at, victim }: Case): Promise<void> {
+  /**
+   * Kills at that step, collects garbage in a process that knows nothing of it, and looks at what is left. Resolves with
+   * what was about to be done then; undefined: the manager was killed.
+   */
+  async run({ operation, at, victim }: Case): Promise<string | undefined> {
     const what = `${operation}, ${victim} killed at step ${at}`;
     await this.#before(operation);
     const outcome = await this.#work({ operation, at, victim });
     const words = outcome && `${outcome.steps[at - 1] ?? 'none'}; the call said: ${outcome.error ?? 'success'}`;
     await this.#check(operation, `${what}${words ? ` (${words})` : ''}`);
+    return words;
   }
 
   async #before(operation: string): Promise<void> {
@@ -140,12 +161,13 @@ export class KillMatrix {
     const worker = this.#next ?? new Worker();
     // The next one loads its modules meanwhile.
     this.#next = new Worker();
-    const pidFile = join(this.root, 'run/pods', POD, 'vm.pid');
-    return worker.run({ configPath: this.configPath, plugins: 'process', pidFile, ...job });
+    const pidFile = join(this.root, 'run/pods', POD, this.hypervisor ? 'vm.json' : 'vm.pid');
+    const plugins = this.hypervisor ? 'configured' : 'process';
+    return worker.run({ configPath: this.configPath, plugins, pidFile, ...job });
   }
 
   async #check(operation: string, what: string): Promise<void> {
-    const { nics, ...rest } = OPERATIONS[operation] as (typeof OPERATIONS)[string];
+    const doing = OPERATIONS[operation] as (typeof OPERATIONS)[string];
     const hyperplug = await this.open();
     this.#last = hyperplug;
     const report = await hyperplug.gc();
@@ -159,7 +181,7 @@ export class KillMatrix {
     }
     const [pod] = await hyperplug.listPods();
     const has = pod?.state === 'running' ? pod.nics.map(({ id }) => id).sort() : null;
-    const runs = nics.some((each) => JSON.stringify(each && [...each].sort()) === JSON.stringify(has));
+    const runs = doing.nics.some((each) => JSON.stringify(each && [...each].sort()) === JSON.stringify(has));
     const ended = has === null && what.includes('vm killed');
     if (!runs && !ended)
       throw new Error(`${what}: the pod has NICs ${has?.join(', ') ?? '(none: it is gone)'}; ${said()}`);
@@ -167,8 +189,8 @@ export class KillMatrix {
       await using open = await hyperplug.openPod(POD);
       await open.exec(['true'], { timeoutMs: 20_000 });
     }
-    if (has || ['create', 'net init'].includes(operation))
-      await repeat({ nics, ...rest }, hyperplug).catch((error: unknown) => {
+    if (has || doing.anyhow)
+      await repeat(doing, hyperplug).catch((error: unknown) => {
         throw new Error(`${what}: again: ${error instanceof Error ? error.message : error}; ${said()}`);
       });
   }

@@ -21,6 +21,8 @@ export interface Operation {
   readonly done: readonly Parameters<typeof hasCode>[1][];
   /** NICs that the pod may have after gc: as before, or as after. null: there may be no pod. */
   readonly nics: readonly (readonly string[] | null)[];
+  /** It can be done again whether the pod runs or not. */
+  readonly anyhow?: true;
 }
 
 async function held(hyperplug: Hyperplug, body: (pod: Pod) => Promise<unknown>): Promise<void> {
@@ -59,6 +61,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     run: async (hyperplug) => void (await hyperplug.networks.init()),
     done: [],
     nics: [null],
+    anyhow: true,
   },
   create: {
     async before(hyperplug) {
@@ -68,6 +71,24 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     run: create,
     done: ['POD_ALREADY_EXISTS'],
     nics: [null, BASE],
+    anyhow: true,
+  },
+  start: {
+    async before(hyperplug) {
+      if (await exists(hyperplug)) await hyperplug.pods.stop(POD, { graceMs: 0 });
+      else await hyperplug.pods.create(SPEC);
+    },
+    run: async (hyperplug) => void (await hyperplug.pods.start(POD)),
+    done: [],
+    nics: [null, BASE],
+    anyhow: true,
+  },
+  stop: {
+    before: baseline,
+    run: async (hyperplug) => void (await hyperplug.pods.stop(POD, { graceMs: 5_000 })),
+    done: [],
+    nics: [null, BASE],
+    anyhow: true,
   },
   'nic add': {
     before: baseline,

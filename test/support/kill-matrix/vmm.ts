@@ -2,6 +2,7 @@ import { appendFileSync, closeSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import koffi from 'koffi';
 import { FakeGuest } from '../../../src/testing/fakes/guest/guest.js';
+import { endWithOwner } from './vmm-owner.js';
 
 /**
  * Run as a program: a VM whose guest is a FakeGuest, as a process of its own that holds its taps as QEMU does.
@@ -108,6 +109,7 @@ function serve(socket: Socket): void {
   socket.on('data', onData);
 }
 
+endWithOwner(runDir);
 createServer({ allowHalfOpen: false }, serve).listen(`${runDir}/vm.sock`, () => {
   writeFileSync(`${runDir}/vm.pid`, String(process.pid));
   process.stdout.write('ready\n');

@@ -13,7 +13,7 @@ export interface Job {
   /** Before this step, counted from 1; undefined: nothing is killed, and all are told. */
   readonly at?: number;
   readonly victim: 'manager' | 'vm';
-  /** Where the VM's pid stands. */
+  /** Where the VM's pid stands, alone or as `process.pid` of JSON. */
   readonly pidFile: string;
 }
 
@@ -49,7 +49,8 @@ const onStep = (step: number, what: string): void => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   }
   try {
-    process.kill(Number(readFileSync(job.pidFile, 'utf8')), 'SIGKILL');
+    const content = JSON.parse(readFileSync(job.pidFile, 'utf8')) as number | { process: { pid: number } };
+    process.kill(typeof content === 'number' ? content : content.process.pid, 'SIGKILL');
   } catch {
     // There is no VM yet, or no more.
   }
