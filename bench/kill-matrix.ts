@@ -2,7 +2,10 @@ import { type Case, KillMatrix } from '../test/support/kill-matrix/matrix.js';
 import { OPERATIONS } from '../test/support/kill-matrix/operations.js';
 
 // npm run bench -- kill-matrix [COUNT [LANES [SEED]]]: so many random kills; fails if one of them leaves anything.
-const [count = 500, lanes = 2, seed = Date.now() % 1_000_000] = process.argv.slice(2).map(Number);
+// npm run bench -- kill-matrix all [LANES]: each step of each operation, first of the manager and then of the VM.
+const whole = process.argv[2] === 'all';
+const numbers = process.argv.slice(2).map(Number);
+const [, lanes = 2, seed = Date.now() % 1_000_000] = numbers;
 
 /** mulberry32: the same seed, the same kills. */
 function random(start: number): () => number {
@@ -22,13 +25,26 @@ const steps = new Map<string, number>();
 for (const operation of Object.keys(OPERATIONS)) steps.set(operation, (await counter.count(operation)).length);
 await counter.dispose();
 const points = [...steps].map(([operation, number]) => `${operation} ${number}`).join(', ');
-console.log(`kill matrix: ${count} kills, seed ${seed}, ${lanes} at once; steps: ${points}`);
 
-const cases = Array.from({ length: count }, (): Case => {
+function randomCase(): Case {
   const operation = pick([...steps.keys()]);
   const victim = operation !== 'net init' && next() < 0.3 ? 'vm' : 'manager';
   return { operation, at: 1 + Math.floor(next() * (steps.get(operation) ?? 1)), victim };
-});
+}
+
+function everyCase(): Case[] {
+  return (['manager', 'vm'] as const).flatMap((victim) =>
+    [...steps].flatMap(([operation, number]) =>
+      victim === 'vm' && operation === 'net init'
+        ? []
+        : Array.from({ length: number }, (_, index): Case => ({ operation, at: index + 1, victim })),
+    ),
+  );
+}
+
+const cases = whole ? everyCase() : Array.from({ length: numbers[0] ?? 500 }, randomCase);
+const how = whole ? 'each step once' : `seed ${seed}`;
+console.log(`kill matrix: ${cases.length} kills, ${how}, ${lanes} at once; steps: ${points}`);
 const started = Date.now();
 const failures: string[] = [];
 let done = 0;

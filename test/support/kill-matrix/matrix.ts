@@ -24,12 +24,14 @@ const WORKER_TIMEOUT_MS = 60_000;
 class Worker {
   readonly child: ChildProcess;
   readonly #warm: Promise<unknown>;
+  readonly #closed: Promise<[code: number | null, signal: string | null]>;
   #output = '';
   #errors = '';
 
   constructor() {
     this.child = spawn(process.execPath, [PROGRAM], { stdio: ['pipe', 'pipe', 'pipe'] });
-    this.#warm = once(this.child.stdout as NonNullable<ChildProcess['stdout']>, 'data');
+    this.#closed = new Promise((resolve) => this.child.once('close', (code, signal) => resolve([code, signal])));
+    this.#warm = Promise.race([once(this.child.stdout as NonNullable<ChildProcess['stdout']>, 'data'), this.#closed]);
     this.child.stdout?.on('data', (chunk: Buffer) => {
       this.#output += chunk;
     });
@@ -44,7 +46,7 @@ class Worker {
     await this.#warm;
     const timer = setTimeout(() => this.child.kill('SIGTERM'), WORKER_TIMEOUT_MS);
     this.child.stdin?.write(`${JSON.stringify(job)}\n`);
-    const [code, signal] = (await once(this.child, 'close')) as [number | null, string | null];
+    const [code, signal] = await this.#closed;
     clearTimeout(timer);
     if (signal === 'SIGKILL') return undefined;
     const last = this.#output.trim().split('\n').at(-1) ?? '';
