@@ -62,6 +62,7 @@ async function addPlanned(
         ),
       }),
       call,
+      ids.map((id) => table.event('nic-added', id)),
     );
     return ids.map((id) => podNic(table.find(id), table.guest(id)));
   } catch (error) {

@@ -30,6 +30,11 @@ export class NicTable {
     return this.#record;
   }
 
+  /** An event of one of its NICs. */
+  event(type: PodEventInput['type'], nic: string, data: PodEventInput['data'] = {}): PodEventInput {
+    return { pod: this.#record.id, type, data: { nic, ...data } };
+  }
+
   /** In the order in which they were added. */
   list(): readonly NicRecord[] {
     return this.#record.nics;
@@ -62,16 +67,22 @@ export class NicTable {
     }, call);
   }
 
-  async set(id: string, changes: Partial<NicRecord>, call: CallOptions): Promise<NicRecord> {
+  async set(
+    id: string,
+    changes: Partial<NicRecord>,
+    call: CallOptions,
+    events: readonly PodEventInput[] = [],
+  ): Promise<NicRecord> {
     await this.update(
       (record) => ({ ...record, nics: record.nics.map((nic) => (nic.id === id ? { ...nic, ...changes } : nic)) }),
       call,
+      events,
     );
     return this.find(id);
   }
 
   /** The NIC and the routes by it are no more, those too that only say their gateway. Idempotent. */
-  async drop(id: string, call: CallOptions): Promise<void> {
+  async drop(id: string, call: CallOptions, events: readonly PodEventInput[] = []): Promise<void> {
     await this.update(
       (record) => ({
         ...record,
@@ -79,6 +90,7 @@ export class NicTable {
         routes: record.routes.filter((route) => !goesWith(route, id, record.nics)),
       }),
       call,
+      events,
     );
     this.#guests.delete(id);
   }

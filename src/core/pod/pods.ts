@@ -7,7 +7,7 @@ import { notRunning } from './life/holds.js';
 import { readContainerLog, readLog } from './life/logs.js';
 import { look } from './life/look.js';
 import { pausePod, resumePod } from './life/pause.js';
-import { containerOf, refreshLog } from './life/refresh-log.js';
+import { containerOf, refreshLog, visitPod } from './life/refresh-log.js';
 import { settle } from './life/settle.js';
 import { createStopped, startPod } from './life/start.js';
 import { podStats } from './life/stats.js';
@@ -81,7 +81,8 @@ export class EnginePods implements Pods {
     const wait = async (signal: AbortSignal) => {
       const { services, wake } = manager;
       const settleIt = (record: PodRecord, call: CallOptions) => this.#settled(manager, record, call);
-      const { record, look: seen } = await waitEnd(services, wake, id, settleIt, { signal });
+      const visit = () => visitPod(manager, id, async () => {});
+      const { record, look: seen } = await waitEnd(services, wake, id, settleIt, visit, { signal });
       return podDetails(record, seen);
     };
     const { timeoutMs, signal } = options;

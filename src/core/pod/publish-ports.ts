@@ -42,6 +42,8 @@ export async function publish(parts: PodNetworkParts, inputs: unknown, call: Cal
         const mine = wanted.filter(({ nicId }) => nicId === id).map(({ mapping }) => mapping);
         await publishOnNic(parts, id, mine, undo, call);
       }
+      const told = wanted.map(({ nicId, mapping }) => table.event('port-published', nicId, { port: { ...mapping } }));
+      await table.update((record) => record, call, told);
     } catch (error) {
       throw await undo.fail('POD_CLEANUP_FAILED', 'ports were not published, nor withdrawn wholly', error);
     }
@@ -166,18 +168,25 @@ export async function unpublish(parts: PodNetworkParts, inputs: unknown, call: C
       const nic = table.find(id);
       const mine = nic.ports.filter(chosen);
       await unpublishFrom(parts, nic, mine, call);
-      await forget(parts, id, mine, call);
+      await forget(parts, id, mine, call, 'port-withdrawn');
       withdrawn.push(...mine);
     }
   });
   return withdrawn;
 }
 
-function forget({ table }: PodNetworkParts, id: string, ports: readonly PortMapping[], call: CallOptions) {
+function forget(
+  { table }: PodNetworkParts,
+  id: string,
+  ports: readonly PortMapping[],
+  call: CallOptions,
+  told?: 'port-withdrawn',
+) {
   return table.set(
     id,
     { ports: table.find(id).ports.filter((each) => !ports.some((other) => sameMapping(each, other))) },
     call,
+    told ? ports.map((port) => table.event(told, id, { port: { ...port } })) : [],
   );
 }
 

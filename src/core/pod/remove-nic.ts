@@ -19,7 +19,7 @@ export async function removeNic(
     const nic = await table.set(id, { state: 'removing' }, call);
     if (nic.kind === 'loopback') {
       await clearLoopback({ services, vm, table }, id, call);
-      await table.drop(id, call);
+      await table.drop(id, call, [table.event('nic-removed', id)]);
       return;
     }
     await vm.explained(async () => {
@@ -33,7 +33,7 @@ export async function removeNic(
       await backend.releaseAddress({ ...nic.lease, addresses: [] }, call).catch((error: unknown) => errors.push(error));
     }
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `NIC ${id} was not removed wholly`, errors);
-    await table.drop(id, call);
+    await table.drop(id, call, [table.event('nic-removed', id)]);
   });
 }
 

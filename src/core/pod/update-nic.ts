@@ -119,7 +119,8 @@ async function apply(
   const network = await readBack(vm.session, { present: [after], removed }, table.list(), call);
   const link = network && linkOf(network, after);
   if (link) table.sawGuest(id, link);
-  const written = await table.set(id, { ...after, guestName: link?.name ?? change.name ?? before.guestName }, call);
+  const guestName = link?.name ?? change.name ?? before.guestName;
+  const written = await table.set(id, { ...after, guestName }, call, [table.event('nic-changed', id)]);
   await giveBack(parts, before, gone, call);
   return written;
 }

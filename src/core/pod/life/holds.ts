@@ -120,7 +120,7 @@ export class PodHolds {
       letGo: () =>
         this.inTurn(id, {}, async () => {
           hold.users -= 1;
-          if (hold.users <= 0 && !hold.kept) await this.letGo(hold);
+          await this.letGoUnused(hold);
         }),
     });
   }
@@ -131,6 +131,12 @@ export class PodHolds {
     await hold.supervisor?.stop({ signal: AbortSignal.timeout(LAST_WORDS_MS) });
     await hold.vm.release();
     await hold.lock.release();
+  }
+
+  /** Where nobody uses it; but the end of its last container is the pod's, which comes next. */
+  async letGoUnused(hold: PodHold): Promise<void> {
+    if (hold.users > 0 || hold.kept || hold.supervisor?.allEnded) return;
+    await this.letGo(hold);
   }
 
   /** Nothing of it is done but that it is not held any more; the lock is the caller's now. False: it was not held. */

@@ -57,8 +57,9 @@ export class ContainerSupervisor {
       }
     }
     for (const { id, state, restartPolicy, exitCode } of this.table.record.containers) {
-      // Its restart was due when its manager died.
-      if (state === 'exited' && restarts(restartPolicy, exitCode === 0)) this.#restartLater(id, 0);
+      if (state !== 'exited' || !restarts(restartPolicy, exitCode === 0) || this.#timers.has(id)) continue;
+      // It was due when whoever would have done it let go, or died.
+      await this.#turns.inTurn(id, () => this.#restart(id, call));
     }
     this.#checkAllEnded();
   }
@@ -133,10 +134,14 @@ export class ContainerSupervisor {
     }
   }
 
-  #checkAllEnded(): void {
+  /** Nothing runs any more, and nothing will. */
+  get allEnded(): boolean {
     const mains = this.table.record.containers.filter(({ process }) => process !== null);
-    const over = mains.every(({ id, state }) => state === 'exited' && !this.#timers.has(id));
-    if (mains.length > 0 && over && !this.#stopped) this.onAllEnded();
+    return mains.length > 0 && mains.every(({ id, state }) => state === 'exited' && !this.#timers.has(id));
+  }
+
+  #checkAllEnded(): void {
+    if (this.allEnded && !this.#stopped) this.onAllEnded();
   }
 
   #find(id: string): ContainerRecord | undefined {

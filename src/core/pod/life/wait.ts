@@ -6,6 +6,8 @@ import type { PodRecord } from '../record.js';
 import type { PodServices } from '../services.js';
 import { look, type PodLook } from './look.js';
 
+const VISIT_INTERVAL_MS = 2_000;
+
 export interface Ended {
   readonly record: PodRecord;
   readonly look: PodLook;
@@ -13,19 +15,21 @@ export interface Ended {
 
 /**
  * Until no VM of the pod runs: woken by the log of events and by the end of the VM's process. `settle` brings to an end what
- * nobody is at.
+ * nobody is at; `visit` looks after the containers of one that runs, where nobody does.
  */
 export async function waitEnd(
   services: PodServices,
   wake: Wake,
   id: string,
   settle: (record: PodRecord, call: CallOptions) => Promise<PodRecord>,
+  visit: (record: PodRecord) => Promise<void>,
   call: CallOptions,
 ): Promise<Ended> {
   const { store, host } = services;
   const bell = new Bell(call.signal);
   const stop = wake.listen(() => bell.ring());
   const watches = new AbortController();
+  let again: NodeJS.Timeout | undefined;
   let watched: PodRecord['vm'] = null;
   let last = await store.read(id, call);
   const { startedAt } = last;
@@ -36,6 +40,11 @@ export async function waitEnd(
       const seen = await look(host, record);
       // Started again meanwhile: the end that was waited for has been.
       if (isOver(seen) || record.startedAt !== startedAt) return { record, look: seen };
+      // Its containers end unseen where nobody holds it, and with the last of them the pod shall.
+      if (record.containers.some(({ process }) => process !== null)) {
+        await visit(record).catch(() => {});
+        again = setTimeout(() => bell.ring(), VISIT_INTERVAL_MS);
+      }
       if (record.vm && record.vm.process.pid !== watched?.process.pid) {
         watched = record.vm;
         const { process } = record.vm;
@@ -45,6 +54,7 @@ export async function waitEnd(
         );
       }
       await bell.heard();
+      clearTimeout(again);
       last = await store.read(id, call);
     }
   } catch (error) {
@@ -52,6 +62,7 @@ export async function waitEnd(
     // Removed, with what ran of it.
     return { record: last, look: { state: 'exited', failure: null, toSettle: false } };
   } finally {
+    clearTimeout(again);
     stop();
     bell.end();
     watches.abort();

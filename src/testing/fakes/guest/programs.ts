@@ -37,7 +37,7 @@ export const FAKE_PROGRAMS: Readonly<Record<string, Program>> = {
   },
   /** `sleep SECONDS` */
   sleep: async ({ argv, killed }) => {
-    await delay(Number(argv[1]) * 1000, undefined, { signal: killed });
+    await delay(Number(argv[1]) * 1000, undefined, { signal: killed, ref: false });
     return 0;
   },
   /** `printenv NAME` */
