@@ -208,13 +208,14 @@ describe('a pod whose root is a directory, and whose command ends', function () 
     await hyperplug.pods.create({
       id: 'job',
       rootfs: join(folder, 'tree'),
-      files: [{ name: 'go', content: '', path: '/dev/shm/none' }],
+      files: [{ name: 'note', content: 'injected', path: '/etc/deep/note' }],
+      containers: [{ name: 'own', command: ['sh', '-c', 'echo layer >/etc/mine; cat /etc/mine; exec sleep 0.1'] }],
       command: ['sh', '-c', 'while [ ! -e /tmp/go ]; do sleep 0.1; done; echo done; exit 7'],
     });
     await hyperplug.pods.start('job');
     {
       await using pod = await hyperplug.pods.open('job');
-      expect((await pod.exec(['cat', '/etc/which'])).stdout).to.equal('the root');
+      expect((await pod.exec(['cat', '/etc/which', '/etc/deep/note'])).stdout).to.equal('the root\ninjected');
       await pod.files.write('/tmp/go', Buffer.from(''));
     }
     const ended = await hyperplug.pods.wait('job');
@@ -223,6 +224,7 @@ describe('a pod whose root is a directory, and whose command ends', function () 
     const parts: Uint8Array[] = [];
     for await (const part of hyperplug.pods.logs('job', { container: 'main' })) parts.push(part);
     expect(Buffer.concat(parts).toString()).to.equal('done\n');
+    expect(ended.containers[1]).to.deep.include({ name: 'own', image: null, exitCode: 0 });
     await hyperplug.pods.remove('job');
   });
 });

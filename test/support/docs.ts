@@ -1,9 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { configJsonSchema } from '../../src/core/config/json-schema.js';
 import { SECTIONS } from '../../src/core/config/schema.js';
 import { ERROR_CODES } from '../../src/core/error-codes.js';
 import { PLUGIN_KINDS, type PluginKind } from '../../src/core/plugin.js';
+import { POD_SCHEMA } from '../../src/core/pod/spec.js';
+import { REFUSED_FIELDS, REFUSED_FORMATS } from '../../src/core/pod/spec-parts/refused.js';
 import { PluginRegistry } from '../../src/core/registry/registry.js';
 import { fakePlugin } from './fake-plugins.js';
 
@@ -83,6 +86,59 @@ export function optionsTable(plugins: readonly unknown[]): string {
     );
   });
   return [...TABLE_HEAD, ...lines].join('\n');
+}
+
+/** Every field of a pod's specification. */
+export function podSpecTable(): string {
+  const schema = z.toJSONSchema(POD_SCHEMA, { target: 'draft-2020-12', io: 'input', unrepresentable: 'any' });
+  return [
+    '| field | value | meaning |',
+    '|---|---|---|',
+    ...fields(JSON.parse(JSON.stringify(schema)) as Schema, ''),
+  ].join('\n');
+}
+
+/** As rows(), through lists and the branches of a union too: all that may stand below a field. */
+function fields(schema: Schema, path: string): string[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([key, member]) => {
+    const here = `${path}${key}`;
+    const inner = [member, ...(member.anyOf ?? [])].flatMap((each): [Schema, string][] => {
+      if (each.properties) return [[each, `${here}.`]];
+      return each.items?.properties ? [[each.items, `${here}[].`]] : [];
+    });
+    const plain = (member.anyOf ?? [member]).filter((each) => !each.properties && !each.items?.properties);
+    // Empty text is hyperd's for nothing.
+    const said = plain.filter((each) => (each as { readonly const?: unknown }).const !== '');
+    const value = [...new Set(said.map(fieldText))].join(' or ');
+    const isBranch = member.anyOf !== undefined && inner.length > 0;
+    const own = inner.length === 0 || isBranch || member.description;
+    const rest = isBranch ? `${value}, or the fields below` : value || 'the fields below';
+    return [
+      ...(own ? [`| \`${here}\` | ${cell(rest)} | ${cell(member.description ?? '')} |`] : []),
+      ...inner.flatMap(([each, below]) => fields(each, below)),
+    ];
+  });
+}
+
+const SAFE = Number.MAX_SAFE_INTEGER;
+
+function fieldText(schema: Schema & { readonly const?: unknown }): string {
+  if (schema.const !== undefined) return code(schema.const);
+  if (typeof schema.additionalProperties === 'object') return 'a map of text';
+  // The bound that every JavaScript integer has.
+  if (schema.maximum === SAFE && schema.minimum === -SAFE) return schema.type ?? 'any';
+  const named = schema.enum?.filter((value) => value !== '');
+  return typeText(named ? { ...schema, enum: named } : schema);
+}
+
+export function refusedTable(): string {
+  const rows = [
+    ...Object.entries(REFUSED_FIELDS),
+    ...Object.entries(REFUSED_FORMATS).map(([format, why]) => [`volumes[].format: ${format}`, why]),
+  ];
+  return ['| field | why |', '|---|---|', ...rows.map(([field, why]) => `| \`${field}\` | ${cell(why ?? '')} |`)].join(
+    '\n',
+  );
 }
 
 export function errorTable(): string {

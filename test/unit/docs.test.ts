@@ -6,9 +6,19 @@ import { parse } from 'yaml';
 import { builtinPlugins } from '../../src/builtin-plugins.js';
 import { loadConfig } from '../../src/core/config/load-config.js';
 import { ERROR_CODES } from '../../src/core/error-codes.js';
+import { parsePodSpec } from '../../src/core/pod/spec.js';
 import { PluginHost } from '../../src/core/registry/plugin-host.js';
 import { PluginRegistry } from '../../src/core/registry/registry.js';
-import { configTable, errorTable, generatedPart, optionsTable, ROOT, replaceGeneratedPart } from '../support/docs.js';
+import {
+  configTable,
+  errorTable,
+  generatedPart,
+  optionsTable,
+  podSpecTable,
+  ROOT,
+  refusedTable,
+  replaceGeneratedPart,
+} from '../support/docs.js';
 import { FAKE_CHOICE, fakePlugins } from '../support/fake-plugins.js';
 import { tempDirs } from '../support/temp-dir.js';
 
@@ -19,6 +29,8 @@ const generated: readonly [string, string, () => string][] = [
   ['errors.md', 'errors', errorTable],
   ['configuration.md', 'configuration', configTable],
   ['configuration.md', 'options', () => optionsTable(builtinPlugins)],
+  ['pods.md', 'pod-spec', podSpecTable],
+  ['pods.md', 'refused', refusedTable],
 ];
 
 const page = (name: string) => readFileSync(join(ROOT, 'docs', name), 'utf8');
@@ -36,6 +48,14 @@ describe('docs', () => {
       expect(generatedPart(name, part)).to.equal(make());
     });
   }
+
+  it('the pods of docs/pods.md are pods', () => {
+    const defaults = { cpus: 1, memoryMib: 256, nicSlots: 4, network: 'default' };
+    for (const mark of ['web', 'job']) {
+      const { json } = parsePodSpec(parse(block('pods.md', mark, 'yaml')), defaults);
+      expect(parsePodSpec(json, defaults).json, mark).to.deep.equal(json);
+    }
+  });
 
   it('docs/errors.md and the code have the same codes, both ways', () => {
     const documented = [...page('errors.md').matchAll(/^\| `([A-Z0-9_]+)` \|/gm)].map((match) => match[1]!);
