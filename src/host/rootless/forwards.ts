@@ -108,7 +108,8 @@ export class SlirpForwards implements HostForwards {
     try {
       if (await this.#api.add(forward, call)) return;
     } catch (error) {
-      if (!hasCode(error, 'HOST_COMMAND_FAILED')) throw error;
+      // Its own words are of a refusal; without them it did not answer.
+      if (!hasCode(error, 'HOST_COMMAND_FAILED') || error.details.words === undefined) throw error;
       throw this.#obstacle(forward, error);
     }
     const pid = this.record.slirp?.pid ?? 'none';
