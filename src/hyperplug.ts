@@ -20,6 +20,7 @@ import type { PodServices } from './core/pod/services.js';
 import type { Hyperplug, Networks, Pod, PodStatus } from './core/pod/types.js';
 import { type ProgressSink, silentProgress } from './core/progress.js';
 import { checkKeep } from './core/registry/check-selection.js';
+import { chooseHypervisor, type HypervisorChoice } from './core/registry/choose-hypervisor.js';
 import { PluginHost } from './core/registry/plugin-host.js';
 import { PluginRegistry } from './core/registry/registry.js';
 import { tidyCache } from './host/debian/cache-leftovers.js';
@@ -37,6 +38,8 @@ const IMAGE_TIMEOUT_MS = 30 * 60_000;
 const KERNEL_TIMEOUT_MS = 5 * 60 * 60_000;
 const GC_LOOK_TIMEOUT_MS = 30_000;
 const DIAGNOSE_TIMEOUT_MS = 120_000;
+/** It may unpack a hypervisor. */
+const CHOICE_TIMEOUT_MS = 10 * 60_000;
 
 export interface CreateHyperplugOptions {
   /** Instead of ./hyperplug.yaml or .json and HYPERPLUG_CONFIG. */
@@ -75,8 +78,21 @@ export async function createHyperplug(options: CreateHyperplugOptions = {}): Pro
 }
 
 /** On a configuration that has been read. */
-export function openEngine(loaded: LoadedConfig, options: CreateHyperplugOptions): Hyperplug {
-  return new Engine(loaded, options);
+export async function openEngine(loaded: LoadedConfig, options: CreateHyperplugOptions): Promise<Hyperplug> {
+  return new Engine(loaded, options, loaded.automatic ? await bestHypervisor(loaded, options) : undefined);
+}
+
+/** What `hypervisor.driver: auto` is here and now. @throws VM_HYPERVISOR_FAILED none works. */
+function bestHypervisor(loaded: LoadedConfig, options: CreateHyperplugOptions): Promise<HypervisorChoice> {
+  const directories = directoriesOf(loaded);
+  const host = {
+    tools: new DebianToolProvider({ cacheDir: directories.cacheDirectory }),
+    progress: options.progress ?? silentProgress,
+    paths: pluginPaths(directories),
+  };
+  return withDeadline('choice of the hypervisor', CHOICE_TIMEOUT_MS, options.signal, (call) =>
+    chooseHypervisor(loaded.registry, (name) => loaded.select(name), host, call),
+  );
 }
 
 export function directoriesOf({ config }: LoadedConfig): Directories {
@@ -151,14 +167,18 @@ class Engine implements Hyperplug {
   #swept: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(loaded: LoadedConfig, options: CreateHyperplugOptions) {
+  constructor(
+    loaded: LoadedConfig,
+    options: CreateHyperplugOptions,
+    private readonly choice: HypervisorChoice | undefined,
+  ) {
     this.#loaded = loaded;
     this.#progress = options.progress ?? silentProgress;
     this.#logger = typeof options.logger === 'function' ? options.logger(loaded) : options.logger;
     this.#directories = directoriesOf(loaded);
     this.#hostServices = options.host ?? hostServices;
     this.#tools = new DebianToolProvider({ cacheDir: this.#directories.cacheDirectory });
-    this.#host = new PluginHost(loaded.select(), {
+    this.#host = new PluginHost(loaded.select(choice?.name), {
       bindings: [
         { token: HOST_TOKENS.tools, value: this.#tools },
         { token: HOST_TOKENS.progress, value: this.#progress },
@@ -254,7 +274,12 @@ class Engine implements Hyperplug {
           }
         }),
       );
-      return [...findings.flat(), ...(await diagnoseRootless(this.#loaded.config.rootless.enabled, call))];
+      const { choice } = this;
+      const chosen: Diagnosis[] = choice
+        ? [{ id: 'hypervisor.auto', status: 'ok', summary: `${choice.name} is used (${choice.reason})` }]
+        : [];
+      const rootless = await diagnoseRootless(this.#loaded.config.rootless.enabled, call);
+      return [...chosen, ...findings.flat(), ...rootless];
     });
   }
 

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { ToolProvider } from '../host/tools.js';
 import type { AddressPool, AddressPoolCapabilities } from './address-pool.js';
 import type { AgentCapabilities, GuestAgent } from './agent.js';
+import type { CallOptions } from './calls.js';
 import type { Firewall, FirewallCapabilities } from './firewall.js';
 import type { HostForwards } from './host-forwards.js';
 import type { HypervisorCapabilities, HypervisorDriver } from './hypervisor.js';
@@ -68,6 +69,23 @@ export const HOST_TOKENS = {
   forwards: Symbol.for('hyperplug.forwards') as ServiceIdentifier<HostForwards>,
 } as const;
 
+/** How well a hypervisor would run VMs here: by the processor itself; as a program, without virtualisation; by emulation; not. */
+export const FITNESS = ['native', 'light', 'emulated', 'none'] as const;
+export type Fitness = (typeof FITNESS)[number];
+
+export interface Assessment {
+  readonly fitness: Fitness;
+  /** For people: `KVM is used: …`. */
+  readonly reason: string;
+}
+
+/** What HOST_TOKENS bind, for a plugin of which nothing has been started. */
+export interface AssessmentHost {
+  readonly tools: ToolProvider;
+  readonly progress: ProgressSink;
+  readonly paths: PluginPaths;
+}
+
 /** What `register` gets: inversify's own bind, and nothing that starts anything. */
 export type PluginRegistration = Pick<ContainerModuleLoadOptions, 'bind'>;
 
@@ -92,6 +110,11 @@ export interface Plugin<K extends PluginKind = PluginKind, O extends z.ZodType =
   /** One line for `hyperplug plugins`. */
   readonly description: string;
   register(registration: PluginRegistration, options: z.output<O>): void;
+  /**
+   * Of hypervisors: for `hypervisor.driver: auto`, which takes the fittest of those that have it. Proves what it says by
+   * running it, starts nothing that stays.
+   */
+  assess?(options: z.output<O>, host: AssessmentHost, call: CallOptions): Promise<Assessment>;
 }
 
 export type AnyPlugin = { [K in PluginKind]: Plugin<K> }[PluginKind];

@@ -4,18 +4,21 @@ import { accessSync, chownSync, constants, mkdirSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { onEachDriver } from '../support/drivers.js';
+import { eventually } from '../support/eventually.js';
+import { freePort } from '../support/free-port.js';
 import { requireOrSkip } from '../support/require.js';
 import { type Finished, finish, Sandbox } from '../support/sandbox.js';
 import { NOBODY, readableProgram } from '../support/unprivileged.js';
 
-describe('hyperplug as an unprivileged user', function () {
+onEachDriver('hyperplug as an unprivileged user', function (driver) {
   this.timeout(600_000);
   let sandbox: Sandbox;
   let program: string;
 
   before(async function () {
     requireOrSkip(this, process.getuid?.() === 0, 'only root can become another user');
-    sandbox = await Sandbox.make();
+    sandbox = await Sandbox.make({ hypervisor: { driver: driver.name } });
     for (const name of ['state', 'run', 'home']) {
       mkdirSync(join(sandbox.root, name), { mode: 0o700 });
       chownSync(join(sandbox.root, name), NOBODY, NOBODY);
@@ -27,11 +30,12 @@ describe('hyperplug as an unprivileged user', function () {
   });
   after(() => sandbox?.dispose());
 
-  function run(args: readonly string[]): Promise<Finished> {
+  const run = (args: readonly string[]): Promise<Finished> => finish(start(args), { timeoutMs: 400_000 });
+
+  function start(args: readonly string[]) {
     const env = { PATH: process.env.PATH, HOME: join(sandbox.root, 'home'), HYPERPLUG_CONFIG: sandbox.configPath };
     const user = ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups', '--no-new-privs', '--'];
-    const child = spawn('setpriv', [...user, process.execPath, program, ...args], { env, cwd: '/', stdio: 'pipe' });
-    return finish(child, { timeoutMs: 400_000 });
+    return spawn('setpriv', [...user, process.execPath, program, ...args], { env, cwd: '/', stdio: 'pipe' });
   }
 
   it('builds the image in a cache of its own, boots, and returns streams and exit code', async () => {
@@ -55,12 +59,26 @@ describe('hyperplug as an unprivileged user', function () {
     }
   });
 
+  it('publishes a port', async () => {
+    const port = await freePort();
+    const serve = `echo published >/tmp/index.html; httpd -f -p 80 -h /tmp`;
+    const child = start(['run', '-p', `127.0.0.1:${port}:80`, '--', 'sh', '-c', serve]);
+    const end = finish(child, { timeoutMs: 400_000 });
+    try {
+      const text = await eventually(async () => (await fetch(`http://127.0.0.1:${port}/`)).text(), 120_000);
+      expect(text).to.equal('published\n');
+    } finally {
+      child.kill('SIGTERM');
+      await end;
+    }
+  });
+
   it('tells what it found', async () => {
     const { code, stdout } = await run(['doctor', '--json']);
     expect(code).to.equal(0);
     const findings = JSON.parse(stdout.toString()) as { id: string; status: string; summary: string }[];
-    expect(findings.find(({ id }) => id === 'qemu.binary')?.status).to.equal('ok');
-    const kvm = findings.find(({ id }) => id === 'qemu.kvm');
-    expect(kvm?.summary).to.match(/kvm/i);
+    expect(findings.find(({ id }) => id === `${driver.name}.binary`)?.status).to.equal('ok');
+    if (driver.name === 'qemu') expect(findings.find(({ id }) => id === 'qemu.kvm')?.summary).to.match(/kvm/i);
+    else expect(findings.find(({ id }) => id === 'uml.network')?.status).to.equal('ok');
   });
 });

@@ -13,7 +13,7 @@ import { isMarked } from '../schema-walk.js';
 import { configError, issuesError, nearestOrigin } from './config-errors.js';
 import { type ConfigPlaces, readConfigFiles } from './find-files.js';
 import { type Origin, originText } from './origin.js';
-import { configSchema, type HyperplugConfig, SECTIONS } from './schema.js';
+import { AUTOMATIC, configSchema, type HyperplugConfig, SECTIONS } from './schema.js';
 import { type ConfigNode, emptyTree, mergeTrees, nodeOf, plainValue, treeAt } from './tree.js';
 
 /** A value that goes over every file. */
@@ -49,7 +49,9 @@ export interface LoadedConfig {
    * The selected plugins, checked against each other and this configuration; nothing is started.
    * @throws PLUGIN_OPTIONS_INVALID, PLUGIN_CAPABILITY_MISSING.
    */
-  select(): SelectedPlugins;
+  select(hypervisor?: string): SelectedPlugins;
+  /** `hypervisor.driver: auto`: select() must be told which. */
+  readonly automatic: boolean;
 }
 
 /**
@@ -103,13 +105,12 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
     schema,
     secrets: secretTexts(schema, tree),
     originOf: (path) => nodeOf(tree, path)?.origin ?? { kind: 'default' },
-    select() {
+    automatic: selected.hypervisor === AUTOMATIC,
+    select(hypervisor) {
+      const nameOf = (kind: PluginKind) => (kind === 'hypervisor' && hypervisor) || (selected[kind] as string);
       const options = (kind: PluginKind, name: string) =>
         valueIn(values, [SECTIONS[kind].section, name]) as JsonValue | undefined;
-      const choice = PLUGIN_KINDS.map((kind) => [
-        kind,
-        { name: selected[kind]!, options: options(kind, selected[kind]!) },
-      ]);
+      const choice = PLUGIN_KINDS.map((kind) => [kind, { name: nameOf(kind), options: options(kind, nameOf(kind)) }]);
       const plugins = registry.select(Object.fromEntries(choice) as PluginChoice);
       checkSelection(plugins, networks, config.pods);
       return plugins;
@@ -160,6 +161,7 @@ function selectedName(registry: PluginRegistry, tree: ConfigNode, kind: PluginKi
   const path = [section, selector];
   const node = nodeOf(tree, path);
   const name = node?.kind === 'scalar' && typeof node.value === 'string' ? node.value : undefined;
+  if (kind === 'hypervisor' && name === AUTOMATIC) return AUTOMATIC;
   if (node && name === undefined) return fallback; // Not text: the schema refuses it.
   try {
     return registry.get(kind, name ?? fallback, dotted(path)).plugin.name;

@@ -6,7 +6,12 @@ import { overlap, parseSubnet, type Subnet } from './subnet.js';
 
 /** Where each kind stands in the configuration: its section, and the key there that selects the plugin. */
 export const SECTIONS = {
-  hypervisor: { section: 'hypervisor', selector: 'driver', default: 'qemu', what: 'what runs the VMs' },
+  hypervisor: {
+    section: 'hypervisor',
+    selector: 'driver',
+    default: 'qemu',
+    what: 'what runs the VMs; auto: the best that works here',
+  },
   network: {
     section: 'network',
     selector: 'backend',
@@ -23,6 +28,9 @@ export const SECTIONS = {
   'address-pool': { section: 'addressPool', selector: 'driver', default: 'local', what: 'what hands out addresses' },
   state: { section: 'state', selector: 'driver', default: 'local', what: 'what keeps records' },
 } as const satisfies Record<PluginKind, { section: string; selector: string; default: string; what: string }>;
+
+/** In place of a hypervisor's name: the best that works here. */
+export const AUTOMATIC = 'auto';
 
 /** A path: relative to the file that names it (on the command line: to the current directory); `~/` is the home directory. */
 const path = z.string().min(1).meta({ path: true });
@@ -205,7 +213,11 @@ export function configSchema(
     const plugins = registry.list(kind).map(({ plugin }) => plugin);
     const choice = z
       .string()
-      .meta({ enum: [...new Set([...plugins.map(({ name }) => name), fallback])].sort() })
+      .meta({
+        enum: [
+          ...new Set([...plugins.map(({ name }) => name), fallback, ...(kind === 'hypervisor' ? [AUTOMATIC] : [])]),
+        ].sort(),
+      })
       .default(fallback)
       .describe(what);
     const options = plugins.map(({ name, options: schema, description }) => {

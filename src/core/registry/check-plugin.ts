@@ -15,8 +15,8 @@ import { type FieldProblem, pluginError } from './plugin-error.js';
 
 export const PLUGIN_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 /** Keys that the configuration has beside the plugins' sections. */
-export const RESERVED_PLUGIN_NAMES = ['driver', 'backend', 'networks'];
-const FIELDS = ['name', 'kind', 'apiVersion', 'capabilities', 'options', 'description', 'register'];
+export const RESERVED_PLUGIN_NAMES = ['driver', 'backend', 'networks', 'auto'];
+const FIELDS = ['name', 'kind', 'apiVersion', 'capabilities', 'options', 'description', 'register', 'assess'];
 
 const checked = new WeakSet<object>();
 
@@ -57,6 +57,9 @@ export function checkPlugin(value: unknown, source: string): AnyPlugin {
     description: given.description ?? '',
     register: (registration: PluginRegistration, parsed: unknown) =>
       Reflect.apply(given.register as (...args: unknown[]) => unknown, given, [registration, parsed]),
+    ...(given.assess !== undefined && {
+      assess: (...args: unknown[]) => Reflect.apply(given.assess as (...args: unknown[]) => unknown, given, args),
+    }),
   }) as AnyPlugin;
   checked.add(plugin);
   return plugin;
@@ -77,6 +80,9 @@ function* namingProblems({ name, kind }: Record<string, unknown>): Iterable<Fiel
 function* memberProblems(given: Record<string, unknown>): Iterable<FieldProblem> {
   const { register, description = '' } = given;
   if (typeof register !== 'function') yield { field: 'register', expected: 'a function', received: register };
+  if (given.assess !== undefined && (given.kind !== 'hypervisor' || typeof given.assess !== 'function')) {
+    yield { field: 'assess', expected: 'a function, of a hypervisor', received: given.assess };
+  }
   if (typeof description !== 'string') yield { field: 'description', expected: 'text', received: description };
   for (const field of Object.keys(given)) {
     if (FIELDS.includes(field)) continue;

@@ -3,7 +3,7 @@ import type { Diagnosis } from '../../core/diagnosis.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { HypervisorCapabilities, HypervisorDriver, VmRecord, VmSpec, VmTrace } from '../../core/hypervisor.js';
 import { deepFreeze } from '../../core/json.js';
-import type { PluginLogger, PluginPaths } from '../../core/plugin.js';
+import type { Assessment, PluginLogger, PluginPaths } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { checkStorage } from '../../core/vm/check-storage.js';
 import { runCommand } from '../../host/command.js';
@@ -13,7 +13,7 @@ import type { Tool, ToolProvider } from '../../host/tools.js';
 import { tracesOf } from '../../host/vmm/run-dir.js';
 import { adoptedProcess } from '../../host/vmm/vm-process.js';
 import { checkSpec } from './check-spec.js';
-import { type Acceleration, AccelerationChooser } from './kvm/acceleration.js';
+import { type Acceleration, AccelerationChooser, kvmObstacle } from './kvm/acceleration.js';
 import { type LaunchTools, launch } from './launch.js';
 import type { QemuOptions } from './options.js';
 import { QemuRunDir, qemuMarker } from './qemu-run-dir.js';
@@ -141,6 +141,16 @@ export class QemuDriver implements HypervisorDriver {
   async traces({ signal }: CallOptions): Promise<readonly VmTrace[]> {
     throwIfAborted(signal, 'look for QEMU processes');
     return tracesOf(qemuMarker);
+  }
+
+  /** KVM is native once a guest has been seen to run under it; QEMU itself is only looked for where it could be. */
+  async assess(options: CallOptions): Promise<Assessment> {
+    const obstacle = this.options.acceleration === 'tcg' ? { reason: 'acceleration: tcg' } : kvmObstacle();
+    if (obstacle) return { fitness: 'emulated', reason: `software emulation (TCG): ${obstacle.reason}` };
+    const { accelerator, reason } = await this.#accelerate(await this.#tools(options), undefined, options);
+    return accelerator === 'kvm'
+      ? { fitness: 'native', reason: `KVM: ${reason}` }
+      : { fitness: 'emulated', reason: `software emulation (TCG): ${reason}` };
   }
 
   async diagnose(options: CallOptions): Promise<readonly Diagnosis[]> {

@@ -28,6 +28,7 @@ const qemuPlugin = definePlugin({
       })
       .inSingletonScope();
   },
+  assess: (options, host, call) => new QemuDriver(options, { ...host, log: silentLog }).assess(call),
 });
 
 export default qemuPlugin;

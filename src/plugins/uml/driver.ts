@@ -3,7 +3,7 @@ import type { Diagnosis } from '../../core/diagnosis.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { HypervisorCapabilities, HypervisorDriver, VmRecord, VmSpec, VmTrace } from '../../core/hypervisor.js';
 import { deepFreeze } from '../../core/json.js';
-import type { PluginLogger } from '../../core/plugin.js';
+import type { Assessment, PluginLogger } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { checkStorage } from '../../core/vm/check-storage.js';
 import { runCommand } from '../../host/command.js';
@@ -12,6 +12,7 @@ import type { ToolProvider } from '../../host/tools.js';
 import { checkVmSpec } from '../../host/vmm/check-spec.js';
 import { tracesOf } from '../../host/vmm/run-dir.js';
 import { adoptedProcess } from '../../host/vmm/vm-process.js';
+import { namespaceArgs } from './argv.js';
 import { killTree, type LaunchTools, launch } from './launch.js';
 import { checkEndpoint } from './nic-plug.js';
 import type { UmlOptions } from './options.js';
@@ -121,33 +122,44 @@ export class UmlDriver implements HypervisorDriver {
     return tracesOf(umlInitMarker);
   }
 
+  async assess(options: CallOptions): Promise<Assessment> {
+    const obstacle = await this.#obstacle(options);
+    return obstacle === undefined
+      ? { fitness: 'light', reason: 'User Mode Linux runs here, without virtualisation' }
+      : { fitness: 'none', reason: obstacle };
+  }
+
   async diagnose(options: CallOptions): Promise<readonly Diagnosis[]> {
     return [await this.#diagnoseBinary(options), await this.#diagnoseNetwork(options)];
   }
 
   async #diagnoseBinary(options: CallOptions): Promise<Diagnosis> {
     const id = 'uml.binary';
-    const fix = 'install user-mode-linux (Debian) or set hypervisor.uml.binaryPath';
     try {
-      const { uml, unshare } = await this.#tools(options);
+      const { uml } = await this.#tools(options);
       const { stdout } = await runCommand([uml.path, '--version'], { signal: options.signal, env: uml.env });
       const version = `User Mode Linux ${stdout.trim()} (${uml.path}, ${uml.origin})`;
-      const spaces = ['--user', '--map-root-user', '--net', '--ipc', '--pid', '--fork', '--kill-child=KILL'];
-      const { signal } = options;
-      const obstacle = await runCommand([unshare, ...spaces, '--', uml.path, '--version'], {
-        signal,
-        env: uml.env,
-      }).then(
-        () => undefined,
-        (error: unknown) => error as Error,
-      );
+      const obstacle = await this.#obstacle(options);
       if (obstacle === undefined) return { id, status: 'ok', summary: version };
-      const why = `${version} cannot have namespaces of its own: ${obstacle.message}`;
-      const allow = 'allow user namespaces (user.max_user_namespaces; AppArmor and seccomp profiles of containers)';
-      return { id, status: 'fail', summary: why, fix: allow };
+      const fix = 'allow user namespaces (user.max_user_namespaces; AppArmor and seccomp profiles of containers)';
+      return { id, status: 'fail', summary: `${version}: ${obstacle}`, fix };
     } catch (error) {
       if (!hasCode(error, 'HOST_TOOL_MISSING', 'HOST_COMMAND_FAILED', 'HOST_PERMISSION')) throw error;
+      const fix = 'install user-mode-linux (Debian) or set hypervisor.uml.binaryPath';
       return { id, status: 'fail', summary: error.message, fix };
+    }
+  }
+
+  /** Why it cannot have the namespaces that it runs in; undefined: it can, as was just seen. */
+  async #obstacle({ signal }: CallOptions): Promise<string | undefined> {
+    const tools = await this.#tools({ signal });
+    const { uml } = tools;
+    try {
+      await runCommand([...namespaceArgs(tools), uml.path, '--version'], { signal, env: uml.env });
+      return undefined;
+    } catch (error) {
+      if (!hasCode(error, 'HOST_COMMAND_FAILED')) throw error;
+      return `no namespaces of its own: ${error.message}`;
     }
   }
 

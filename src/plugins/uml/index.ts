@@ -27,6 +27,7 @@ const umlPlugin = definePlugin({
       })
       .inSingletonScope();
   },
+  assess: (options, host, call) => new UmlDriver(options, { ...host, log: silentLog }).assess(call),
 });
 
 export default umlPlugin;

@@ -98,7 +98,7 @@ describe('configJsonSchema', () => {
 
   it('has descriptions, defaults, limits and names to complete', () => {
     const { hypervisor, log } = schema.properties;
-    expect(hypervisor?.properties.driver).to.deep.include({ type: 'string', default: 'qemu', enum: ['qemu'] });
+    expect(hypervisor?.properties.driver).to.deep.include({ type: 'string', default: 'qemu', enum: ['auto', 'qemu'] });
     expect(hypervisor?.properties.qemu?.properties.size).to.deep.include({ default: 3, description: 'in MiB' });
     expect(log?.properties.level?.enum).to.include('debug');
   });
