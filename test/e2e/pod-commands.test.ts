@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { PodDetails, PodEvent } from '../../src/index.js';
+import { eventually } from '../support/eventually.js';
 import { Sandbox } from '../support/sandbox.js';
 
 describe('hyperplug pod, from a file to its end', function () {
@@ -53,5 +55,22 @@ describe('hyperplug pod, from a file to its end', function () {
       .split('\n')
       .map((line) => (JSON.parse(line) as PodEvent).type);
     expect(events).to.deep.equal(['created', 'started', 'paused', 'resumed', 'exited', 'removed']);
+  });
+
+  it('events -f goes on, though nothing else keeps its process, and tells what another does', async () => {
+    const follower = sandbox.start(['--no-daemon', 'events', '--follow', 'later']);
+    let out = '';
+    follower.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      out += text;
+    });
+    // What is said before it listens it does not tell: made anew until it has told once.
+    await eventually(async () => {
+      expect(follower.exitCode, 'it has ended').to.equal(null);
+      await sandbox.run(['pod', 'create', '-f', '-'], { input: 'id: later\nnetwork: none\n' });
+      await sandbox.run(['rm', 'later']);
+      expect(out).to.match(/later created/);
+    }, 60_000);
+    follower.kill('SIGTERM');
+    await once(follower, 'exit');
   });
 });

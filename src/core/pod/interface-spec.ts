@@ -157,7 +157,17 @@ export function interfaceAddress(text: string): InterfaceAddress {
 }
 
 /** As users write it. */
-export function interfaceJson({ id, kind, network, addresses, mac, mtu, name, gateway }: InterfaceSpec): JsonObject {
+export function interfaceJson({
+  id,
+  kind,
+  network,
+  addresses,
+  mac,
+  mtu,
+  name,
+  gateway,
+  tap,
+}: InterfaceSpec): JsonObject {
   return {
     id,
     ...(kind === 'network' && { network }),
@@ -166,6 +176,7 @@ export function interfaceJson({ id, kind, network, addresses, mac, mtu, name, ga
     ...(mtu !== undefined && { mtu }),
     ...(name !== undefined && { ifname: name }),
     ...(gateway !== undefined && { gateway }),
+    ...(tap !== undefined && { tap }),
   };
 }
 

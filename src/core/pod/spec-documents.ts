@@ -26,6 +26,7 @@ export async function parsePodDocuments(text: string, file: string): Promise<rea
     let value: unknown;
     try {
       value = document.toJS();
+      refuseCycles(value, new Set());
     } catch (error) {
       throw invalid(document.range?.[0] ?? 0, error instanceof Error ? error.message : String(error));
     }
@@ -36,6 +37,15 @@ export async function parsePodDocuments(text: string, file: string): Promise<rea
     throw wrong(file, `1 to ${MAX_DOCUMENTS} pods`, specs.length);
   }
   return specs;
+}
+
+/** An alias may name what it stands in; nothing that follows would come to its end. */
+function refuseCycles(value: unknown, within: Set<unknown>): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (within.has(value)) throw new TypeError('expected an alias of something else, got one of what it stands in');
+  within.add(value);
+  for (const member of Object.values(value)) refuseCycles(member, within);
+  within.delete(value);
 }
 
 /** The id of a specification. @throws POD_SPEC_INVALID it names none. */

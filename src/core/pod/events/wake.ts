@@ -39,7 +39,8 @@ export class Wake {
     const wake = () => {
       for (const listener of this.#listeners) listener();
     };
-    this.#timer = setInterval(wake, LOOK_AGAIN_MS).unref();
+    // It keeps the process: one that only follows has nothing else that would.
+    this.#timer = setInterval(wake, LOOK_AGAIN_MS);
     try {
       mkdirSync(this.directory, { recursive: true, mode: 0o700 });
       this.#watcher = watch(this.directory, { persistent: false }, wake);

@@ -151,6 +151,14 @@ describe('parsePodSpec', () => {
     expect(refusal({ network: 'none', portmappings: [port] }).field).to.equal('portmappings');
   });
 
+  it('is read again as it was from what is recorded of it, a tap of the user among it', () => {
+    const interfaces = [
+      { ip: '10.0.0.2/24', mac: '02:00:00:00:00:01', mtu: 1400, ifname: 'lan', gateway: false, tap: 'mine0' },
+    ];
+    const spec = parsePodSpec({ id: 'web', interfaces }, defaults);
+    expect(spec.interfaces[0]?.tap).to.equal('mine0');
+    expect(parsePodSpec(spec.json, defaults)).to.deep.equal(spec);
+  });
   it('gives each pod an id of its own', () => {
     const ids = new Set(Array.from({ length: 1000 }, () => parsePodSpec({}, defaults).id));
     expect(ids.size).to.equal(1000);
