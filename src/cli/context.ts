@@ -9,6 +9,7 @@ import { json, type Paint, painter } from './text.js';
 /** Options that every command takes. */
 export interface CommonOptions {
   readonly config?: string;
+  readonly driver?: string;
   readonly logLevel?: LogLevel;
   readonly logFormat?: LogFormat;
   readonly json?: boolean;
@@ -51,12 +52,12 @@ export class CommandContext {
     return { signal: this.interrupts.signal };
   }
 
-  engineOptions(driver?: string, namespaces: EngineOptions['namespaces'] = 'use'): EngineOptions {
+  engineOptions(namespaces: EngineOptions['namespaces'] = 'use'): EngineOptions {
     return {
       configPath: this.common.config,
       socket: this.common.socket,
       daemon: this.common.daemon !== false,
-      driver,
+      driver: this.common.driver,
       rootless: this.common.rootless,
       namespaces,
       logLevel: this.common.logLevel,
@@ -88,10 +89,9 @@ export class CommandContext {
    */
   async withHyperplug(
     body: (hyperplug: Hyperplug) => Promise<number>,
-    driver?: string,
     namespaces?: EngineOptions['namespaces'],
   ): Promise<number> {
-    const hyperplug = await this.deps.openHyperplug(this.engineOptions(driver, namespaces));
+    const hyperplug = await this.deps.openHyperplug(this.engineOptions(namespaces));
     let exitCode: number = EXIT.failed;
     try {
       exitCode = await body(hyperplug);

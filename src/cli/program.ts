@@ -61,7 +61,6 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
     )
     .option('--name <id>', "the pod's id; else one is made up")
     .addOption(list('--label <KEY=VALUE>', 'a label of the pod; repeatable'))
-    .addOption(driver())
     .addOption(
       new Option('--timeout <time>', 'end the command after this long: 30, 30s, 5m').argParser((text) =>
         parseDurationMs(text),
@@ -96,11 +95,9 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
       run(made, async (context) => (await import('./commands/daemon.js')).execute(context, options)),
     );
 
-  command(program, 'doctor', 'check what this machine can do, and say what to mend')
-    .addOption(driver())
-    .action(async (options, made) =>
-      run(made, async (context) => (await import('./commands/doctor.js')).execute(context, options)),
-    );
+  command(program, 'doctor', 'check what this machine can do, and say what to mend').action(async (_options, made) =>
+    run(made, async (context) => (await import('./commands/doctor.js')).execute(context)),
+  );
 
   command(program, 'plugins', 'list the plugins and which of them are used').action(async (_options, made) =>
     run(made, async (context) => (await import('./commands/plugins.js')).execute(context)),
@@ -169,6 +166,7 @@ function dashes(argv: readonly string[]): readonly string[] {
 function addCommon(command: Command): Command {
   return command
     .addOption(new Option('--config <file>', 'configuration file').helpGroup('Common options:'))
+    .addOption(new Option('--driver <name>', 'the hypervisor plugin to use').helpGroup('Common options:'))
     .addOption(new Option('--log-level <level>', 'what is logged').choices(LOG_LEVELS).helpGroup('Common options:'))
     .addOption(
       new Option('--log-format <format>', 'how it is logged').choices(LOG_FORMATS).helpGroup('Common options:'),
@@ -195,8 +193,4 @@ function addStreams(command: Command): Command {
 
 function list(flags: string, description: string): Option {
   return new Option(flags, description).argParser((text, all: string[]) => [...all, text]).default([], 'none');
-}
-
-function driver(): Option {
-  return new Option('--driver <name>', 'the hypervisor plugin to use');
 }

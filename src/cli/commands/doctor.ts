@@ -5,16 +5,12 @@ import { type Paint, visible } from '../text.js';
 
 const STYLE = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
 
-export function execute(context: CommandContext, options: { readonly driver?: string }): Promise<number> {
-  return context.withHyperplug(
-    async (hyperplug) => {
-      const findings = await hyperplug.diagnose(context.call);
-      await context.print(findings, () => text(findings, context.paint));
-      return findings.some((finding) => finding.status === 'fail') ? EXIT.findings : EXIT.ok;
-    },
-    options.driver,
-    'none',
-  );
+export function execute(context: CommandContext): Promise<number> {
+  return context.withHyperplug(async (hyperplug) => {
+    const findings = await hyperplug.diagnose(context.call);
+    await context.print(findings, () => text(findings, context.paint));
+    return findings.some((finding) => finding.status === 'fail') ? EXIT.findings : EXIT.ok;
+  }, 'none');
 }
 
 function text(findings: readonly Diagnosis[], paint: Paint): string {

@@ -20,7 +20,6 @@ export function execute(context: CommandContext, options: { readonly dryRun?: bo
       if (report.findings.some(({ action }) => action === 'failed')) return EXIT.failed;
       return dryRun && !isClean(report) ? EXIT.findings : EXIT.ok;
     },
-    undefined,
     options.dryRun === true ? 'look' : 'use',
   );
 }

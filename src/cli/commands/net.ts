@@ -15,27 +15,19 @@ export function init(context: CommandContext, names: readonly string[]): Promise
 }
 
 export function status(context: CommandContext, names: readonly string[]): Promise<number> {
-  return context.withHyperplug(
-    async (hyperplug) => {
-      await print(context, await hyperplug.networks.status(names, context.call));
-      return EXIT.ok;
-    },
-    undefined,
-    'look',
-  );
+  return context.withHyperplug(async (hyperplug) => {
+    await print(context, await hyperplug.networks.status(names, context.call));
+    return EXIT.ok;
+  }, 'look');
 }
 
 /** What differs, in words; the exit code tells whether anything does. */
 export function check(context: CommandContext, names: readonly string[]): Promise<number> {
-  return context.withHyperplug(
-    async (hyperplug) => {
-      const reports = await hyperplug.networks.status(names, context.call);
-      await context.print(reports, () => reports.flatMap(findings).map(line).join(''));
-      return reports.every(({ state }) => state === 'ready') ? EXIT.ok : EXIT.findings;
-    },
-    undefined,
-    'look',
-  );
+  return context.withHyperplug(async (hyperplug) => {
+    const reports = await hyperplug.networks.status(names, context.call);
+    await context.print(reports, () => reports.flatMap(findings).map(line).join(''));
+    return reports.every(({ state }) => state === 'ready') ? EXIT.ok : EXIT.findings;
+  }, 'look');
 }
 
 export function repair(context: CommandContext, names: readonly string[]): Promise<number> {

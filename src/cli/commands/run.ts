@@ -16,7 +16,6 @@ export interface RunOptions extends StreamOptions {
   readonly publish: readonly PublishedPort[];
   readonly name?: string;
   readonly label: readonly string[];
-  readonly driver?: string;
   readonly timeout?: number;
   readonly keep?: boolean;
   readonly network?: string;
@@ -43,7 +42,7 @@ export async function execute(context: CommandContext, argv: readonly string[], 
         timeoutMs: options.timeout,
         podStays: options.keep === true,
       });
-    }, options.driver);
+    });
   } finally {
     if (kept !== undefined) {
       if (context.common.json) io.stderr.print(json({ kept }));

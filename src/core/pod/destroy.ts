@@ -56,7 +56,7 @@ function checkMaker(kind: string, maker: string, configured: string, id: string)
   if (maker === configured) return;
   throw new HyperplugError(
     'PLUGIN_NOT_FOUND',
-    `${kind} of pod ${id}: expected the plugin that made it, ${maker}, got ${configured}; configure ${maker} and try again`,
+    `${kind} of pod ${id}: expected the plugin that made it, ${maker}, got ${configured}; configure ${maker}${kind === 'hypervisor' ? ` or give --driver ${maker}` : ''} and try again`,
     { details: { field: kind, expected: maker, received: configured } },
   );
 }

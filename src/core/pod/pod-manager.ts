@@ -6,7 +6,7 @@ import type { GcHost, GcServices } from '../gc/services.js';
 import type { GcReport } from '../gc/types.js';
 import type { VmExit } from '../hypervisor.js';
 import type { NicInUse } from '../networks.js';
-import { destroyPod } from './destroy.js';
+import { checkMakers, destroyPod } from './destroy.js';
 import { podStatus } from './details.js';
 import { Wake } from './events/wake.js';
 import type { HeldPod } from './held-pod.js';
@@ -70,6 +70,7 @@ export class PodManager {
           `pod ${id}: expected a kept pod that runs, it is ${why}`,
         );
       }
+      checkMakers(this.services, record);
       return this.holds.inTurn(id, call, async () => this.handle(await this.holds.obtain(id, call)));
     });
   }
