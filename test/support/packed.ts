@@ -60,6 +60,18 @@ async function install(): Promise<string> {
   return folder;
 }
 
+/** What the tarball holds, sorted; what runs from the installed folder may put more beside it. */
+export async function packedFiles(): Promise<string[]> {
+  const folder = await packedInstall();
+  const [tarball] = readdirSync(folder).filter((name) => name.endsWith('.tgz')) as [string];
+  const list = await runs('tar', ['-tzf', join(folder, tarball)]);
+  return list
+    .split('\n')
+    .filter((path) => path !== '' && !path.endsWith('/'))
+    .map((path) => path.replace(/^package\//, ''))
+    .sort();
+}
+
 /** The command line of the packed package. */
 export async function packedCli(argv: readonly string[], cwd: string): Promise<Ran> {
   const main = join(await packedInstall(), 'node_modules/hyperplug/dist/bundle/cli/main.js');

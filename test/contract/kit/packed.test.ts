@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ROOT } from '../../support/docs.js';
-import { packedInstall, ran, runs } from '../../support/packed.js';
+import { packedFiles, packedInstall, ran, runs } from '../../support/packed.js';
 
 /** What may be in the package, and must be: folder or file → why. */
 const PARTS: readonly RegExp[] = [
@@ -21,10 +21,7 @@ describe('the packed package', function () {
   let files: string[];
   before(async () => {
     folder = join(await packedInstall(), 'node_modules', 'hyperplug');
-    files = readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
-      .sort();
+    files = await packedFiles();
   });
 
   it('holds types, testing, every built-in plugin, templates, guest sources and docs', () => {

@@ -45,7 +45,7 @@ describe('docs/cli.md and the program', () => {
     });
   }
   it('name the same common options, and the program’s own', () => {
-    expect(common).to.have.length(7);
+    expect(common).to.have.length(8);
     expect(flagsOf(program).sort()).to.deep.equal([...common, '-V, --version'].sort());
   });
   it('name every exit code that is ours', () => {
