@@ -79,12 +79,21 @@ void stream_header(uint8_t *p, uint64_t sequence, size_t payload)
 
 static void send_end(const struct output *o)
 {
+	struct process *p = o->owner;
 	uint8_t head[HP_STREAM_HEADER_BYTES];
 
-	/* Seen of the original: its stderr has no end. */
-	if (!session.extended && o->owner->out[0] != o)
+	/*
+	 * Seen of the original: its stderr has no end. So that of stdout comes after all of stderr: the host, whom the
+	 * exit's event may reach before, has nothing else to tell it that there is no more.
+	 */
+	if (!session.extended && p->out[0] == o && p->out[1] != NULL) {
+		p->stdout_end_due = true;
 		return;
-	stream_header(head, o->sequence, 0);
+	}
+	if (!session.extended && p->out[0] != o && !p->stdout_end_due)
+		return;
+	p->stdout_end_due = false;
+	stream_header(head, session.extended ? o->sequence : p->stdio, 0);
 	if (!queue_put(&streams_channel.out, head, sizeof(head)))
 		say("out of memory: the end of a stream is lost");
 }

@@ -28,6 +28,7 @@ struct process {
 	char *container, *id;
 	pid_t pid;
 	bool terminal, reaped, detached, main;
+	bool stdout_end_due; /* base protocol: when stderr has ended */
 	bool never_ran; /* its program could not be started */
 	int wait_status;
 	uint64_t stdio, stderr_sequence;

@@ -5,7 +5,8 @@ import { openTap } from '../../../src/plugins/netlink/tap.js';
 import { TestNamespace } from '../../support/netns.js';
 import { requireOrSkip } from '../../support/require.js';
 
-const options = { signal: AbortSignal.timeout(120_000) };
+/** Of the whole file, in a process that runs other files before it. */
+const options = { signal: AbortSignal.timeout(60 * 60_000) };
 
 describe('rtnetlink', () => {
   let namespace: TestNamespace;
