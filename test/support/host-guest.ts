@@ -13,8 +13,11 @@ import type { PodBackend } from '../../src/core/pod/pod-backend.js';
 /** This machine as a guest: its programs are run as those of a pod would be. `programs` replaces some. */
 export function hostGuest(programs: Readonly<Record<string, readonly string[] | null>> = {}) {
   const argvs: (readonly string[])[] = [];
-  const start = async ({ argv, env, workingDirectory = '/' }: ExecRequest): Promise<GuestProcess> => {
+  const requests: ExecRequest[] = [];
+  const start = async (request: ExecRequest): Promise<GuestProcess> => {
+    const { argv, env, workingDirectory = '/' } = request;
     argvs.push(argv);
+    requests.push(request);
     const [program = '', ...args] = argv;
     const instead = programs[program];
     if (instead === null) throw missing(program);
@@ -47,7 +50,7 @@ export function hostGuest(programs: Readonly<Record<string, readonly string[] | 
     (_what, { signal = new AbortController().signal }, body) => body({ signal }),
     exec,
   );
-  return { exec, files, argvs };
+  return { exec, files, argvs, requests };
 }
 
 function guestProcess(child: ChildProcess): GuestProcess {

@@ -72,6 +72,8 @@ export class GuestTar {
       maxBufferBytes: MAX_WORDS_BYTES,
       ...(signal && { signal }),
       ...(timeoutMs !== undefined && { timeoutMs }),
+      // Not the container's own: what comes in is root's, and whatever is there can be read.
+      user: '0',
       ...(container !== undefined && { container }),
     };
   }

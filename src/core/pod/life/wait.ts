@@ -26,16 +26,18 @@ export async function waitEnd(
   call: CallOptions,
 ): Promise<Ended> {
   const { store, host } = services;
+  // What is not there is not waited for, and nothing is to be undone yet.
+  let last = await store.read(id, call);
+  const { startedAt } = last;
   const bell = new Bell(call.signal);
   const stop = wake.listen(() => bell.ring());
   const watches = new AbortController();
   let again: NodeJS.Timeout | undefined;
   let watched: PodRecord['vm'] = null;
-  let last = await store.read(id, call);
-  const { startedAt } = last;
   try {
     for (;;) {
       bell.reset();
+      last = await store.read(id, call);
       const record = await settle(last, call);
       const seen = await look(host, record);
       // Started again meanwhile: the end that was waited for has been.
@@ -55,7 +57,6 @@ export async function waitEnd(
       }
       await bell.heard();
       clearTimeout(again);
-      last = await store.read(id, call);
     }
   } catch (error) {
     if (!hasCode(error, 'POD_NOT_FOUND')) throw error;

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { PortRangeInput } from '../ports.js';
 import { wrong } from '../spec-errors.js';
@@ -182,7 +183,16 @@ export function signalNumber(value: string | number, field: string): number {
 function volumeOf(input: z.output<typeof volumeReference>, volumes: Map<string, VolumeSpec>, field: string) {
   const { path, detail, readOnly = false } = input;
   const name = detail?.name ?? input.volume;
-  if (detail && name !== undefined && !volumes.has(name)) volumes.set(name, completeVolume(detail, `${field}.detail`));
+  if (detail && input.volume && input.volume !== detail.name)
+    throw wrong(`${field}.volume`, `${detail.name}, as detail has it, or nothing`, input.volume);
+  if (detail) {
+    const own = completeVolume(detail, `${field}.detail`);
+    const other = volumes.get(own.name);
+    // `path` is where the pod's own root has it.
+    if (other && !isDeepStrictEqual({ ...own, path: other.path }, other))
+      throw wrong(`${field}.detail`, `what the volume ${own.name} is already`, detail);
+    if (!other) volumes.set(own.name, own);
+  }
   const found = name === undefined ? undefined : volumes.get(name);
   if (!found)
     throw wrong(`${field}.volume`, `one of ${[...volumes.keys()].join(', ') || 'none: there are no volumes'}`, name);
@@ -195,6 +205,8 @@ function fileOf(
   field: string,
 ): FilePlace {
   const { filename, detail } = input;
+  if (detail && filename && filename !== detail.name)
+    throw wrong(`${field}.filename`, `${detail.name}, as detail has it, or nothing`, filename);
   const file = detail ? completeFile(detail, `${field}.detail`) : files.get(filename ?? '');
   if (!file)
     throw wrong(`${field}.filename`, `one of ${[...files.keys()].join(', ') || 'none: there are no files'}`, filename);

@@ -128,6 +128,27 @@ describe('parsePodSpec', () => {
       /eth-default/,
     ],
     ['a list', [], 'pod', /array/],
+    [
+      'a volume in detail that is another by that name',
+      {
+        volumes: [{ name: 'data', sizeMib: 32 }],
+        containers: [{ command: 'id', volumes: [{ path: '/d', detail: { name: 'data', source: '/srv' } }] }],
+      },
+      'containers[0].volumes[0].detail',
+      /srv/,
+    ],
+    [
+      'a volume named otherwise than in its detail',
+      { containers: [{ command: 'id', volumes: [{ path: '/d', volume: 'b', detail: { name: 'a' } }] }] },
+      'containers[0].volumes[0].volume',
+      /expected a,/,
+    ],
+    [
+      'a file named otherwise than in its detail',
+      { containers: [{ command: 'id', files: [{ path: '/d', filename: 'b', detail: { name: 'a' } }] }] },
+      'containers[0].files[0].filename',
+      /expected a,/,
+    ],
   ];
   for (const [title, input, field, message] of wrong) {
     it(`refuses ${title}, naming the field and the value`, () => {
@@ -151,6 +172,16 @@ describe('parsePodSpec', () => {
     expect(refusal({ network: 'none', portmappings: [port] }).field).to.equal('portmappings');
   });
 
+  it('a volume may be described again where it is used, as it is', () => {
+    const data = { name: 'data', sizeMib: 32 };
+    const volumes = [{ path: '/d', volume: 'data', detail: data }];
+    const containers = [
+      { name: 'a', command: 'id', volumes },
+      { name: 'b', command: 'id', volumes },
+    ];
+    const spec = parsePodSpec({ volumes: [{ ...data, path: '/own' }], containers }, defaults);
+    expect(spec.volumes.map(({ name }) => name)).to.deep.equal(['data']);
+  });
   it('is read again as it was from what is recorded of it, a tap of the user among it', () => {
     const interfaces = [
       { ip: '10.0.0.2/24', mac: '02:00:00:00:00:01', mtu: 1400, ifname: 'lan', gateway: false, tap: 'mine0' },

@@ -82,6 +82,15 @@ describe('copying files', () => {
     rmSync(root, { recursive: true });
   });
 
+  it("what copies is root's, whoever a container's programs are", async () => {
+    const { files, requests } = hostGuest();
+    await files.copyIn(join(host, 'src'), guest, { container: 'web' });
+    await files.copyOut(join(guest, 'src'), join(host, 'back'), { container: 'web' });
+    expect(requests.map(({ argv }) => argv[0])).to.include('tar');
+    expect(requests.map(({ user, container }) => ({ user, container }))).to.deep.equal(
+      requests.map(() => ({ user: '0', container: 'web' })),
+    );
+  });
   for (const [where, programs] of [
     ['GNU tar', {}],
     ['busybox', { tar: ['busybox', 'tar'], test: ['busybox', 'test'] }],
