@@ -36,9 +36,14 @@ export class Mconsole {
   /** @throws MCONSOLE_ERROR with UML's words and `details.errno`; MCONSOLE_PROTOCOL, VM_EXITED, TIMEOUT, ABORTED. */
   command(command: string, { signal }: CallOptions): Promise<string> {
     const what = `mconsole ${command.split(/[ :]/)[0]}`;
-    const turn = this.#last.then(() =>
-      withDeadline(what, this.options.commandTimeoutMs, signal, (call) => this.#exchange(command, what, call)),
-    );
+    const turn = this.#last.then(() => {
+      throwIfAborted(signal, what);
+      // To its answer, whoever still waits: of two requests that are there at once UML takes the later one first
+      // (arch/um/drivers/mconsole_kern.c: list_add to mc_requests), so an undo would come before what it undoes.
+      return withDeadline(what, this.options.commandTimeoutMs, undefined, (call) =>
+        this.#exchange(command, what, call),
+      );
+    });
     this.#last = turn.catch(() => {});
     return raceSignal(turn, signal, what);
   }
