@@ -81,6 +81,7 @@ export interface HypervisorCapabilities {
   readonly linkUp: 'attach' | 'guest-up';
   readonly pause: boolean;
   readonly gracefulShutdown: boolean;
+  /** VmSpec.template, templateKey() and saveTemplate(): a VM saved once is gone on from many times. */
   readonly snapshot: boolean;
   /** CPUs and memory can be added to a running VM. */
   readonly hotplugCpu: boolean;
@@ -176,6 +177,28 @@ export interface VmSpec {
   readonly netnsPath?: string;
   /** False: the VM dies with this process, whatever kills it. True: it outlives it. */
   readonly detached: boolean;
+  /** Only with `snapshot`: its part in a template. */
+  readonly template?: TemplateUse;
+}
+
+export type TemplateUse =
+  /** It boots in order to be saved: saveTemplate() can be called, once. `directory` is core's, empty, and this VM's alone. */
+  | { readonly role: 'source'; readonly directory: string }
+  /**
+   * It does not boot but goes on where the saved VM stopped, with the memory of that one shared copy-on-write: several
+   * clones at once read `directory`, and none can change what is in it. `cpus`, `memoryMib`, `channels`, `hotplugNicSlots`, kernel and
+   * initramfs are those of the saved VM, or launch() rejects with TEMPLATE_STALE.
+   */
+  | { readonly role: 'clone'; readonly directory: string; readonly saved: SavedTemplate };
+
+/** All that a clone needs to know, beside the files in the template's directory. JSON. */
+export interface SavedTemplate {
+  readonly version: 1;
+  readonly driver: string;
+  /** HypervisorDriver.templateKey() when it was saved. */
+  readonly key: string;
+  /** The driver's own. */
+  readonly data: JsonValue;
 }
 
 export interface VmNic {
@@ -262,6 +285,7 @@ export interface HypervisorDriver {
    * @throws VM_SPEC_INVALID a value the driver cannot run (a disk or share that is not there, for one); NOT_SUPPORTED an
    * endpoint or feature it does not declare.
    * @throws NET_PORT_IN_USE a forward's host port is taken.
+   * @throws TEMPLATE_STALE the template was saved by another hypervisor, kernel or machine, or its files are not whole.
    * @throws VM_HYPERVISOR_FAILED the hypervisor exited early, with its stderr; ABORTED, TIMEOUT.
    */
   launch(spec: VmSpec, options: CallOptions): Promise<HypervisorVm>;
@@ -280,6 +304,12 @@ export interface HypervisorDriver {
   /** Every VM process of this driver on the machine, whoever launched it; changes nothing. Missing: it cannot be told. */
   traces?(options: CallOptions): Promise<readonly VmTrace[]>;
   diagnose?(options: CallOptions): Promise<readonly Diagnosis[]>;
+  /**
+   * Only with `snapshot`. A digest of all that a clone has in common with the VM that was saved: the hypervisor's program and
+   * version, machine type, accelerator, CPU model, devices, kernel arguments, and the content of kernel and initramfs. Where
+   * it differs from a template's, that template is made anew. Quick: files are not read again that did not change.
+   */
+  templateKey?(spec: VmSpec, options: CallOptions): Promise<string>;
 }
 
 /**
@@ -320,6 +350,11 @@ export interface HypervisorVm {
   shutdown(options: CallOptions): Promise<VmExit>;
   /** Ends the VM at once; resolves when the process is gone and its files are removed. Idempotent. */
   kill(options: CallOptions): Promise<VmExit>;
+  /**
+   * Only of a VM that was launched as the source of a template. Writes its memory and the state of its devices into the template's
+   * directory and ends it; files are synced and whole when this resolves. On rejection the directory is empty again, and the VM has ended.
+   */
+  saveTemplate?(options: CallOptions): Promise<SavedTemplate>;
   /** Lets go of a detached VM without ending it: sockets closed, nothing else. Later calls reject with VM_NOT_RUNNING. */
   release(): Promise<void>;
   record(): VmRecord;

@@ -20,6 +20,7 @@ const SERVICE_METHODS: { readonly [K in PluginKind]: Requirement<PluginKinds[K][
     reap: 'optional',
     traces: 'optional',
     diagnose: 'optional',
+    templateKey: 'optional',
   },
   network: {
     start: 'optional',
