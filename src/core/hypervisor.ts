@@ -182,12 +182,15 @@ export interface VmSpec {
 }
 
 export type TemplateUse =
-  /** It boots in order to be saved: saveTemplate() can be called, once. `directory` is core's, empty, and this VM's alone. */
+  /**
+   * It boots in order to be saved: saveTemplate() can be called, once. `directory` is core's, empty, and this VM's alone; unless
+   * all was saved it is empty again when the VM has ended, however it did. No NICs, disks or shares.
+   */
   | { readonly role: 'source'; readonly directory: string }
   /**
    * It does not boot but goes on where the saved VM stopped, with the memory of that one shared copy-on-write: several
-   * clones at once read `directory`, and none can change what is in it. `cpus`, `memoryMib`, `channels`, `hotplugNicSlots`, kernel and
-   * initramfs are those of the saved VM, or launch() rejects with TEMPLATE_STALE.
+   * clones at once read `directory`, and none can change what is in it. `cpus`, `memoryMib`, `channels`, `hotplugNicSlots`, kernel
+   * and initramfs are those of the saved VM, or launch() rejects with TEMPLATE_STALE. NICs are added when it runs.
    */
   | { readonly role: 'clone'; readonly directory: string; readonly saved: SavedTemplate };
 

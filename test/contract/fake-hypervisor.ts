@@ -99,6 +99,7 @@ export function fakeHypervisorContract(suite: FakeHypervisorSuite): void {
       launch: (driver) => fake(driver).faults.plan('launch'),
       attach: (driver) => fake(driver).faults.plan('attach'),
       detach: (driver) => fake(driver).faults.plan('detach'),
+      save: (driver) => fake(driver).faults.plan('save'),
     },
   });
 }

@@ -15,6 +15,7 @@ fakeHypervisorContract({
     liveForwards: false,
     pause: false,
     gracefulShutdown: false,
+    snapshot: false,
     adopt: false,
     maxCpus: 1,
     disks: undefined,

@@ -81,6 +81,7 @@ export class MicrovmDriver implements HypervisorDriver {
     if (spec.disks.length > 0) this.#refuse('disks');
     if (spec.shares.length > 0) this.#refuse('shares');
     if (spec.netnsPath !== undefined) this.#refuse('netns');
+    if (spec.template !== undefined) this.#refuse('snapshot');
     within('nics', spec.nics.length, maxNics);
     // Slots for NICs that come later can never be used here; core asks for none where hotplugNic is not declared.
     within('hotplugNicSlots', spec.hotplugNicSlots, 0);

@@ -6,6 +6,7 @@ import { deepFreeze } from '../../core/json.js';
 import type { Assessment, PluginLogger, PluginPaths } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { checkStorage } from '../../core/vm/check-storage.js';
+import { checkTemplate } from '../../core/vm/check-template.js';
 import { runCommand } from '../../host/command.js';
 import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
 import { killProcess, sameProcess } from '../../host/process.js';
@@ -77,6 +78,7 @@ export class QemuDriver implements HypervisorDriver {
   async launch(spec: VmSpec, options: CallOptions): Promise<QemuVm> {
     checkSpec(spec, this.capabilities);
     await checkStorage(spec, this.capabilities);
+    await checkTemplate(spec, this);
     const tools = await this.#tools(options);
     const acceleration = await this.#accelerate(tools, spec.kernelPath, options);
     if (acceleration.obstacle !== undefined && !this.#told) {

@@ -6,6 +6,7 @@ import { deepFreeze } from '../../core/json.js';
 import type { Assessment, PluginLogger } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { checkStorage } from '../../core/vm/check-storage.js';
+import { checkTemplate } from '../../core/vm/check-template.js';
 import { runCommand } from '../../host/command.js';
 import { killProcess, sameProcess } from '../../host/process.js';
 import type { ToolProvider } from '../../host/tools.js';
@@ -73,6 +74,7 @@ export class UmlDriver implements HypervisorDriver {
     }
     checkVmSpec(spec, this.capabilities, checkEndpoint);
     await checkStorage(spec, this.capabilities);
+    await checkTemplate(spec, this);
     const tools = await this.#tools(options);
     const slirpTools = () => this.#slirpTools({ signal: AbortSignal.timeout(this.options.commandTimeoutMs) });
     return launch({ spec, options: this.options, tools, slirpTools, log: this.host.log, signal: options.signal });

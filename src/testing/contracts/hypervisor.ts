@@ -7,6 +7,7 @@ import { lifeContract } from './hypervisor/life.js';
 import { nicContract } from './hypervisor/nics.js';
 import { stateContract } from './hypervisor/states.js';
 import { storageContract } from './hypervisor/storage.js';
+import { templateContract } from './hypervisor/templates.js';
 import type { HypervisorContract } from './hypervisor/types.js';
 
 export type * from './hypervisor/types.js';
@@ -19,6 +20,7 @@ const PARTS = [
   nicContract,
   forwardContract,
   adoptContract,
+  templateContract,
   stateContract,
 ];
 

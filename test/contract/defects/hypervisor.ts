@@ -1,7 +1,10 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { CallOptions } from '../../../src/core/calls.js';
 import type {
   AttachedNic,
   HypervisorVm,
+  SavedTemplate,
   VmEvent,
   VmExit,
   VmNic,
@@ -38,6 +41,13 @@ const RECYCLED_ADOPT =
   "adopt() of a record whose pid is another process's now rejects with VM_ADOPT_FAILED, and that one lives";
 const RECYCLED_DESTROY = "destroy() of a record whose pid is another process's now leaves that one alone";
 const FULL = 'attachNic() beyond the last slot rejects with VM_NO_SLOT and leaves the others';
+const SAVED = 'saveTemplate() ends the VM and leaves its files in the template, and nothing else';
+const SAVE_ABORTED = 'saveTemplate() aborted on its way leaves the template empty and no VM';
+const SAVE_FAILED = 'saveTemplate() that fails on its way leaves the template empty and no VM';
+const UNSAVED = 'a source that ends unsaved leaves its template empty: killed, destroyed or reaped';
+const STALE = 'launch() of a clone of another driver, key or machine rejects with TEMPLATE_STALE and leaves nothing';
+const NOT_WHOLE = 'launch() of a clone whose files are not whole rejects with TEMPLATE_STALE and leaves nothing';
+const CLONES = 'several clones run at once, and end, without a change to the template';
 const RELEASED = 'of a VM that was released, every call rejects with VM_NOT_RUNNING, kill() too, and it runs on';
 
 export const HYPERVISOR_DEFECTS: readonly Defect<Parts>[] = [
@@ -356,5 +366,154 @@ export const HYPERVISOR_DEFECTS: readonly Defect<Parts>[] = [
       },
     ),
     failing: ['the host port is taken while the NIC is attached, and free when it is not'],
+  },
+  {
+    what: 'goes on with the VM that it saved',
+    parts: withVm(
+      class extends FakeHypervisorVm {
+        override async saveTemplate(options: CallOptions) {
+          const { template } = this.process.spec;
+          if (template?.role !== 'source') return super.saveTemplate(options);
+          const data = await this.writeTemplate(template.directory, options.signal);
+          const key = await this.driver.templateKey(this.process.spec, options);
+          this.process.saved = true;
+          return { version: 1 as const, driver: this.driver.name, key, data };
+        }
+      },
+    ),
+    failing: [SAVED],
+  },
+  {
+    what: 'leaves half a template when the save is aborted or fails',
+    parts: withVm(
+      class extends FakeHypervisorVm {
+        protected override async writeTemplate(directory: string, signal: AbortSignal) {
+          try {
+            return await super.writeTemplate(directory, signal);
+          } catch (error) {
+            this.process.saved = true;
+            throw error;
+          }
+        }
+      },
+    ),
+    failing: [SAVE_ABORTED, SAVE_FAILED],
+  },
+  {
+    what: 'leaves what a source had written when that ends',
+    parts: withVm(
+      class extends FakeHypervisorVm {
+        constructor(driver: FakeHypervisor, process: FakeVmProcess) {
+          super(driver, process);
+          const { template } = process.spec;
+          if (template?.role !== 'source') return;
+          writeFileSync(join(template.directory, 'memory'), '');
+          process.saved = true;
+        }
+      },
+    ),
+    failing: [UNSAVED],
+  },
+  {
+    what: 'saves any VM as a template',
+    parts: withVm(
+      class extends FakeHypervisorVm {
+        override async saveTemplate(options: CallOptions) {
+          if (this.process.spec.template) return super.saveTemplate(options);
+          await this.kill(options);
+          return { version: 1 as const, driver: this.driver.name, key: 'k', data: null };
+        }
+      },
+    ),
+    failing: ['saveTemplate() of a VM that was not launched as a source rejects with NOT_SUPPORTED, and it runs on'],
+  },
+  {
+    what: 'has one key for every template',
+    parts: {
+      driver: class extends FakeHypervisor {
+        override async templateKey() {
+          return 'key';
+        }
+      },
+    },
+    failing: ['templateKey() depends on what the guest is made of, and not on whose VM it is'],
+  },
+  {
+    what: 'has a key of its own for each VM',
+    parts: {
+      driver: class extends FakeHypervisor {
+        override async templateKey(spec: VmSpec, options: CallOptions) {
+          return (await super.templateKey(spec, options)) + spec.id;
+        }
+      },
+    },
+    failing: ['templateKey() depends on what the guest is made of, and not on whose VM it is'],
+  },
+  {
+    what: 'clones whatever template it is given',
+    parts: {
+      driver: class extends FakeHypervisor {
+        override launch(spec: VmSpec, options: CallOptions) {
+          const { template, ...rest } = spec;
+          return super.launch(template?.role === 'clone' ? rest : spec, options);
+        }
+      },
+    },
+    failing: [STALE, NOT_WHOLE],
+  },
+  {
+    what: 'does not look whether the files of a template are whole',
+    parts: {
+      driver: class extends FakeHypervisor {
+        protected override savedGuest() {
+          return { hostname: '', dns: [], files: [] };
+        }
+      },
+    },
+    failing: [NOT_WHOLE],
+  },
+  {
+    what: 'writes to the template when a clone is launched',
+    parts: {
+      driver: class extends FakeHypervisor {
+        protected override savedGuest(directory: string, saved: SavedTemplate) {
+          const guest = super.savedGuest(directory, saved);
+          writeFileSync(join(directory, 'clones'), 'one more');
+          return guest;
+        }
+      },
+    },
+    failing: [CLONES],
+  },
+  {
+    what: 'ends all clones with the first',
+    parts: withVm(
+      class extends FakeHypervisorVm {
+        override async kill(options: CallOptions) {
+          const exit = await super.kill(options);
+          if (this.process.spec.template?.role === 'clone') {
+            for (const { identity, argv } of [...this.process.machine.processes.values()]) {
+              if (argv[0] === 'fake-vmm') this.process.machine.signal(identity.pid, 'SIGKILL');
+            }
+          }
+          return exit;
+        }
+      },
+    ),
+    failing: [CLONES],
+  },
+  {
+    what: 'saves over a template that is there',
+    parts: {
+      driver: class extends FakeHypervisor {
+        override launch(spec: VmSpec, options: CallOptions) {
+          const { template } = spec;
+          if (template?.role === 'source') rmSync(template.directory, { recursive: true, force: true });
+          if (template?.role === 'source') mkdirSync(template.directory);
+          return super.launch(spec, options);
+        }
+      },
+    },
+    failing: ['launch() as a source into a template that holds something rejects with VM_SPEC_INVALID and leaves it'],
   },
 ];

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import type { HypervisorVm } from '../../../core/hypervisor.js';
 import { abortedCall, pause, settles } from '../../kit/timeouts.js';
 import { expectCode } from '../../runner.js';
-import type { HypervisorSuite } from './context.js';
+import type { HypervisorContext, HypervisorSuite } from './context.js';
 import type { HypervisorContract } from './types.js';
 
 export function channelContract({ describe, check }: HypervisorSuite, contract: HypervisorContract): void {
@@ -127,34 +128,48 @@ export function channelContract({ describe, check }: HypervisorSuite, contract: 
 
     check(
       'what the guest sends back is what it was sent, unchanged',
-      async ({ launchReady, options, timeouts, defer }) => {
-        const vm = await launchReady();
-        const channel = await vm.openChannel(guest.echoesOnChannel as string, options());
-        defer(() => channel.destroy());
+      async (context) => {
         const sent = Buffer.from(Array.from({ length: 16_384 }, (_, index) => (index * 31) & 255));
-        const received: Buffer[] = [];
-        let size = 0;
-        let written = 0;
-        // No more than the channel bears unread: what came back was read.
-        const window = capabilities.channels.creditWindowBytes ?? sent.length;
-        const write = () => {
-          const end = Math.min(sent.length, size + window);
-          if (end > written) channel.write(sent.subarray(written, end));
-          written = Math.max(written, end);
-        };
-        write();
-        const all = new Promise<void>((resolve) => {
-          channel.on('data', (chunk: Buffer) => {
-            received.push(chunk);
-            size += chunk.length;
-            write();
-            if (size >= sent.length) resolve();
-          });
-        });
-        await settles(all, timeouts.callMs, 'the echo');
-        assert.ok(Buffer.concat(received).equals(sent), 'the bytes differ');
+        await echo(context, contract, await context.launchReady(), sent);
       },
       !guest.echoesOnChannel && 'the guest echoes on no channel',
     );
   });
+}
+
+/** Sends these bytes on the channel that the guest echoes on, and fails unless they come back. The channel is closed again. */
+export async function echo(
+  { options, timeouts }: HypervisorContext,
+  { guest = {}, capabilities }: HypervisorContract,
+  vm: HypervisorVm,
+  sent: Buffer,
+): Promise<void> {
+  const channel = await vm.openChannel(guest.echoesOnChannel as string, options());
+  try {
+    const received: Buffer[] = [];
+    let size = 0;
+    let written = 0;
+    // No more than the channel bears unread: what came back was read.
+    const window = capabilities.channels.creditWindowBytes ?? sent.length;
+    const write = () => {
+      const end = Math.min(sent.length, size + window);
+      if (end > written) channel.write(sent.subarray(written, end));
+      written = Math.max(written, end);
+    };
+    write();
+    const all = new Promise<void>((resolve) => {
+      channel.on('data', (chunk: Buffer) => {
+        received.push(chunk);
+        size += chunk.length;
+        write();
+        if (size >= sent.length) resolve();
+      });
+    });
+    await settles(all, timeouts.callMs, 'the echo');
+    assert.ok(Buffer.concat(received).equals(sent), 'the bytes differ');
+  } finally {
+    const closed = new Promise((resolve) => channel.once('close', resolve));
+    channel.destroy();
+    await closed;
+  }
 }

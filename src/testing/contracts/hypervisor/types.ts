@@ -60,6 +60,7 @@ export interface HypervisorInjection {
   launch?(driver: HypervisorDriver, spec: VmSpec): Promise<void> | void;
   attach?(driver: HypervisorDriver, vm: HypervisorVm): Promise<void> | void;
   detach?(driver: HypervisorDriver, vm: HypervisorVm): Promise<void> | void;
+  save?(driver: HypervisorDriver, vm: HypervisorVm): Promise<void> | void;
 }
 
 export interface HypervisorContract

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { JsonValue } from '../../../core/json.js';
 import { FAKE_CHANNEL } from '../agent/frames.js';
 import { GuestContainers } from './containers.js';
 import { GuestConversation } from './conversation.js';
@@ -8,6 +9,12 @@ import { FAKE_PROGRAMS } from './programs.js';
 import type { GuestHardware, GuestOs, Program } from './types.js';
 
 const SIGKILL = 9;
+
+interface SavedGuest {
+  readonly hostname: string;
+  readonly dns: readonly string[];
+  readonly files: readonly (readonly [path: string, base64: string])[];
+}
 
 export interface FakeGuestOptions {
   /** By name (argv[0]), in addition to FAKE_PROGRAMS. */
@@ -59,6 +66,18 @@ export class FakeGuest implements GuestOs {
   boot(hardware: GuestHardware): void {
     this.#hardware = hardware;
     hardware.console('fake guest: up\n');
+  }
+
+  save(): JsonValue {
+    const files = [...this.files].map(([path, content]) => [path, content.toString('base64')]);
+    return { hostname: this.hostname, dns: this.dns, files };
+  }
+
+  goOn(hardware: GuestHardware, saved: JsonValue): void {
+    const { files, hostname, dns } = saved as unknown as SavedGuest;
+    this.#hardware = hardware;
+    Object.assign(this, { hostname, dns });
+    for (const [path, content] of files) this.files.set(path, Buffer.from(content, 'base64'));
   }
 
   /** Answers connections to a port that the hypervisor forwards here. */

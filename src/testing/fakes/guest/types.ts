@@ -1,5 +1,6 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { TerminalSize } from '../../../core/agent.js';
+import type { JsonValue } from '../../../core/json.js';
 
 /** What a program of a FakeGuest is given. */
 export interface ProgramIo {
@@ -29,6 +30,10 @@ export interface GuestHardware {
 /** What a hypervisor needs of a guest. */
 export interface GuestOs {
   boot(hardware: GuestHardware): void;
+  /** All that a clone goes on with. */
+  save(): JsonValue;
+  /** In place of boot(), for a clone: as the guest was that was saved. */
+  goOn(hardware: GuestHardware, saved: JsonValue): void;
   /** Somebody on the host has opened a channel. */
   channelOpened(name: string, channel: Duplex): void;
   nicPlugged(nic: { readonly id: string; readonly mac: string; readonly mtu: number }): void;

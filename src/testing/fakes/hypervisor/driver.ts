@@ -5,17 +5,20 @@ import type {
   HypervisorCapabilities,
   HypervisorDriver,
   HypervisorVm,
+  SavedTemplate,
   VmExit,
   VmRecord,
   VmSpec,
   VmTrace,
 } from '../../../core/hypervisor.js';
-import { deepFreeze } from '../../../core/json.js';
+import { deepFreeze, type JsonValue } from '../../../core/json.js';
 import { checkStorage } from '../../../core/vm/check-storage.js';
+import { checkTemplate, checkTemplateKey } from '../../../core/vm/check-template.js';
 import { Faults } from '../faults.js';
 import { FakeGuest } from '../guest/guest.js';
 import type { GuestOs } from '../guest/types.js';
 import { FakeMachine } from '../machine.js';
+import { fakeTemplateKey, readFakeTemplate } from './template.js';
 import { FakeHypervisorVm } from './vm.js';
 import { FakeVmProcess } from './vm-process.js';
 
@@ -30,7 +33,7 @@ export const FAKE_HYPERVISOR_CAPABILITIES: HypervisorCapabilities = deepFreeze({
   linkUp: 'attach',
   pause: true,
   gracefulShutdown: true,
-  snapshot: false,
+  snapshot: true,
   hotplugCpu: false,
   hotplugMemory: false,
   adopt: true,
@@ -63,8 +66,11 @@ export class FakeHypervisor implements HypervisorDriver {
   readonly name: string;
   readonly capabilities: HypervisorCapabilities;
   readonly machine: FakeMachine;
-  /** `launch`: after the process was started; `attach`: after the host side was opened; `detach`: at the request. */
-  readonly faults = new Faults<'launch' | 'attach' | 'detach' | 'initNetwork'>();
+  /**
+   * `launch`: after the process was started; `attach`: after the host side was opened; `detach`: at the request; `save`: after
+   * the memory of a template was written.
+   */
+  readonly faults = new Faults<'launch' | 'attach' | 'detach' | 'initNetwork' | 'save'>();
   readonly #guest: (spec: VmSpec) => GuestOs;
 
   constructor(options: FakeHypervisorOptions = {}) {
@@ -102,6 +108,8 @@ export class FakeHypervisor implements HypervisorDriver {
     throwIfAborted(signal, `launch ${spec.id}`);
     this.checkSpec(spec);
     await checkStorage(spec, this.capabilities);
+    await checkTemplate(spec, this);
+    checkTemplateKey(spec, fakeTemplateKey(this.name, spec));
     if (this.findByRunDir(spec.runDir)) {
       throw new HyperplugError('VM_ALREADY_EXISTS', `VM ${spec.id} runs already`, { details: { id: spec.id } });
     }
@@ -125,7 +133,14 @@ export class FakeHypervisor implements HypervisorDriver {
     }
     this.faults.pass('launch');
     throwIfAborted(signal, `launch ${vm.spec.id}`);
-    vm.powerOn();
+    const { template } = vm.spec;
+    if (template?.role === 'clone') vm.powerOn(this.savedGuest(template.directory, template.saved));
+    else vm.powerOn();
+  }
+
+  /** @throws TEMPLATE_STALE */
+  protected savedGuest(directory: string, saved: SavedTemplate): JsonValue {
+    return readFakeTemplate(directory, saved);
   }
 
   protected undoLaunch(vm: FakeVmProcess): void {
@@ -184,6 +199,14 @@ export class FakeHypervisor implements HypervisorDriver {
     throwIfAborted(signal, 'traces of VMs');
     const alive = [...this.#vms.values()].filter((vm) => !vm.exit);
     return alive.map(({ process, spec }) => ({ process: process.identity, runDir: spec.runDir }));
+  }
+
+  async templateKey(spec: VmSpec, { signal }: CallOptions): Promise<string> {
+    if (!this.capabilities.snapshot) {
+      throw new HyperplugError('NOT_SUPPORTED', `hypervisor ${this.name} does not declare snapshot`);
+    }
+    throwIfAborted(signal, 'key of a template');
+    return fakeTemplateKey(this.name, spec);
   }
 
   protected endVm(vm: FakeVmProcess | undefined, signal: VmExit['signal'] = 'SIGKILL'): void {

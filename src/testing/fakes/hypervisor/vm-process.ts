@@ -12,10 +12,12 @@ import type {
   VmNic,
   VmSpec,
 } from '../../../core/hypervisor.js';
+import type { JsonValue } from '../../../core/json.js';
 import { channelPair } from '../../kit/channel-pair.js';
 import { type OpenForward, openForward, sameForward } from '../forwards.js';
-import type { GuestOs } from '../guest/types.js';
+import type { GuestHardware, GuestOs } from '../guest/types.js';
 import type { FakeMachine, FakeProcess } from '../machine.js';
+import { clearFakeTemplate } from './template.js';
 
 export interface PluggedNic {
   readonly nic: VmNic;
@@ -35,6 +37,8 @@ export class FakeVmProcess {
   readonly openChannels = new Map<string, Duplex>();
   readonly listeners = new Set<(event: VmEvent) => void>();
   paused = false;
+  /** As the source of a template. */
+  saved = false;
   exit: VmExit | undefined;
 
   constructor(
@@ -48,16 +52,19 @@ export class FakeVmProcess {
     );
   }
 
-  powerOn(): void {
+  /** @param saved the guest of a clone, as it was when its template was saved. */
+  powerOn(saved?: JsonValue): void {
     writeFileSync(join(this.spec.runDir, PID_FILE), `${this.process.identity.pid}\n`);
-    this.guest.boot({
+    const hardware: GuestHardware = {
       powerOff: () => this.end({ reason: 'shutdown', exitCode: 0, signal: null, stderrTail: '' }),
       panic: () => {
         this.emit({ type: 'panicked' });
         this.end({ reason: 'panicked', exitCode: 1, signal: null, stderrTail: 'guest panicked' });
       },
       console: (text) => appendFileSync(this.spec.consoleLogPath, text),
-    });
+    };
+    if (saved === undefined) this.guest.boot(hardware);
+    else this.guest.goOn(hardware, saved);
     for (const { nic } of this.nics.values()) this.guest.nicPlugged(nic);
   }
 
@@ -70,11 +77,18 @@ export class FakeVmProcess {
     this.exit = Object.freeze(exit);
     this.machine.exit(this.process.identity);
     rmSync(join(this.spec.runDir, PID_FILE), { force: true });
+    this.dropUnsaved();
     for (const channel of this.openChannels.values()) channel.destroy();
     for (const plugged of this.nics.values()) void this.closeBackend(plugged);
     this.nics.clear();
     this.guest.halted();
     this.emit({ type: 'exited', exit: this.exit });
+  }
+
+  /** What the source of a template has written is nothing until all of it is there. */
+  protected dropUnsaved(): void {
+    const { template } = this.spec;
+    if (template?.role === 'source' && !this.saved) clearFakeTemplate(template.directory);
   }
 
   openChannel(name: string): Duplex {

@@ -6,14 +6,17 @@ import type {
   AttachedNic,
   HypervisorVm,
   PortForward,
+  SavedTemplate,
   VmEvent,
   VmExit,
   VmNic,
   VmRecord,
   VmState,
 } from '../../../core/hypervisor.js';
+import { deepFreeze, type JsonValue } from '../../../core/json.js';
 import type { OpenForward } from '../forwards.js';
 import type { FakeHypervisor } from './driver.js';
+import { writeFakeTemplate } from './template.js';
 import type { FakeVmProcess, PluggedNic } from './vm-process.js';
 
 /** A manager's hold of a VM. Methods are small so that a test can put a defect into one of them. */
@@ -241,6 +244,37 @@ export class FakeHypervisorVm implements HypervisorVm {
     if (this.released) throw new HyperplugError('VM_NOT_RUNNING', `VM ${this.id} was released`);
     this.process.end({ reason: 'killed', exitCode: null, signal: 'SIGKILL', stderrTail: '' });
     return raceSignal(this.exited, options.signal, `kill VM ${this.id}`);
+  }
+
+  async saveTemplate({ signal }: CallOptions): Promise<SavedTemplate> {
+    this.ensureRunning();
+    this.ensureDeclared(this.driver.capabilities.snapshot, 'snapshot');
+    const { spec } = this.process;
+    const use = spec.template;
+    if (use?.role !== 'source') {
+      throw new HyperplugError('NOT_SUPPORTED', `VM ${this.id} was not launched as the source of a template`);
+    }
+    try {
+      const data = await this.writeTemplate(use.directory, signal);
+      const key = await this.driver.templateKey(spec, { signal });
+      this.process.saved = true;
+      return deepFreeze({ version: 1, driver: this.driver.name, key, data });
+    } finally {
+      this.process.end({ reason: 'killed', exitCode: null, signal: 'SIGKILL', stderrTail: '' });
+    }
+  }
+
+  protected async writeTemplate(directory: string, signal: AbortSignal): Promise<JsonValue> {
+    const steps = writeFakeTemplate(directory, this.process.guest.save());
+    for (;;) {
+      throwIfAborted(signal, `save VM ${this.id}`);
+      const { exit } = this.process;
+      if (exit) throw new HyperplugError('VM_EXITED', `VM ${this.id} exited: ${exit.reason}`, { details: { ...exit } });
+      const step = steps.next();
+      if (step.done) return step.value;
+      await turn();
+      this.driver.faults.pass('save');
+    }
   }
 
   async release(): Promise<void> {
