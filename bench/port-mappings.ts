@@ -1,23 +1,15 @@
-/**
- * 1, 100 and 1000 port mappings of a running NIC, host ports held and rules made, against the same rules by one iptables
- * process each (a mapping has three rules: DNAT, ACCEPT, and MASQUERADE for pods of the same network), against one process
- * for each mapping's DNAT alone, and against one iptables-restore for all. In one network namespace that this process is in.
- * As root: `node dist/bench/port-mappings.js [ROUNDS] [COUNT…]`
- */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { PublishedPort } from '../src/core/firewall.js';
 import type { PortMapping } from '../src/core/network.js';
 import type { PlannedRule } from '../src/plugins/iptables/network-rules.js';
 import { portRules } from '../src/plugins/iptables/port-rules.js';
 import { ruleText } from '../src/plugins/iptables/rule-text.js';
-import { callFor, networkSpec, startBackend } from '../test/support/netlink-backend.js';
-import { type Contender, compare, inOwnNamespace, timed } from './harness.js';
+import { callFor } from '../test/support/netlink-backend.js';
+import type { Comparison, Rival, Scenario, Target } from './harness/scenario.js';
+import { timed } from './harness/time.js';
+import { ourBackend } from './support/backend.js';
+import { restore, run } from './support/commands.js';
+import { TempDir } from './support/temp-dir.js';
 
-const [rounds = 3, ...given] = process.argv.slice(2).map(Number);
-const counts = given.length > 0 ? given : [1, 100, 1000];
 const GUEST = '192.168.123.200';
 
 const mappings = (count: number, first: number): PortMapping[] =>
@@ -44,14 +36,14 @@ const script = (rules: readonly PlannedRule[], what: 'A' | 'D') =>
     })
     .join('');
 
-const restore = (input: string) => execFileSync('iptables-restore', ['--noflush'], { input });
-
-function processes(name: string, rules: readonly PlannedRule[]): Contender {
+function processes(name: string, rules: readonly PlannedRule[], target: Target): Rival {
   return {
     name,
+    role: 'peer',
+    target,
     async run() {
       const time = await timed(() => {
-        for (const { table, chain, words } of rules) execFileSync('iptables', ['-t', table, '-A', chain, ...words]);
+        for (const { table, chain, words } of rules) run('iptables', '-t', table, '-A', chain, ...words);
       });
       restore(script(rules, 'D'));
       return time;
@@ -59,44 +51,68 @@ function processes(name: string, rules: readonly PlannedRule[]): Contender {
   };
 }
 
-async function scenario(count: number): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), 'hyperplug-bench-'));
-  const bench = await startBackend({ namespace: { path: undefined }, directory });
+function atOnce(rules: readonly PlannedRule[]): Rival {
+  return {
+    name: 'iptables-restore, one for all',
+    role: 'floor',
+    async run() {
+      const input = script(rules, 'A');
+      const time = await timed(() => restore(input));
+      restore(script(rules, 'D'));
+      return time;
+    },
+  };
+}
+
+/** Host ports held and rules made, of a NIC that is there. */
+async function* withCount(count: number, rounds: number): AsyncGenerator<Comparison, void> {
+  using directory = new TempDir();
+  const bench = await ourBackend(directory.path);
   const { backend } = bench;
   try {
-    await backend.init([networkSpec()], callFor());
     const request = { network: 'default', podId: 'p', nicId: 'n', addresses: [] };
     const lease = await backend.allocateAddress(request, callFor());
     const common = { podId: 'p', nicId: 'n', mac: '02:00:00:00:00:01', mtu: lease.mtu, queues: 1, lease } as const;
     const nic = await backend.attach({ ...common, ports: [], endpoint: 'tap-fd' }, callFor());
     const ports = mappings(count, 10_000);
-    const ours: Contender = {
-      name: 'hyperplug',
-      async run() {
-        const time = await timed(() => backend.publish(nic.record, lease, ports, callFor()));
-        await backend.unpublish(nic.record, ports, callFor());
-        return time;
-      },
-    };
     const all = rulesOf(count);
-    const dnat = all.filter(({ chain }) => chain === 'HYPER').filter(({ table }) => table === 'nat');
-    const atOnce: Contender = {
-      name: 'iptables-restore, once',
-      async run() {
-        const input = script(all, 'A');
-        const time = await timed(() => restore(input));
-        restore(script(all, 'D'));
-        return time;
+    const dnat = all.filter(({ chain, table }) => chain === 'HYPER' && table === 'nat');
+    const target = { timesBetter: count === 1000 ? 100 : 1 };
+    yield {
+      title: `${count} port ${count === 1 ? 'mapping' : 'mappings'}`,
+      unit: 'ms',
+      rounds,
+      warmUp: count < 1000,
+      ours: {
+        name: 'hyperplug',
+        async run() {
+          const time = await timed(() => backend.publish(nic.record, lease, ports, callFor()));
+          await backend.unpublish(nic.record, ports, callFor());
+          return time;
+        },
       },
+      against: [
+        processes('iptables, a process for each of three rules', all, target),
+        processes('iptables, a process for each DNAT alone', dnat, target),
+        atOnce(all),
+      ],
     };
-    const each = [processes('iptables × 3 each', all), processes('iptables × 1 each, DNAT alone', dnat), atOnce];
-    await compare(`${count} port mappings`, [ours, ...each], rounds);
     await backend.detach(nic.record, callFor());
     await nic.handedOver();
   } finally {
     await bench.stop();
-    rmSync(directory, { recursive: true, force: true });
   }
 }
 
-if (await inOwnNamespace(import.meta.url)) for (const count of counts) await scenario(count);
+export default {
+  shows:
+    'Port mappings of a running NIC, host ports held and rules made, against one iptables process for each rule, one for each mapping alone, and one iptables-restore for all.',
+  usage: '[ROUNDS [COUNT…]]',
+  place: 'own',
+  programs: ['iptables', 'iptables-restore'],
+  timeoutMs: 280_000,
+  async *comparisons({ numbers, args }) {
+    const [rounds = 0, ...counts] = args.length > 1 ? numbers() : numbers(2, 1, 100, 1000);
+    for (const count of counts) yield* withCount(count, rounds);
+  },
+} satisfies Scenario;

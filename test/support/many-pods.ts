@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { connectHyperplug } from '../../src/client/index.js';
@@ -17,6 +18,8 @@ export interface DaemonReport {
 
 export interface DaemonProcess {
   readonly socketPath: string;
+  /** Resident memory, now. */
+  rssMib(): number;
   /** Ends it in good order. */
   stop(): Promise<DaemonReport>;
 }
@@ -28,6 +31,10 @@ export async function daemonProcess(netns: string): Promise<DaemonProcess> {
   if (first.done) throw new Error('the daemon ended without a word');
   return {
     socketPath: first.value,
+    rssMib() {
+      const [, pages] = readFileSync(`/proc/${child.pid}/statm`, 'latin1').split(' ');
+      return (Number(pages) * 4096) / 2 ** 20;
+    },
     async stop() {
       const closed = once(child, 'close');
       child.kill('SIGTERM');
