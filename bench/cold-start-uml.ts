@@ -10,7 +10,7 @@ const timeoutMs = 60_000;
 /** The driver's own arguments, but for the channels, the console on stdout, and a shell that powers off. */
 function bare(initramfsPath: string, directory: string, id: string): string[] {
   const fds = { sockets: 0, console: 1, initramfs: 0, channels: [] };
-  const plan = { memoryMib: 256, tuning: 'fast' as const, fds, hostfs: '/none', kernelArgs: [] };
+  const plan = { memoryMib: 256, tuning: 'fast' as const, fds, disks: [], hostfs: '/none', kernelArgs: [] };
   const ours = /^(initrd|umid|uml_dir|mconsole|hyper_use_serial)/;
   return [
     ...umlArgs(plan).filter((word) => !ours.test(word)),

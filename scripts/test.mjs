@@ -86,6 +86,8 @@ function summarise(results) {
     failed ||= code !== 0;
     process.stdout.write(`${name.padEnd(10)}${describe(stats, code, signal)}\n`);
   }
+  const sum = (count) => results.reduce((total, { stats }) => total + (stats?.[count] ?? 0), 0);
+  process.stdout.write(`\n${sum('passes')} passed, ${sum('failures')} failed, ${sum('pending')} skipped\n`);
   process.exitCode = failed ? 1 : 0;
 }
 

@@ -2,7 +2,7 @@ import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fieldError, HyperplugError } from '../core/errors.js';
 import { PLUGIN_KINDS } from '../core/plugin.js';
-import { PLUGIN_NAME, RESERVED_PLUGIN_NAMES } from '../core/registry/check-plugin.js';
+import { PLUGIN_NAME, PLUGIN_NAME_WORDS, RESERVED_PLUGIN_NAMES } from '../core/registry/check-plugin.js';
 import { UndoStack } from '../core/undo.js';
 import { packageFiles } from './package-files.js';
 import { type PluginPackage, packageName } from './package-json.js';
@@ -45,7 +45,7 @@ function checkNames({ kind, name, testRunner }: PluginPackage): void {
   };
   oneOf('kind', kind, PLUGIN_KINDS);
   oneOf('test-runner', testRunner, TEST_RUNNERS);
-  if (!PLUGIN_NAME.test(name)) throw fieldError('PLUGIN_INVALID', 'name', `text matching ${PLUGIN_NAME}`, name);
+  if (!PLUGIN_NAME.test(name)) throw fieldError('PLUGIN_INVALID', 'name', PLUGIN_NAME_WORDS, name);
   if (RESERVED_PLUGIN_NAMES.includes(name)) {
     throw fieldError('PLUGIN_INVALID', 'name', `a name other than ${RESERVED_PLUGIN_NAMES.join(', ')}`, name);
   }

@@ -19,14 +19,17 @@ import { HostRootImages } from '../../src/host/rootfs/provider.js';
 import { HyperstartAgent } from '../../src/plugins/hyperstart/agent.js';
 import { QemuDriver } from '../../src/plugins/qemu/driver.js';
 import { qemuOptions } from '../../src/plugins/qemu/options.js';
+import { UmlDriver } from '../../src/plugins/uml/driver.js';
+import { umlOptions } from '../../src/plugins/uml/options.js';
 import { busybox, makeBusyboxTree } from '../support/busybox-tree.js';
+import { onEachDriver } from '../support/drivers.js';
 import { eventually } from '../support/eventually.js';
 import { tarOf, writeOciLayout } from '../support/oci-layout.js';
 import { requireOrSkip } from '../support/require.js';
 import { processesNaming } from '../support/sandbox.js';
 
 /** Containers of one VM: roots from a directory, an archive and an OCI layout, volumes and shares. One boot for all of it. */
-describe('containers with roots and volumes of their own', function () {
+onEachDriver('containers with roots and volumes of their own', function (on) {
   this.timeout(300_000);
   const folder = mkdtempSync(join(tmpdir(), 'hpc-'));
   const at = (name: string) => join(folder, name);
@@ -88,7 +91,10 @@ describe('containers with roots and volumes of their own', function () {
     const image = await new DebianGuestImageProvider({ cacheDir: cacheDirectory, tools }).image(options);
     const host = { tools, progress: silentProgress, paths: { cacheDir: cacheDirectory } };
     const log = { debug() {}, info() {}, warn() {}, error() {} };
-    const driver = new QemuDriver(qemuOptions.parse({}), { ...host, log });
+    const driver =
+      on.name === 'qemu'
+        ? new QemuDriver(qemuOptions.parse({}), { ...host, log })
+        : new UmlDriver(umlOptions.parse({}), { ...host, log });
     const disk = (id: string, path: string, readOnly: boolean) => ({ id, path, readOnly, format: 'raw' as const });
     const spec = {
       id: 'containers',
@@ -103,11 +109,13 @@ describe('containers with roots and volumes of their own', function () {
         ...Object.entries(images).map(([name, { path }]) => disk(`root-${name}`, path, true)),
         disk('volume', at('volume.raw'), false),
       ],
-      shares: [
-        { tag: 'shared', path: at('shared'), readOnly: false },
-        { tag: 'shown', path: at('shown'), readOnly: true },
-        { tag: 'tree', path: at('tree'), readOnly: true },
-      ],
+      shares: on.shares
+        ? [
+            { tag: 'shared', path: at('shared'), readOnly: false },
+            { tag: 'shown', path: at('shown'), readOnly: true },
+            { tag: 'tree', path: at('tree'), readOnly: true },
+          ]
+        : [],
       hotplugNicSlots: 0,
       runDir: at('run'),
       consoleLogPath: at('console.log'),
@@ -199,36 +207,45 @@ describe('containers with roots and volumes of their own', function () {
     expect((await session.readFile('/new/place/conf', calls(), { container: 'files' })).toString()).to.equal('content');
   });
 
-  it('volumes: a disk keeps what two containers write, a share reaches the host, a read-only one refuses', async () => {
+  if (on.shares) {
+    it('a share reaches the host, a read-only one refuses', async () => {
+      const mounts = [
+        { source: { kind: 'share', tag: 'shared' }, path: '/mnt/shared', readOnly: false },
+        { source: { kind: 'share', tag: 'shown' }, path: '/mnt/shown', readOnly: false },
+      ];
+      await create('s', { mounts });
+      const script = 'cat /mnt/shared/from-host; echo guest > /mnt/shared/from-guest';
+      expect(await output('s', script)).to.equal('host');
+      expect(readFileSync(at('shared/from-guest'), 'utf8')).to.equal('guest\n');
+      expect((await run('s', 'cat /mnt/shown/from-host; echo x > /mnt/shown/new')).err).to.match(/[Rr]ead-only/);
+      expect(existsSync(at('shown/new'))).to.equal(false);
+      await session.removeContainer('s', calls());
+    });
+  }
+
+  it('volumes: a disk keeps what two containers write, a read-only one refuses', async () => {
     const disk = { kind: 'disk', id: 'volume', fsType: 'ext4' };
     const mounts = [
       { source: disk, path: '/data', readOnly: false },
-      { source: { kind: 'share', tag: 'shared' }, path: '/mnt/shared', readOnly: false },
-      { source: { kind: 'share', tag: 'shown' }, path: '/mnt/shown', readOnly: false },
       { source: { kind: 'tmpfs', sizeMib: 1 }, path: '/scratch', readOnly: false },
     ];
     await create('v1', { mounts });
     await create('v2', { mounts: [{ source: disk, path: '/data', readOnly: true }] });
-    expect(
-      await output('v1', 'echo kept > /data/f; cat /mnt/shared/from-host; echo guest > /mnt/shared/from-guest'),
-    ).to.equal('host');
+    await output('v1', 'echo kept > /data/f');
     expect(await output('v2', 'cat /data/f')).to.equal('kept');
     expect((await run('v2', 'echo x > /data/f')).err).to.match(/[Rr]ead-only/);
-    expect(readFileSync(at('shared/from-guest'), 'utf8')).to.equal('guest\n');
-    expect((await run('v1', 'cat /mnt/shown/from-host; echo x > /mnt/shown/new')).err).to.match(/[Rr]ead-only/);
-    expect(existsSync(at('shown/new'))).to.equal(false);
     expect((await run('v1', 'head -c 2000000 /dev/zero > /scratch/f')).code).not.to.equal(0);
     await session.removeContainer('v1', calls());
     await session.removeContainer('v2', calls());
     await session.mountVolume({ source: disk as never, path: '/mnt/volume', readOnly: false }, calls());
     expect(await output(undefined, 'cat /mnt/volume/f')).to.equal('kept');
     await session.unmountVolume('/mnt/volume', calls());
-    expect((await run(undefined, 'grep -q vd /proc/mounts')).code, 'the volume is unmounted').to.equal(1);
+    expect((await run(undefined, 'grep -qE "/dev/(vd|ubd)" /proc/mounts')).code, 'the volume is unmounted').to.equal(1);
   });
 
-  it('a shared directory is a root, too, under a layer that is on a disk', async () => {
+  it('a layer on a disk is there again; a shared directory is a root, too', async () => {
     const layer = { kind: 'disk', id: 'volume', fsType: 'ext4' };
-    const setup = { root: { kind: 'share', tag: 'tree' }, layer };
+    const setup = { root: on.shares ? { kind: 'share', tag: 'tree' } : root('directory'), layer };
     await create('again', setup);
     expect(await output('again', 'cat /etc/which; echo changed > /etc/which; cat /etc/which')).to.equal(
       'directory\nchanged',
@@ -252,7 +269,7 @@ describe('containers with roots and volumes of their own', function () {
     expect(exits.find((exit) => exit.container === 'one')).to.include({ exitCode: 143, signal: 15 });
     for (const { id } of await session.listContainers(calls())) await session.removeContainer(id, calls());
     expect(await session.listContainers(calls())).to.deep.equal([]);
-    expect((await run(undefined, 'grep -qE "^/dev/vd|overlay|virtiofs" /proc/mounts')).code).to.equal(1);
+    expect((await run(undefined, 'grep -qE "^/dev/(vd|ubd)|overlay|virtiofs" /proc/mounts')).code).to.equal(1);
   });
 
   it('a clock that is set and a pool that is seeded', async () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { cpSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -230,6 +231,18 @@ describe('third-party plugins, in files outside this package', () => {
     };
     await rejects(load(files, { signal: AbortSignal.timeout(500) }).loading, 'TIMEOUT', 'plugin ./a.mjs');
   }).timeout(20_000);
+
+  it('one that ends the process while it is imported is named, and that is a failure', () => {
+    const root = temp({
+      'hyperplug.json': config(['./plugins/exit.mjs']),
+      'plugins/exit.mjs': 'process.exit(0);',
+    });
+    const program = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+    const argv = [program, '--config', join(root, 'hyperplug.json'), 'config', 'show'];
+    const { status, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8', timeout: 20_000 });
+    expect(status).to.equal(1);
+    expect(stderr).to.match(/plugin \.\/plugins\/exit\.mjs .*ended this process \(exit code 0\)/);
+  });
 
   it('a service that lacks its contract is refused by name and file when it is started', async () => {
     const { loading } = load({

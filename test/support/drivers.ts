@@ -11,11 +11,13 @@ export interface TestDriver {
   readonly bulkMib: number;
   /** A NIC of its own network can be renamed, for which the guest takes its link down. */
   readonly renamesBuiltin: boolean;
+  /** Directories of the host can be shared with its guests. */
+  readonly shares: boolean;
 }
 
 const DRIVERS: readonly TestDriver[] = [
-  { name: 'qemu', program: 'qemu', cpus: 2, bulkMib: 100, renamesBuiltin: true },
-  { name: 'uml', program: 'linux.uml', cpus: 1, bulkMib: 1, renamesBuiltin: false },
+  { name: 'qemu', program: 'qemu', cpus: 2, bulkMib: 100, renamesBuiltin: true, shares: true },
+  { name: 'uml', program: 'linux.uml', cpus: 1, bulkMib: 1, renamesBuiltin: false, shares: false },
 ];
 
 /** The same tests on each hypervisor. */

@@ -26,7 +26,7 @@ export const CONTROL = 'control';
 
 /**
  * A guest that sends back what comes on the first line, and on the second does what it is told: `macs`, `up MAC`, `down MAC`,
- * `off`, `panic`, `hostfs DIR`, `chatter` (on the console). It takes up each NIC that it sees, and powers off at Ctrl-Alt-Del.
+ * `off`, `panic`, `hostfs DIR`, `disk NAME` (sectors, and the first bytes), `write NAME`, `chatter` (on the console). It takes up each NIC that it sees, and powers off at Ctrl-Alt-Del.
  */
 const INIT = `#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
@@ -55,6 +55,8 @@ while read word argument; do
     down) : >/tmp/$argument; usleep 100000; ip link set $(link $argument) down; echo ok ;;
     off) poweroff -f ;;
     hostfs) mkdir -p /tmp/host; mount -t hostfs none /tmp/host -o $argument 2>/dev/null && ls /tmp/host/passwd /tmp/host/etc 2>/dev/null | head -1 | grep . || echo refused; umount /tmp/host 2>/dev/null ;;
+    disk) echo $(cat /sys/block/$argument/size) $(head -c4 /dev/$argument) ;;
+    write) echo guest >/dev/$argument && sync && echo ok || echo refused ;;
     chatter) dd if=/dev/zero bs=64k count=40 2>/dev/null | tr '\\0' 'x' >/dev/console & echo ok ;;
     panic) echo c >/proc/sysrq-trigger ;;
     *) echo ok ;;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { JsonValue } from '../json.js';
 import type { PluginRegistry } from '../registry/registry.js';
-import { configSchema } from './schema.js';
+import { configSchema, SECTIONS } from './schema.js';
 
 /** Those of the JSON schema vocabulary that zod writes. */
 const FORMATS = new Set(['date-time', 'date', 'time', 'duration', 'email', 'ipv4', 'ipv6', 'uri', 'uuid']);
@@ -26,6 +26,12 @@ export function configJsonSchema(registry: PluginRegistry): JsonValue {
       if (marks.minimum === Number.MIN_SAFE_INTEGER) delete marks.minimum;
     },
   });
+  // Options of plugins that are not known here: whoever loads them checks them.
+  for (const { section } of Object.values(SECTIONS)) {
+    const part = schema.properties?.[section];
+    if (typeof part === 'object')
+      part.additionalProperties = { type: 'object', description: 'options of another plugin' };
+  }
   // Through JSON, as zod adds members that are not enumerable.
   return JSON.parse(JSON.stringify({ title: 'hyperplug configuration', ...schema })) as JsonValue;
 }

@@ -214,7 +214,8 @@ export function configSchema(
     const choice = z
       .string()
       .meta({
-        enum: [
+        // Not all there are: the file may name others under `plugins`.
+        examples: [
           ...new Set([...plugins.map(({ name }) => name), fallback, ...(kind === 'hypervisor' ? [AUTOMATIC] : [])]),
         ].sort(),
       })

@@ -14,6 +14,8 @@ import { optionsSchema } from './options-schema.js';
 import { type FieldProblem, pluginError } from './plugin-error.js';
 
 export const PLUGIN_NAME = /^[a-z][a-z0-9-]{0,31}$/;
+/** In words, for messages. */
+export const PLUGIN_NAME_WORDS = 'a name of a-z, 0-9 and -, that begins with a letter and has at most 32 characters';
 /** Keys that the configuration has beside the plugins' sections. */
 export const RESERVED_PLUGIN_NAMES = ['driver', 'backend', 'networks', 'auto'];
 const FIELDS = ['name', 'kind', 'apiVersion', 'capabilities', 'options', 'description', 'register', 'assess'];
@@ -67,7 +69,7 @@ export function checkPlugin(value: unknown, source: string): AnyPlugin {
 
 function* namingProblems({ name, kind }: Record<string, unknown>): Iterable<FieldProblem> {
   if (typeof name !== 'string' || !PLUGIN_NAME.test(name)) {
-    yield { field: 'name', expected: `text matching ${PLUGIN_NAME}`, received: name };
+    yield { field: 'name', expected: PLUGIN_NAME_WORDS, received: name };
   } else if (RESERVED_PLUGIN_NAMES.includes(name)) {
     yield { field: 'name', expected: `a name other than ${RESERVED_PLUGIN_NAMES.join(', ')}`, received: name };
   }

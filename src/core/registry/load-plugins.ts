@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, writeSync } from 'node:fs';
 import { register } from 'node:module';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -57,6 +57,8 @@ export async function loadPlugins(
     const source = `${place}, named in ${reference.namedIn}`;
     hookResolution();
     const what = `plugin ${reference.specifier} (${source}): import`;
+    const tell = (code: number) => tellOfExit(what, code);
+    process.once('exit', tell);
     let exported: { readonly default?: unknown };
     try {
       exported = await withDeadline(what, options.timeoutMs ?? DEFAULT_TIMEOUT_MS, options.signal, ({ signal }) =>
@@ -65,6 +67,8 @@ export async function loadPlugins(
     } catch (cause) {
       if (isHyperplugError(cause)) throw cause;
       throw loadFailure(reference, source, cause);
+    } finally {
+      process.off('exit', tell);
     }
     const values = Array.isArray(exported.default) ? exported.default : [exported.default];
     if (values.length === 0 || values.includes(undefined)) {
@@ -78,6 +82,12 @@ export async function loadPlugins(
     for (const value of values) loaded.push(registry.add(value, source));
   }
   return loaded;
+}
+
+/** A module that calls process.exit() would else end us without a word, and as if all were well. */
+function tellOfExit(what: string, code: number): void {
+  writeSync(2, `hyperplug: ${what} ended this process (exit code ${code})\n`);
+  if (code === 0) process.exitCode = 1;
 }
 
 function locate(reference: PluginReference): { readonly url: string; readonly place: string } {

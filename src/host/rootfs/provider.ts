@@ -157,7 +157,8 @@ export class HostRootImages implements RootImageProvider {
         await mkdir(temporary, { mode: 0o700 });
         const image = join(temporary, IMAGE);
         await recipe.build(image, options);
-        await chmod(image, 0o600);
+        // The folder is closed: nobody reaches it but who is given a descriptor, as hypervisors with users of their own are.
+        await chmod(image, 0o644);
         await writeFile(join(temporary, 'source.json'), JSON.stringify({ digest: recipe.digest, from }), {
           mode: 0o600,
         });

@@ -1,3 +1,4 @@
+import { diskArgs } from './storage.js';
 import { UMID } from './uml-run-dir.js';
 
 /** Everything UML's command line is made from. Descriptors are those that it inherits. */
@@ -13,6 +14,7 @@ export interface UmlPlan {
     /** Of each serial line: to the guest, from the guest. */
     readonly channels: readonly (readonly [number, number])[];
   };
+  readonly disks: readonly { readonly id: string; readonly readOnly: boolean; readonly fd: number }[];
   /** A directory that does not exist: a guest that mounts hostfs gets nothing, whatever it asks for. */
   readonly hostfs: string;
   readonly kernelArgs: readonly string[];
@@ -25,7 +27,7 @@ const INITCALL_BLACKLIST = ['raid6_select_algo', 'init_zswap', 'calibrate_xor_bl
  * linux.uml's arguments (Documentation/virt/uml/user_mode_linux_howto_v2.rst). Paths go by /proc/self/fd: the user it runs as
  * need not be able to reach them, and names of sockets stay short.
  */
-export function umlArgs({ memoryMib, tuning, fds, hostfs, kernelArgs }: UmlPlan): string[] {
+export function umlArgs({ memoryMib, tuning, fds, disks, hostfs, kernelArgs }: UmlPlan): string[] {
   const inherited = (fd: number) => `/proc/self/fd/${fd}`;
   const sockets = inherited(fds.sockets);
   return [
@@ -36,6 +38,7 @@ export function umlArgs({ memoryMib, tuning, fds, hostfs, kernelArgs }: UmlPlan)
     // A reboot would execute the program again, which then has other channels than ours.
     ...['noreboot', `umid=${UMID}`, `uml_dir=${sockets}`, `mconsole=notify:${sockets}/notify`],
     `hostfs=${hostfs}`,
+    ...diskArgs(disks.map((disk) => ({ ...disk, path: inherited(disk.fd) }))),
     'hyper_use_serial',
     ...(tuning === 'fast' ? ['quiet', 'pty.legacy_count=0', `initcall_blacklist=${INITCALL_BLACKLIST.join(',')}`] : []),
     ...kernelArgs,

@@ -18,6 +18,7 @@ import { killTree, type LaunchTools, launch } from './launch.js';
 import { checkEndpoint } from './nic-plug.js';
 import type { UmlOptions } from './options.js';
 import type { SlirpTools } from './slirp.js';
+import { MAX_DISKS } from './storage.js';
 import { UmlRunDir, umlInitMarker } from './uml-run-dir.js';
 import { NotificationSource, UmlVm } from './uml-vm.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
@@ -42,6 +43,7 @@ export const umlCapabilities: HypervisorCapabilities = deepFreeze({
   channels: { creditWindowBytes: 1900, reopen: true },
   maxCpus: 1,
   maxMemoryMib: 64 * 1024,
+  disks: { formats: ['raw'], max: MAX_DISKS },
 });
 
 export interface UmlDriverHost {

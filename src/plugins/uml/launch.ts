@@ -1,4 +1,5 @@
-import { closeSync, constants, fstatSync, openSync, statfsSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statfsSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
 import { HyperplugError, isHyperplugError } from '../../core/errors.js';
@@ -14,8 +15,10 @@ import { checkReadable, chooseUser } from '../../host/vmm/run-as.js';
 import { childProcess, type VmProcess } from '../../host/vmm/vm-process.js';
 import { type NamespaceTools, namespaceArgs, umlArgs } from './argv.js';
 import { makeFifos } from './fifo-channel.js';
+import { withModules } from './modules.js';
 import type { UmlOptions } from './options.js';
 import type { SlirpTools } from './slirp.js';
+import { openDisks } from './storage.js';
 import { markerVariable, SOCKETS_FD, UmlRunDir } from './uml-run-dir.js';
 import { NotificationSource, UmlVm } from './uml-vm.js';
 import type { RecordData } from './vm-record.js';
@@ -58,7 +61,8 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     const notifications = await NotificationSource.open(runDir.notifySocket, user);
     undo.push('socket for notifications', async () => notifications.close());
     throwIfAborted(signal, `launch of VM ${spec.id}`);
-    const started = await start(request, runDir, user);
+    const disks = await openDisks(spec.disks, user, runDir.loanFile);
+    const started = await start(request, runDir, user, disks);
     const { outer } = started;
     undo.push('User Mode Linux', async (call) => {
       await killProcess(outer.identity, call);
@@ -68,6 +72,7 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     await runDir.recordProcess(spec.id, outer.identity);
     await untilUp(request, notifications, outer);
     const { init, main } = family(spec, outer.identity);
+    await rm(runDir.initramfsFile, { force: true });
     process = { ...outer, identity: init };
     await runDir.recordProcess(spec.id, init);
     await limitConsole(request, main, user);
@@ -89,13 +94,17 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
   }
 }
 
-/** The file of its memory has been made by now: the console is all that grows. */
+/** Sizes of the disks that it writes to. */
+const writtenBytes = ({ disks }: VmSpec) =>
+  disks.filter(({ readOnly }) => !readOnly).map(({ path }) => statSync(path).size);
+
+/** The file of its memory has been made by now: beside disks, the console is all that it writes to. */
 async function limitConsole(
-  { options, tools, signal }: LaunchRequest,
+  { spec, options, tools, signal }: LaunchRequest,
   main: ProcessIdentity,
   user: RunAsUser | undefined,
 ): Promise<void> {
-  const bytes = options.consoleLogMaxMib * MIB;
+  const bytes = Math.max(options.consoleLogMaxMib * MIB, ...writtenBytes(spec));
   if (limitFileSize(main.pid, bytes)) return;
   // A root without CAP_SYS_RESOURCE, as containers have it: who it runs as may.
   const as = user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'] : [];
@@ -107,9 +116,10 @@ export async function killTree(runDir: UmlRunDir, call: CallOptions): Promise<vo
   for (let found = runDir.findProcess(); found; found = runDir.findProcess()) await killProcess(found, call);
 }
 
-async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser | undefined) {
-  const { spec, options, tools } = request;
-  const open: number[] = [];
+/** @param disks their descriptors, which are closed. */
+async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser | undefined, disks: readonly number[]) {
+  const { spec, options, tools, log, signal } = request;
+  const open = [...disks];
   const keep = (fd: number) => {
     open.push(fd);
     return fd;
@@ -117,14 +127,21 @@ async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser 
   try {
     const { O_RDONLY, O_DIRECTORY, O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
     const append = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
+    let { initramfsPath } = spec;
+    if (disks.length > 0) {
+      const merged = await withModules(initramfsPath, tools.uml, runDir.initramfsFile, { signal });
+      if (merged) initramfsPath = runDir.initramfsFile;
+      else log.warn({ vm: spec.id }, 'User Mode Linux came without its modules: no squashfs, no overlays');
+    }
     keep(openSync(runDir.sockets, O_RDONLY | O_DIRECTORY));
     const console = keep(openSync(spec.consoleLogPath, append, 0o600));
     const consoleStart = fstatSync(console).size;
-    keep(openSync(spec.initramfsPath, O_RDONLY));
+    keep(openSync(initramfsPath, O_RDONLY));
     for (const index of spec.channels.keys()) for (const fd of makeFifos(runDir.channelFifos(index))) keep(fd);
-    const fds = [...open];
+    const fds = [...open.slice(disks.length), ...disks];
     const stderrFd = spec.detached ? keep(openSync(runDir.stderrFile, append | O_TRUNC, 0o600)) : undefined;
     const first = SOCKETS_FD + 3;
+    const firstDisk = first + 2 * spec.channels.length;
     const plan = {
       memoryMib: spec.memoryMib,
       tuning: options.kernelTuning,
@@ -134,6 +151,7 @@ async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser 
         initramfs: SOCKETS_FD + 2,
         channels: spec.channels.map((_, index) => [first + 2 * index, first + 2 * index + 1] as const),
       },
+      disks: spec.disks.map(({ id, readOnly }, index) => ({ id, readOnly, fd: firstDisk + index })),
       hostfs: join(runDir.path, 'none'),
       kernelArgs: spec.kernelArgs,
     };
@@ -144,7 +162,10 @@ async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser 
       // Who is root here maps itself as root in the namespace below (user_namespaces(7), since Linux 5.12).
       keepCapabilities: user ? [] : ['setfcap'],
       // Its memory is a file, too, and larger than the memory by what the kernel's randomisation leaves free.
-      maxFileBytes: Math.max(options.consoleLogMaxMib, spec.memoryMib + MEMORY_FILE_SLACK_MIB) * MIB,
+      maxFileBytes: Math.max(
+        Math.max(options.consoleLogMaxMib, spec.memoryMib + MEMORY_FILE_SLACK_MIB) * MIB,
+        ...writtenBytes(spec),
+      ),
       within: namespaceArgs(tools),
       env: { ...tools.uml.env, ...markerVariable(runDir.marker(spec.id)) },
     });

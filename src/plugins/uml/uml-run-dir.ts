@@ -1,5 +1,6 @@
 import { basename, join } from 'node:path';
 import { type ProcessMarker, RunDir } from '../../host/vmm/run-dir.js';
+import { returnDisks } from './storage.js';
 
 const VARIABLE = 'HYPERPLUG_VM';
 
@@ -31,6 +32,8 @@ export const UMID = 'vm';
  *     s/notify         UML tells here that it is up, that its kernel panicked
  *     s/vm/mconsole    its management console
  *     s/m…             ours, that it answers to
+ *     disks.json       whose the files were that UML writes to
+ *     initramfs        the image with UML's own modules, until it is up
  *     paused           whoever adopts the VM knows by it
  *     s/b0, s/a0 …     slirp4netns of the NIC in slot 0: frames, control
  */
@@ -39,6 +42,8 @@ export class UmlRunDir extends RunDir {
   readonly longestSocket: string;
   readonly nicsFile: string;
   readonly pausedFile: string;
+  readonly loanFile: string;
+  readonly initramfsFile: string;
 
   constructor(path: string) {
     super(path, umlMarker);
@@ -46,13 +51,20 @@ export class UmlRunDir extends RunDir {
     this.longestSocket = this.notifySocket;
     this.nicsFile = join(path, 'nics.json');
     this.pausedFile = join(path, 'paused');
+    this.loanFile = join(path, 'disks.json');
+    this.initramfsFile = join(path, 'initramfs');
   }
 
   channelFifos(index: number): { readonly toGuest: string; readonly fromGuest: string } {
     return { toGuest: join(this.path, `c${index}.in`), fromGuest: join(this.path, `c${index}.out`) };
   }
 
+  override async removeFiles(): Promise<void> {
+    await returnDisks(this.loanFile);
+    await super.removeFiles();
+  }
+
   protected override ownFiles(): RegExp {
-    return /^(nics\.json(\.\w+)?|paused|c\d+\.(in|out))$/;
+    return /^(nics\.json(\.\w+)?|paused|initramfs|c\d+\.(in|out))$/;
   }
 }

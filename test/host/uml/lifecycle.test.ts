@@ -1,4 +1,15 @@
-import { readdirSync, readFileSync, statfsSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import type { HypervisorVm, VmSpec } from '../../../src/core/hypervisor.js';
 import { childrenOf } from '../../../src/host/process.js';
@@ -131,6 +142,52 @@ describe('User Mode Linux: the end of its processes', function () {
     await ready(vm);
     expect(await command(vm, 'hostfs /')).to.equal('refused');
     expect(await command(vm, 'hostfs ../../../../etc')).to.equal('refused');
+  });
+
+  const disk = (id: string, content: string, readOnly = false) => {
+    const path = join(fixture.root, id);
+    writeFileSync(path, Buffer.alloc(64 * 1024));
+    const fd = openSync(path, 'r+');
+    writeSync(fd, content, 0);
+    closeSync(fd);
+    chmodSync(path, readOnly ? 0o644 : 0o600);
+    return { id, path, format: 'raw' as const, readOnly };
+  };
+
+  it('lends a disk to the user of the VM while that runs, to no other VM meanwhile, whoever ends it', async () => {
+    const own = disk('own', 'host');
+    const { vm, spec } = await launch({ disks: [own] });
+    await ready(vm);
+    expect(await command(vm, 'disk ubda')).to.equal('128 host');
+    expect(await command(vm, 'write ubda')).to.equal('ok');
+    expect(statSync(own.path).uid).to.equal(Number(uidOf(vm)));
+    const other = await launch({ disks: [own] }).catch((error: Error) => error);
+    expect(other).to.include({ code: 'VM_HYPERVISOR_FAILED' });
+    expect((other as Error).message).to.match(/another VM has/);
+    process.kill(mainOf(vm), 'SIGKILL');
+    await vm.exited;
+    expect(statSync(own.path).uid).to.equal(process.getuid?.());
+    expect(readFileSync(own.path, 'utf8')).to.match(/^guest\n/);
+    expect(fixture.leftovers(spec)).to.deep.equal([]);
+    await launch({ disks: [own] });
+  });
+
+  it('takes a disk for what it is, whatever a guest has written at its beginning; one to read is not written to', async () => {
+    writeFileSync(join(fixture.root, 'secret'), 'secret of the host');
+    // arch/um/drivers/cow_user.c: magic, version 3, time, size, sector size, alignment, format, then the file behind.
+    const header = Buffer.alloc(4096);
+    header.write('OOOM', 0, 'latin1');
+    header.writeUInt32BE(3, 4);
+    header.writeBigUInt64BE(65_536n, 12);
+    header.writeUInt32BE(512, 20);
+    header.writeUInt32BE(4096, 24);
+    header.write(`${join(fixture.root, 'secret')}\0`, 32, 'latin1');
+    const { vm } = await launch({ disks: [disk('bait', header.toString('latin1')), disk('shown', 'host', true)] });
+    await ready(vm);
+    // It does read the size there, which is the guest's own affair.
+    expect(await command(vm, 'disk ubda')).to.match(/ OOOM$/);
+    expect(await command(vm, 'disk ubdb')).to.equal('128 host');
+    expect(await command(vm, 'write ubdb')).to.equal('refused');
   });
 
   it('ends the console log at its limit, and runs on', async () => {

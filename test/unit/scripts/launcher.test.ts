@@ -177,6 +177,7 @@ describe('npm test', () => {
       .to.match(/unit +FAILED +3 passed, 1 failed, 2 skipped/)
       .and.match(/host +ok +3 passed, 0 failed/);
     expect(outcome.stdout).to.match(/e2e +no tests/);
+    expect(outcome.stdout).to.match(/\n\n6 passed, 1 failed, 4 skipped\n$/);
   });
 
   it('runs the selected stages only', async () => {

@@ -1,0 +1,99 @@
+import { closeSync, constants, fchownSync, fstatSync, openSync } from 'node:fs';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { fieldError, HyperplugError } from '../../core/errors.js';
+import type { VmDisk } from '../../core/hypervisor.js';
+import type { RunAsUser } from '../../host/confined-spawn.js';
+import { flock } from '../../host/lock.js';
+
+/** arch/um/drivers/ubd_kern.c: MAX_DEV. */
+export const MAX_DISKS = 16;
+
+/**
+ * ubd devices. `d` (data): UML would look into the file, which a guest may have written to, and open the one that a header of
+ * its copy-on-write format names.
+ */
+export function diskArgs(disks: readonly (Pick<VmDisk, 'id' | 'readOnly'> & { readonly path: string })[]): string[] {
+  return disks.flatMap(({ id, path, readOnly }, index) => [
+    `ubd${index}${readOnly ? 'r' : ''}d=${path}`,
+    `hyper_disk=${id}:ubd${String.fromCharCode('a'.charCodeAt(0) + index)}`,
+  ]);
+}
+
+const loans = z.array(z.strictObject({ path: z.string(), ino: z.int(), uid: z.int(), gid: z.int(), to: z.int() }));
+type Loan = z.output<typeof loans>[number];
+
+/**
+ * Opens the disks and locks them (flock(2)): UML inherits the descriptors, and with them the locks. UML opens them again as
+ * its own user, to whom a disk that is written to is therefore given while the VM runs, as `loanFile` tells.
+ * @throws VM_SPEC_INVALID that user cannot open it; VM_HYPERVISOR_FAILED another VM has it.
+ */
+export async function openDisks(
+  disks: readonly VmDisk[],
+  user: RunAsUser | undefined,
+  loanFile: string,
+): Promise<number[]> {
+  const fds: number[] = [];
+  const lent: Loan[] = [];
+  try {
+    for (const [index, disk] of disks.entries()) {
+      const fd = openSync(disk.path, disk.readOnly ? constants.O_RDONLY : constants.O_RDWR);
+      fds.push(fd);
+      if (!flock(disk.path, fd, !disk.readOnly)) {
+        throw new HyperplugError('VM_HYPERVISOR_FAILED', `disks[${index}]: another VM has ${disk.path}`, {
+          details: { path: disk.path },
+        });
+      }
+      if (!user || isOpenTo(user, fd, disk.readOnly)) continue;
+      const { ino, uid, gid, mode } = fstatSync(fd);
+      if (disk.readOnly || !fstatSync(fd).isFile()) {
+        const wanted = `one that the user the hypervisor runs as (${user.uid}) can ${disk.readOnly ? 'read' : 'write to'}`;
+        const has = `${disk.path} with mode 0${(mode & 0o777).toString(8)}`;
+        throw fieldError('VM_SPEC_INVALID', `disks[${index}].path`, wanted, has);
+      }
+      lent.push({ path: disk.path, ino, uid, gid, to: user.uid });
+      await writeFile(loanFile, JSON.stringify(lent), { mode: 0o600 });
+      fchownSync(fd, user.uid, user.gid);
+    }
+    return fds;
+  } catch (error) {
+    for (const fd of fds) closeSync(fd);
+    throw error;
+  }
+}
+
+/** Idempotent. What somebody else has taken since, or put in its place, is left alone. */
+export async function returnDisks(loanFile: string): Promise<void> {
+  const text = await readFile(loanFile, 'utf8').catch(() => undefined);
+  if (text === undefined) return;
+  for (const { path, ino, uid, gid, to } of readLoans(text)) {
+    let fd: number | undefined;
+    try {
+      fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      const found = fstatSync(fd);
+      if (found.ino === ino && found.uid === to) fchownSync(fd, uid, gid);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (!['ENOENT', 'ENOTDIR', 'ELOOP'].includes(code ?? '')) throw error;
+    } finally {
+      if (fd !== undefined) closeSync(fd);
+    }
+  }
+  await rm(loanFile, { force: true });
+}
+
+/** A launch that was killed while it wrote had lent nothing of what it wrote then. */
+function readLoans(text: string): readonly Loan[] {
+  try {
+    return loans.parse(JSON.parse(text));
+  } catch {
+    return [];
+  }
+}
+
+function isOpenTo(user: RunAsUser, fd: number, readOnly: boolean): boolean {
+  const { mode, uid, gid } = fstatSync(fd);
+  const shift = uid === user.uid ? 6 : [user.gid, ...user.groups].includes(gid) ? 3 : 0;
+  const needed = (readOnly ? 4 : 6) << shift;
+  return (mode & needed) === needed;
+}
