@@ -54,7 +54,12 @@ const { metafile } = await build({
 const program = Object.keys(metafile.outputs).find((path) => path.endsWith('.cjs'));
 await build({
   ...common,
-  entryPoints: { main: 'scripts/program-loader.mjs', 'resolve-hook': 'src/core/registry/resolve-hook.ts' },
+  entryPoints: {
+    main: 'scripts/program-loader.mjs',
+    'resolve-hook': 'src/core/registry/resolve-hook.ts',
+    'state-writer': 'src/plugins/local/state-writer.ts',
+  },
+  external: ['koffi', 'lmdb'],
   format: 'esm',
   define: { PROGRAM: JSON.stringify(basename(program)) },
 });

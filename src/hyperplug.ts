@@ -52,6 +52,8 @@ export interface CreateHyperplugOptions {
   /** For the plugins and for what happens on the way; made when the configuration is known, if it depends on that. */
   readonly logger?: PluginLogger | ((loaded: LoadedConfig) => PluginLogger);
   readonly signal?: AbortSignal;
+  /** This process stays and serves many: what would hold its event loop up goes to a thread from the start. Default: it is found out. */
+  readonly serves?: boolean;
   /** Processes and locks as somebody else has them: of a machine in memory, for tests of plugins and engines. */
   readonly host?: HostServices;
 }
@@ -160,6 +162,7 @@ class Engine implements Hyperplug {
   readonly #host: PluginHost;
   readonly #hostServices: HostServices;
   readonly #logger: PluginLogger | undefined;
+  readonly #serves: boolean;
   readonly networks: Networks;
   readonly pods: Pods;
   #manager: Promise<PodManager> | undefined;
@@ -175,6 +178,7 @@ class Engine implements Hyperplug {
     this.#loaded = loaded;
     this.#progress = options.progress ?? silentProgress;
     this.#logger = typeof options.logger === 'function' ? options.logger(loaded) : options.logger;
+    this.#serves = options.serves ?? false;
     this.#directories = directoriesOf(loaded);
     this.#hostServices = options.host ?? hostServices;
     this.#tools = new DebianToolProvider({ cacheDir: this.#directories.cacheDirectory });
@@ -308,6 +312,7 @@ class Engine implements Hyperplug {
   async #start(): Promise<PodManager> {
     ensureDirectories(this.#directories);
     const services = await this.#host.start();
+    if (this.#serves) services.state.serve?.();
     const { config } = this.#loaded;
     const wake = new Wake(this.#directories.stateDirectory);
     const podServices: PodServices = {

@@ -38,6 +38,8 @@ export interface StateStore {
   readonly name: string;
   readonly capabilities: StateStoreCapabilities;
   start?(options: CallOptions): Promise<void>;
+  /** Says that this process stays and serves many: what would hold its event loop up may go to a thread. Idempotent. */
+  serve?(): void;
   /** After it every call rejects with STATE_UNAVAILABLE. Idempotent. */
   stop?(options: CallOptions): Promise<void>;
   /** @throws STATE_KEY_INVALID, STATE_CORRUPT, STATE_VERSION, STATE_UNAVAILABLE. */

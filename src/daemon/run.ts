@@ -34,7 +34,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   ensureDirectories(directories);
   const logger = options.logger(loaded);
   const { maxStreams, maxConnections } = loaded.config.daemon;
-  const hyperplug = await createHyperplug({ ...options, logger, signal: undefined });
+  const hyperplug = await createHyperplug({ ...options, logger, signal: undefined, serves: true });
   let daemon: Daemon;
   try {
     daemon = await Daemon.start({

@@ -15,36 +15,42 @@ describe('implementations of StateStore', function () {
   const paths = new WeakMap<StateStore, string>();
   const folders: string[] = [];
 
-  const open = (path: string) => {
+  const open = (path: string, serves: boolean) => {
     const store = new LocalStateStore(path);
+    if (serves) store.serve();
     paths.set(store, path);
     return store;
   };
 
-  stateStoreContract({
-    runner,
-    label: 'local',
-    capabilities: STATE_CAPABILITIES,
-    create: () => {
-      folders.push(mkdtempSync(join(tmpdir(), 'hyperplug-state-')));
-      return open(join(folders.at(-1) as string, 'state', 'state.mdb'));
-    },
-    attach: (store) => open(paths.get(store) as string),
-    damage: (store, key: StateKey, how) => {
-      const { open: openLmdb } = createRequire(import.meta.url)('lmdb');
-      const raw = openLmdb({
-        path: paths.get(store),
-        noSubdir: true,
-        encoding: 'binary',
-        keyEncoding: 'binary',
-        overlappingSync: false,
-      });
-      raw.putSync(encodeKey(key), Buffer.from(how === 'garbage' ? '\xff{' : '{"v":99,"value":1}', 'latin1'));
-      return raw.close();
-    },
-    dispose: (store) => rmSync(dirname(paths.get(store) as string), { recursive: true, force: true }),
-    leftovers: () => folders.flatMap((folder) => readdirSync(folder)),
-  });
+  for (const [label, serves] of [
+    ['local', false],
+    ['local that serves', true],
+  ] as const) {
+    stateStoreContract({
+      runner,
+      label,
+      capabilities: STATE_CAPABILITIES,
+      create: () => {
+        folders.push(mkdtempSync(join(tmpdir(), 'hyperplug-state-')));
+        return open(join(folders.at(-1) as string, 'state', 'state.mdb'), serves);
+      },
+      attach: (store) => open(paths.get(store) as string, serves),
+      damage: (store, key: StateKey, how) => {
+        const { open: openLmdb } = createRequire(import.meta.url)('lmdb');
+        const raw = openLmdb({
+          path: paths.get(store),
+          noSubdir: true,
+          encoding: 'binary',
+          keyEncoding: 'binary',
+          overlappingSync: false,
+        });
+        raw.putSync(encodeKey(key), Buffer.from(how === 'garbage' ? '\xff{' : '{"v":99,"value":1}', 'latin1'));
+        return raw.close();
+      },
+      dispose: (store) => rmSync(dirname(paths.get(store) as string), { recursive: true, force: true }),
+      leftovers: () => folders.flatMap((folder) => readdirSync(folder)),
+    });
+  }
 
   after(() => {
     for (const folder of folders) rmSync(folder, { recursive: true });

@@ -1,12 +1,13 @@
-/** A process of its own over a state store; driven by test/host/state-store.test.ts. Arguments: what, path, count. */
+/** A process of its own over a state store; driven by test/host/state-store.test.ts. Arguments: what, path, count, serves. */
 
 import { parseRange } from '../../src/core/ipam/index.js';
 import type { JsonValue } from '../../src/core/json.js';
 import { LocalAddressPool } from '../../src/plugins/local/address-pool.js';
 import { LocalStateStore } from '../../src/plugins/local/state-store.js';
 
-const [what, path = '', count = '0'] = process.argv.slice(2);
+const [what, path = '', count = '0', serves] = process.argv.slice(2);
 const store = new LocalStateStore(path);
+if (serves) store.serve();
 const call = () => ({ signal: AbortSignal.timeout(120_000) });
 
 /** One counter and two records that must always agree with it. */

@@ -20,10 +20,14 @@ import { expect } from 'chai';
 import { acquireLock } from '../../src/host/lock.js';
 import { encodeKey, encodeValue, SCHEMA_KEY } from '../../src/plugins/local/state-codec.js';
 import type { Database } from '../../src/plugins/local/state-file.js';
+import { schema } from '../../src/plugins/local/state-schema.js';
 import { LocalStateStore } from '../../src/plugins/local/state-store.js';
+import { WriterThread } from '../../src/plugins/local/writer-thread.js';
 import { callOptions, expectCode } from '../../src/testing/runner.js';
 import { requireOrSkip } from '../support/require.js';
 
+/** A thread that dies of the first it is asked for. */
+const DYING = `import { parentPort } from 'node:worker_threads'; parentPort.on('message', () => process.exit(1));`;
 const child = fileURLToPath(new URL('./state-store-child.js', import.meta.url));
 
 describe('local state store on a real disk', function () {
@@ -47,7 +51,7 @@ describe('local state store on a real disk', function () {
   });
 
   const open = (...args: ConstructorParameters<typeof LocalStateStore> | []) => {
-    const store = args.length > 0 ? new LocalStateStore(...(args as [string])) : new LocalStateStore(path);
+    const store = new LocalStateStore(...(args.length > 0 ? (args as [string]) : ([path] as const)));
     stores.push(store);
     return store;
   };
@@ -80,23 +84,27 @@ describe('local state store on a real disk', function () {
   });
 
   it('counts every increment of four processes', async () => {
-    const children = Array.from({ length: 4 }, () => run([child, 'increment', path, '100']));
+    const children = Array.from({ length: 4 }, (_, index) => {
+      return run([child, 'increment', path, '50', ...(index % 2 === 0 ? ['serves'] : [])]);
+    });
     await Promise.all(children.map(finished));
-    expect(await open().get(['counter'], callOptions())).to.equal(400);
+    expect(await open().get(['counter'], callOptions())).to.equal(200);
   });
 
   it('stays whole when processes are killed in the middle, and loses nothing that was acknowledged', async () => {
     const store = open();
     let acknowledged = 0;
     for (let round = 0; round < 6; round++) {
-      const children = [run([child, 'forever', path]), run([child, 'forever', path])];
+      const children = [run([child, 'forever', path]), run([child, 'forever', path, '0', 'serves'])];
       const outputs = children.map((process) => {
         const chunks: string[] = [];
         process.stdout!.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
         return chunks;
       });
-      await Promise.all(children.map((process) => once(process.stdout!, 'data')));
-      await new Promise((resolve) => setTimeout(resolve, 150 + Math.random() * 200));
+      while (!outputs.some((chunks) => /\d\n/.test(chunks.join('')))) {
+        await Promise.race(children.map((process) => once(process.stdout!, 'data')));
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 200));
       await Promise.all(
         children.map(async (process) => {
           process.kill('SIGKILL');
@@ -159,17 +167,61 @@ describe('local state store on a real disk', function () {
     await lock.release();
   });
 
-  it('says STATE_UNAVAILABLE when the disk is full, commits nothing of it, and works again', async function () {
-    requireOrSkip(this, process.getuid?.() === 0, 'mounting a small tmpfs needs root');
-    mkdirSync(join(dir, 'mnt'));
-    const script = 'mount -t tmpfs -o size=300k none "$1" && exec "$2" "$3" fill "$1/state/state.mdb"';
-    const argv = ['-m', 'sh', '-ec', script, 'sh', join(dir, 'mnt'), process.execPath, child];
-    const [error, last, count, written, counter] = JSON.parse(await finished(run(argv, 'unshare')));
-    expect(error.code).to.equal('STATE_UNAVAILABLE');
-    expect(error.message).to.match(/state store .*: .*free space there: \d+ bytes/);
-    expect(last).to.equal(written - 1);
-    expect(count).to.equal(written);
-    expect(counter).to.equal(1);
+  for (const [who, serves] of [
+    ['by the process itself', []],
+    ['by its thread', ['0', 'serves']],
+  ] as const) {
+    it(`says STATE_UNAVAILABLE when the disk is full, commits nothing of it, and works again (${who})`, async function () {
+      requireOrSkip(this, process.getuid?.() === 0, 'mounting a small tmpfs needs root');
+      mkdirSync(join(dir, 'mnt'));
+      const script = 'mount -t tmpfs -o size=300k none "$1" && exec "$2" "$3" fill "$1/state/state.mdb" "${@:4}"';
+      const argv = ['-m', 'bash', '-ec', script, 'bash', join(dir, 'mnt'), process.execPath, child, ...serves];
+      const [error, last, count, written, counter] = JSON.parse(await finished(run(argv, 'unshare')));
+      expect(error.code).to.equal('STATE_UNAVAILABLE');
+      expect(error.message).to.match(/state store .*: .*free space there: \d+ bytes/);
+      expect(last).to.equal(written - 1);
+      expect(count).to.equal(written);
+      expect(counter).to.equal(1);
+    });
+  }
+
+  it('grows past its map, and so do those that have it open', async () => {
+    const small = () => open(path, schema, 128 * 1024);
+    const [reader, writer, thread] = [small(), small(), small()];
+    thread.serve();
+    await reader.transaction((transaction) => transaction.put(['before'], 1), callOptions());
+    await writer.get(['before'], callOptions());
+    for (const [index, store] of [writer, thread].entries()) {
+      await store.transaction((transaction) => {
+        for (let count = 0; count < 200; count++) transaction.put(['big', `${index}`, `${count}`], 'x'.repeat(2_000));
+      }, callOptions());
+      expect(await reader.list(['big', `${index}`], callOptions())).to.have.length(200);
+    }
+    expect(statSync(path).size).to.be.above(512 * 1024);
+    expect(await reader.get(['before'], callOptions())).to.equal(1);
+  });
+
+  it('is read on by one store of a process when another one there has ended, though new processes come', async () => {
+    const [reader, other] = [open(), open()];
+    await reader.transaction((transaction) => transaction.put(['counter'], 7), callOptions());
+    other.serve();
+    await other.transaction((transaction) => transaction.put(['other'], 1), callOptions());
+    await reader.get(['counter'], callOptions());
+    await other.stop();
+    // Whoever opens it takes away the slots of readers that seem to be dead.
+    expect(await finished(run([child, 'get', path]))).to.equal('7\n');
+    expect(await reader.get(['counter'], callOptions())).to.equal(7);
+    await reader.transaction((transaction) => transaction.put(['counter'], 8), callOptions());
+    expect(await finished(run([child, 'get', path]))).to.equal('8\n');
+    expect(await reader.get(['counter'], callOptions())).to.equal(8);
+  });
+
+  it('is written by the process itself when the thread that writes has died', async () => {
+    const thread = new WriterThread(path, new URL(`data:text/javascript,${encodeURIComponent(DYING)}`));
+    expect(await thread.commit(new Map([['key', Buffer.from('value')]]))).to.equal(false);
+    expect(thread.alive).to.equal(false);
+    expect(await thread.commit(new Map())).to.equal(false);
+    await thread.close();
   });
 
   it('says STATE_UNAVAILABLE, with the reason, where it cannot be', async () => {

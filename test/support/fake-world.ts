@@ -66,10 +66,10 @@ export class FakeWorld {
   }
 
   /** As another process has it. `die()` is its kill -9: nothing is undone. */
-  async engine(): Promise<Hyperplug> {
+  async engine(options: { readonly serves?: boolean } = {}): Promise<Hyperplug> {
     const plugins = this.#plugins();
     const host = this.#host();
-    return createHyperplug({ configPath: this.configPath, plugins, host });
+    return createHyperplug({ configPath: this.configPath, plugins, host, ...options });
   }
 
   /** From outside, as kill -9 does. */

@@ -71,6 +71,7 @@ const SERVICE_METHODS: { readonly [K in PluginKind]: Requirement<PluginKinds[K][
   },
   state: {
     start: 'optional',
+    serve: 'optional',
     stop: 'optional',
     get: 'required',
     list: 'required',

@@ -27,6 +27,8 @@ export function boundsBelow(prefix: StateKey): { readonly start: Buffer; readonl
   return { start: Buffer.from(`${text}\0`, 'latin1'), end: Buffer.from(`${text}\x01`, 'latin1') };
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 /** @throws TypeError when the value is not JSON. */
 export function encodeValue(value: JsonValue): Buffer {
   return Buffer.from(`{"v":${ENVELOPE_VERSION},"value":${jsonText(value)}}`, 'utf8');
@@ -37,7 +39,7 @@ export function decodeValue(key: StateKey, bytes: Uint8Array): JsonValue {
   const name = key.join(' / ');
   let envelope: { v?: unknown; value?: JsonValue };
   try {
-    envelope = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    envelope = JSON.parse(utf8.decode(bytes));
   } catch (cause) {
     throw new HyperplugError('STATE_CORRUPT', `record ${name}: not JSON: ${(cause as Error).message}`, {
       cause,

@@ -48,11 +48,11 @@ export function prepareDirectory(path: string): void {
  * Opens or makes the LMDB file at `path`, mode 0600. The caller has prepared its directory and holds the store's lock.
  * @throws STATE_CORRUPT when there is another kind of file, STATE_UNAVAILABLE.
  */
-export function openDatabase(path: string): Database {
+export function openDatabase(path: string, mapBytes = MAP_BYTES): Database {
   try {
     checkHeader(path);
     // LMDB would make them 0644.
-    for (const file of [path, `${path}-lock`]) closeSync(openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600));
+    for (const file of [path, `${path}-lock`]) makeFile(file);
     // On first use, and by require: its CommonJS bundle loads in two thirds of the time.
     const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb');
     return open<Buffer, Buffer>({
@@ -62,12 +62,24 @@ export function openDatabase(path: string): Database {
       keyEncoding: 'binary',
       // A commit returns when it is on disk; the other mode would report it earlier.
       overlappingSync: false,
-      mapSize: MAP_BYTES,
+      mapSize: mapBytes,
       maxReaders: MAX_READERS,
       maxDbs: 1,
     });
   } catch (error) {
     throw unavailable(path, error);
+  }
+}
+
+/**
+ * One that is there is not opened: to close it would drop the fcntl(2) locks of this process on it, by which LMDB tells that
+ * its readers live, if the store is open here already.
+ */
+function makeFile(path: string): void {
+  try {
+    closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 

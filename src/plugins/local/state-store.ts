@@ -13,10 +13,14 @@ import type {
 } from '../../core/state-store.js';
 import { type Database, openDatabase, prepareDirectory, unavailable } from './state-file.js';
 import { ensureSchema, type Schema, schema } from './state-schema.js';
-import { LmdbView, readValue, scan } from './state-view.js';
+import { commitWrites, readValue, scan, TransactionView, type Writes } from './state-view.js';
 import { type QueuedJob, TransactionQueue } from './transaction-queue.js';
+import { WriterThread } from './writer-thread.js';
 
 export const STATE_CAPABILITIES: StateStoreCapabilities = Object.freeze({ durable: true, multiProcess: true });
+
+/** A process that has committed so often is not about to end: its event loop is spared from now on. */
+const MANY_COMMITS = 48;
 
 /**
  * Records in one LMDB file. Any number of processes may have it open; each opens it at its first call.
@@ -27,14 +31,21 @@ export class LocalStateStore implements StateStore {
   readonly capabilities = STATE_CAPABILITIES;
   readonly #path: string;
   readonly #schema: Schema;
+  readonly #mapBytes: number | undefined;
   readonly #queue: TransactionQueue;
   #database: Database | undefined;
+  #writer: WriterThread | undefined;
+  #commits = 0;
   #stopped: HyperplugError | undefined;
 
-  /** @param path of the LMDB file; its locks lie beside it. */
-  constructor(path: string, ownSchema: Schema = schema) {
+  /**
+   * @param path of the LMDB file; its locks lie beside it.
+   * @param mapBytes as large as the file can grow; default: 4 GiB.
+   */
+  constructor(path: string, ownSchema: Schema = schema, mapBytes?: number) {
     this.#path = path;
     this.#schema = ownSchema;
+    this.#mapBytes = mapBytes;
     this.#queue = new TransactionQueue(path, (jobs) => this.#runBatch(jobs));
   }
 
@@ -47,7 +58,13 @@ export class LocalStateStore implements StateStore {
     await this.#queue.close(this.#stopped);
     const database = this.#database;
     this.#database = undefined;
+    await this.#writer?.close();
     await database?.close();
+  }
+
+  /** From now on commits are made in a thread of their own. */
+  serve(): void {
+    if (!this.#stopped && !this.#writer?.alive) this.#writer = new WriterThread(this.#path);
   }
 
   async get(key: StateKey, options: CallOptions): Promise<JsonValue | undefined> {
@@ -69,7 +86,7 @@ export class LocalStateStore implements StateStore {
     if (typeof body !== 'function') throw new TypeError(`body: expected a function, got ${typeof body}`);
     throwIfAborted(options.signal, 'state transaction');
     this.#throwIfStopped();
-    return this.#turn(() => runIn(this.#opened(), body, options.signal), options);
+    return this.#turn(body, options);
   }
 
   async #read<T>(options: CallOptions, read: (database: Database) => T): Promise<T> {
@@ -87,7 +104,7 @@ export class LocalStateStore implements StateStore {
     }
   }
 
-  #turn<T>(run: () => T, { signal }: CallOptions): Promise<T> {
+  #turn<T>(run: (transaction: StateTransaction) => T, { signal }: CallOptions): Promise<T> {
     // Before the lock's own files are made there.
     if (!this.#database) prepareDirectory(this.#path);
     return this.#queue.push(run, signal);
@@ -108,30 +125,30 @@ export class LocalStateStore implements StateStore {
     let database: Database;
     try {
       database = this.#database ?? (await this.#open());
+      database.resetReadTxn();
     } catch (error) {
-      for (const job of jobs) job.reject(error);
+      for (const job of jobs) job.reject(unavailable(this.#path, error));
       return;
     }
-    const outcomes: (() => void)[] = [];
+    const writes: Writes = new Map();
+    const outcomes = jobs.map((job) => runJob(database, job, writes));
     try {
-      if (jobs.length === 1) {
-        const [job] = jobs as [QueuedJob];
-        const value = database.transactionSync(job.run);
-        outcomes.push(() => job.resolve(value));
-      } else {
-        database.transactionSync(() => {
-          for (const job of jobs) outcomes.push(runAsChild(database, job));
-        });
-      }
+      if (writes.size > 0) await this.#commit(database, writes);
     } catch (error) {
-      for (const job of jobs) job.reject(error instanceof BodyFailure ? error.reason : unavailable(this.#path, error));
+      for (const job of jobs) job.reject(unavailable(this.#path, error));
       return;
     }
     for (const settle of outcomes) settle();
   }
 
+  async #commit(database: Database, writes: Writes): Promise<void> {
+    this.#commits += 1;
+    if (this.#commits === MANY_COMMITS) this.serve();
+    if (!(await this.#writer?.commit(writes))) commitWrites(database, writes);
+  }
+
   async #open(): Promise<Database> {
-    const database = openDatabase(this.#path);
+    const database = openDatabase(this.#path, this.#mapBytes);
     try {
       ensureSchema(database, this.#path, this.#schema);
     } catch (error) {
@@ -143,31 +160,15 @@ export class LocalStateStore implements StateStore {
   }
 }
 
-/** What a body threw, as opposed to what LMDB did. */
-class BodyFailure {
-  constructor(readonly reason: unknown) {}
-}
-
-/** @throws BodyFailure; anything else is LMDB's. */
-function runIn<T>(database: Database, body: (transaction: StateTransaction) => T, signal: AbortSignal): T {
-  if (signal.aborted) throw new BodyFailure(abortError(signal, 'state transaction'));
-  const view = new LmdbView(database);
-  let result: T;
+/** Runs its body and adds what it wrote to `writes`. The result settles it, once these are on disk. */
+function runJob(database: Database, { run, signal, resolve, reject }: QueuedJob, writes: Writes): () => void {
+  if (signal.aborted) return () => reject(abortError(signal, 'state transaction'));
+  const view = new TransactionView(database, writes);
   try {
-    result = runBody(body, view);
+    const result = runBody(run, view);
+    for (const [key, value] of view.writes) writes.set(key, value);
+    return () => resolve(result);
   } catch (error) {
-    throw view.failure ? view.failure.reason : new BodyFailure(error);
-  }
-  if (view.failure) throw view.failure.reason;
-  return result;
-}
-
-function runAsChild(database: Database, job: QueuedJob): () => void {
-  try {
-    const value = database.transactionSync(job.run);
-    return () => job.resolve(value);
-  } catch (error) {
-    if (error instanceof BodyFailure) return () => job.reject(error.reason);
-    throw error;
+    return () => reject(error);
   }
 }

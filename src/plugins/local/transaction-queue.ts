@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { abortError } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
+import type { StateTransaction } from '../../core/state-store.js';
 import { acquireLock, type LockHolder } from '../../host/lock.js';
 import { unavailable } from './state-file.js';
 
@@ -8,8 +9,8 @@ import { unavailable } from './state-file.js';
 export type RunBatch = (jobs: readonly QueuedJob[]) => void | Promise<void>;
 
 export interface QueuedJob {
-  /** Runs the body; called inside the batch, at most once, never after an abort. */
-  readonly run: () => unknown;
+  /** The body; called inside the batch, at most once, never after an abort. */
+  readonly run: (transaction: StateTransaction) => unknown;
   readonly signal: AbortSignal;
   resolve(value: unknown): void;
   reject(error: unknown): void;
@@ -37,7 +38,7 @@ export class TransactionQueue {
     this.#runBatch = runBatch;
   }
 
-  push<T>(run: () => T, signal: AbortSignal): Promise<T> {
+  push<T>(run: (transaction: StateTransaction) => T, signal: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(this.#closed);
       if (signal.aborted) return reject(abortError(signal, 'state transaction'));

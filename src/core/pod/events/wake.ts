@@ -12,18 +12,22 @@ export class Wake {
   readonly #listeners = new Set<() => void>();
   #watcher: FSWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #told: NodeJS.Immediate | undefined;
 
   constructor(private readonly directory: string) {}
 
   /** Something was written. That nobody elsewhere can be told is no error: they look again by themselves. */
   announce(): void {
     for (const listener of this.#listeners) listener();
-    try {
-      // One byte into the page cache: nothing that the event loop would notice.
-      writeFileSync(join(this.directory, 'events.wake'), '.', { mode: 0o600 });
-    } catch {
-      // As said.
-    }
+    // What was written in the same turn of the event loop is told once.
+    this.#told ??= setImmediate(() => {
+      this.#told = undefined;
+      try {
+        writeFileSync(join(this.directory, 'events.wake'), '.', { mode: 0o600 });
+      } catch {
+        // As said.
+      }
+    });
   }
 
   /** Calls `listener` when there may be something new; the returned function ends that. */

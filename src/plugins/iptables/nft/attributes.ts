@@ -4,7 +4,7 @@
  */
 
 const NLA_TYPE_MASK = 0x3fff;
-const FIRST_BYTES = 16 * 1024;
+const FIRST_BYTES = 1024;
 /** struct nlmsghdr and struct nfgenmsg. */
 const MESSAGE_HEADER_BYTES = 20;
 
