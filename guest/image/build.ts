@@ -37,6 +37,8 @@ export interface BuildInput {
 export interface BuiltImage {
   readonly kernel: Buffer;
   readonly initramfs: Buffer;
+  /** Without modules: for a kernel that is not ours. */
+  readonly bareInitramfs: Buffer;
   readonly description: string;
 }
 
@@ -50,18 +52,15 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
   const agentProgram = await buildAgent(agent, compiler, root, temporary, signal);
   const busyboxPath = join(root, await busyboxProgram(root));
   const applets = (await runCommand([busyboxPath, '--list-full'], { signal })).stdout.split('\n').filter(Boolean);
+  const { content, description, modules, bootModules, modulesOnDemand } = kernel;
+  const parts = { agent: agentProgram, busybox: await readFile(busyboxPath), applets };
   const initramfs = writeCpio(
-    rootFilesystem({
-      agent: agentProgram,
-      busybox: await readFile(busyboxPath),
-      applets,
-      modules: kernel.modules,
-      bootModules: kernel.bootModules,
-      modulesOnDemand: kernel.modulesOnDemand,
-      description: `hyperplug guest, ${kernel.description}`,
-    }),
+    rootFilesystem({ ...parts, modules, bootModules, modulesOnDemand, description: `hyperplug guest, ${description}` }),
   );
-  return { kernel: kernel.content, initramfs, description: kernel.description };
+  const bareInitramfs = writeCpio(
+    rootFilesystem({ ...parts, modules: [], bootModules: [], modulesOnDemand: [], description: 'hyperplug guest' }),
+  );
+  return { kernel: content, initramfs, bareInitramfs, description };
 }
 
 interface Kernel {

@@ -71,6 +71,15 @@ const sources = ({ builder, agent, own }: Parts) => ({ builder, agent: agent.has
 const isOf = (made: Made, wanted: Pick<Made, 'builder' | 'agent' | 'kernel'>) =>
   made.builder === wanted.builder && made.agent === wanted.agent && made.kernel === wanted.kernel;
 
+const FILES = { kernel: 'kernel', initramfs: 'initramfs', bareInitramfs: 'initramfs-bare' } as const;
+
+interface BuiltFiles {
+  readonly kernelPath: string;
+  readonly initramfsPath: string;
+  readonly bareInitramfsPath: string;
+  readonly description: string;
+}
+
 /** Versions of this package that share a cache; and the image before, which another process may be about to boot. */
 const KEPT_IMAGES = 6;
 
@@ -121,6 +130,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     return {
       kernelPath: kernelPath ?? built.kernelPath,
       initramfsPath: initramfsPath ?? built.initramfsPath,
+      ...(initramfsPath === undefined && { bareInitramfsPath: built.bareInitramfsPath }),
       kernelArgs: [],
       description: [built.description, ...names].join(', '),
     };
@@ -134,7 +144,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     await this.kernels.build(call);
   }
 
-  private async built(call: Call): Promise<GuestImage> {
+  private async built(call: Call): Promise<BuiltFiles> {
     const [builder, agent, own] = await Promise.all([
       builderHash(),
       readAgentSources(this.agentDir),
@@ -162,21 +172,21 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     }
   }
 
-  private async recall(parts: Parts): Promise<GuestImage | undefined> {
+  private async recall(parts: Parts): Promise<BuiltFiles | undefined> {
     const wanted = sources(parts);
     const made = (await this.made.read()).find((it) => isOf(it, wanted));
     return made && this.describe(made.key, made.description);
   }
 
-  private async describe(key: string, description: string): Promise<GuestImage | undefined> {
+  private async describe(key: string, description: string): Promise<BuiltFiles | undefined> {
     const folder = join(this.imageDir, key);
     const names: string[] = await readdir(folder).catch(() => []);
-    if (!names.includes('kernel') || !names.includes('initramfs')) return undefined;
-    const kernelPath = join(folder, 'kernel');
-    return { kernelPath, initramfsPath: join(folder, 'initramfs'), kernelArgs: [], description };
+    if (!Object.values(FILES).every((name) => names.includes(name))) return undefined;
+    const [kernelPath, initramfsPath] = [join(folder, FILES.kernel), join(folder, FILES.initramfs)];
+    return { kernelPath, initramfsPath, bareInitramfsPath: join(folder, FILES.bareInitramfs), description };
   }
 
-  private async make(parts: Parts, { signal, progress }: Call): Promise<GuestImage> {
+  private async make(parts: Parts, { signal, progress }: Call): Promise<BuiltFiles> {
     await this.sweep();
     const store = new PackageStore(this.options.cacheDir);
     const tree = await store.provide(guestPackages(this.options.refresh ?? false), { signal, progress });
@@ -197,8 +207,9 @@ export class DebianGuestImageProvider implements GuestImageProvider {
         progress,
       });
       await rm(join(temporary, 'work'), { recursive: true });
-      await writeDurably(join(temporary, 'kernel'), built.kernel);
-      await writeDurably(join(temporary, 'initramfs'), built.initramfs);
+      for (const name of ['kernel', 'initramfs', 'bareInitramfs'] as const) {
+        await writeDurably(join(temporary, FILES[name]), built[name]);
+      }
       await chmod(temporary, 0o755);
       const folder = join(this.imageDir, key);
       await rm(folder, { recursive: true, force: true }); // the same bytes, or what someone damaged

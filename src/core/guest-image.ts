@@ -4,6 +4,8 @@ import type { ProgressSink } from './progress.js';
 export interface GuestImage {
   readonly kernelPath: string;
   readonly initramfsPath: string;
+  /** The same initramfs without the kernel's modules: for a hypervisor that is a kernel itself. Absent: there is none. */
+  readonly bareInitramfsPath?: string;
   /** Kernel arguments this image wants. */
   readonly kernelArgs: readonly string[];
   /** Kernel release and the like, for people. */

@@ -159,6 +159,8 @@ export interface VmSpec {
   readonly memoryMib: number;
   readonly kernelPath: string;
   readonly initramfsPath: string;
+  /** The same without modules of the kernel at `kernelPath`, for a driver that boots another; absent: there is none. */
+  readonly bareInitramfsPath?: string;
   /** Appended to the driver's own kernel command line. */
   readonly kernelArgs: readonly string[];
   /** Byte-stream channels to the guest, by name (virtio-serial port names, or serial lines in this order). */

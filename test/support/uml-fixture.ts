@@ -74,7 +74,9 @@ export class UmlFixture {
   async prepare(): Promise<void> {
     const image = await buildImage();
     const init = writeCpio([{ kind: 'file', path: 'test-init', mode: 0o755, content: Buffer.from(INIT) }]);
-    writeFileSync(this.initramfsPath, Buffer.concat([readFileSync(image.initramfsPath), init]), { mode: 0o644 });
+    writeFileSync(this.initramfsPath, Buffer.concat([readFileSync(image.bareInitramfsPath as string), init]), {
+      mode: 0o644,
+    });
   }
 
   driver(options: Partial<UmlOptions> = {}): UmlDriver {

@@ -47,7 +47,8 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
   const { spec, options, log, signal } = request;
   const runDir = new UmlRunDir(spec.runDir);
   runDir.checkLength();
-  checkReadable('initramfsPath', spec.initramfsPath, undefined);
+  const initramfs = initramfsOf(spec);
+  checkReadable(initramfs.field, initramfs.path, undefined);
   checkMemory(spec.memoryMib);
   const undo = new UndoStack();
   let process: VmProcess | undefined;
@@ -56,7 +57,7 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     undo.pushWhenClean('files of the VM', () => runDir.removeFiles());
     await runDir.makeSocketDir();
     const { user, reason } = await chooseUser(options, runDir, request.tools.uml);
-    checkReadable('initramfsPath', spec.initramfsPath, user);
+    checkReadable(initramfs.field, initramfs.path, user);
     log.debug({ vm: spec.id, user, reason }, 'starting User Mode Linux');
     const notifications = await NotificationSource.open(runDir.notifySocket, user);
     undo.push('socket for notifications', async () => notifications.close());
@@ -98,6 +99,13 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
 const writtenBytes = ({ disks }: VmSpec) =>
   disks.filter(({ readOnly }) => !readOnly).map(({ path }) => statSync(path).size);
 
+/** UML is a kernel itself: modules of another would only cost it the time to read them. */
+function initramfsOf({ initramfsPath, bareInitramfsPath }: VmSpec): { readonly field: string; readonly path: string } {
+  return bareInitramfsPath === undefined
+    ? { field: 'initramfsPath', path: initramfsPath }
+    : { field: 'bareInitramfsPath', path: bareInitramfsPath };
+}
+
 /** The file of its memory has been made by now: beside disks, the console is all that it writes to. */
 async function limitConsole(
   { spec, options, tools, signal }: LaunchRequest,
@@ -127,7 +135,7 @@ async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser 
   try {
     const { O_RDONLY, O_DIRECTORY, O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
     const append = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
-    let { initramfsPath } = spec;
+    let { path: initramfsPath } = initramfsOf(spec);
     if (disks.length > 0) {
       const merged = await withModules(initramfsPath, tools.uml, runDir.initramfsFile, { signal });
       if (merged) initramfsPath = runDir.initramfsFile;

@@ -195,6 +195,8 @@ describe('User Mode Linux: the end of its processes', function () {
     const vm = await fixture.driver({ consoleLogMaxMib: 1 }).launch(spec, call());
     vms.push(vm);
     await ready(vm);
+    // Of the consoles and lines that it does not make nothing is said.
+    expect(readFileSync(spec.consoleLogPath, 'utf8')).to.not.match(/setup_one_line|none/);
     await command(vm, 'chatter');
     const size = () => readFileSync(spec.consoleLogPath).length;
     await eventually(async () => expect(size()).to.equal(1024 * 1024), 60_000);

@@ -174,6 +174,7 @@ function vmSpec(
     memoryMib: spec.memoryMib,
     kernelPath: image.kernelPath,
     initramfsPath: image.initramfsPath,
+    ...(image.bareInitramfsPath !== undefined && { bareInitramfsPath: image.bareInitramfsPath }),
     kernelArgs: [...image.kernelArgs, ...services.kernelArgs],
     channels: services.agent.capabilities.channels,
     nics: nics.map((nic) => nic.vmNic),

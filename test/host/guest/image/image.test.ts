@@ -25,6 +25,20 @@ const WORKER = fileURLToPath(new URL('./image-worker.js', import.meta.url));
 const AGENT =
   '#include <linux/rtnetlink.h>\n#include <stdio.h>\nint main(void) { puts("agent"); return RTM_NEWLINK == 0; }\n';
 
+/** Paths in a newc archive (cpio(5)): a header of 13 fields of 8 hexadecimal digits, name and content, each filled up to 4. */
+function cpioNames(archive: Buffer): string[] {
+  const found: string[] = [];
+  for (let at = 0; at + 110 <= archive.length; ) {
+    const field = (index: number) =>
+      Number.parseInt(archive.toString('latin1', at + 6 + 8 * index, at + 14 + 8 * index), 16);
+    const [size, nameBytes] = [field(6), field(11)];
+    found.push(archive.toString('utf8', at + 110, at + 110 + nameBytes - 1));
+    const content = (at + 110 + nameBytes + 3) & ~3;
+    at = (content + size + 3) & ~3;
+  }
+  return found.slice(0, found.indexOf('TRAILER!!!'));
+}
+
 /** Builds the image for real, around an agent of three lines. */
 describe('guest image, built', function () {
   this.timeout(600_000);
@@ -68,7 +82,15 @@ describe('guest image, built', function () {
   it('has an uncompressed kernel with a PVH entry and an initramfs, readable by anyone', async () => {
     expect(await checkKernel('kernel', first.kernelPath)).to.equal('elf-pvh');
     await checkInitramfs('initramfs', first.initramfsPath);
-    for (const path of [first.kernelPath, first.initramfsPath]) expect(statSync(path).mode & 0o777).to.equal(0o644);
+    const bare = first.bareInitramfsPath as string;
+    await checkInitramfs('initramfs', bare);
+    // The one differs from the other by the kernel's modules alone.
+    const names = (path: string) => new Set(cpioNames(readFileSync(path)));
+    const modules = [...names(first.initramfsPath)].filter((name) => !names(bare).has(name));
+    expect(modules).to.satisfy((all: string[]) => all.some((name) => name.endsWith('/virtio_net.ko')));
+    expect(modules.filter((name) => !/^lib(\/modules(\/|$)|$)/.test(name))).to.deep.equal([]);
+    for (const path of [first.kernelPath, first.initramfsPath, bare])
+      expect(statSync(path).mode & 0o777).to.equal(0o644);
     expect(first.description).to.match(/^Linux \d\S+ \(Debian \S+\)$/);
     expect(leftovers()).to.deep.equal([]);
   });
