@@ -60,6 +60,17 @@ static void mount_the_rest(void)
 		return; /* there already */
 }
 
+/*
+ * The kernel's own helpers: for each device that comes, and each module that it would like to have, it starts a program. The
+ * one is not there, the other finds nothing (what there is of modules we load), and a program costs some 100 ms where its
+ * pages are faulted in by User Mode Linux or by emulation.
+ */
+static void no_helpers(void)
+{
+	file_poke("/proc/sys/kernel/hotplug", "\n");
+	file_poke("/proc/sys/kernel/modprobe", "\n");
+}
+
 /* 0, 1 and 2 must be taken, or a channel might become one of them and be written to by say(). */
 static void open_console(void)
 {
@@ -234,6 +245,7 @@ void boot(void)
 	sys_reboot(RB_DISABLE_CAD);
 	umask(022);
 	mount_all();
+	no_helpers();
 	open_console();
 	setrlimit(RLIMIT_NOFILE, &files);
 	agent.root = "";
