@@ -1,4 +1,4 @@
-import { closeSync, constants, fchownSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fchownSync, fstatSync, openSync, readSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { fieldError, HyperplugError } from '../../core/errors.js';
@@ -9,10 +9,10 @@ import { flock } from '../../host/lock.js';
 /** arch/um/drivers/ubd_kern.c: MAX_DEV. */
 export const MAX_DISKS = 16;
 
-/**
- * ubd devices. `d` (data): UML would look into the file, which a guest may have written to, and open the one that a header of
- * its copy-on-write format names.
- */
+/** arch/um/drivers/cow.h: COW_MAGIC, in either order of bytes. */
+const COW_MAGICS = ['OOOM', 'MOOO'];
+
+/** ubd devices. `d`: data, never a file of UML's copy-on-write format, which names another. */
 export function diskArgs(disks: readonly (Pick<VmDisk, 'id' | 'readOnly'> & { readonly path: string })[]): string[] {
   return disks.flatMap(({ id, path, readOnly }, index) => [
     `ubd${index}${readOnly ? 'r' : ''}d=${path}`,
@@ -26,7 +26,7 @@ type Loan = z.output<typeof loans>[number];
 /**
  * Opens the disks and locks them (flock(2)): UML inherits the descriptors, and with them the locks. UML opens them again as
  * its own user, to whom a disk that is written to is therefore given while the VM runs, as `loanFile` tells.
- * @throws VM_SPEC_INVALID that user cannot open it; VM_HYPERVISOR_FAILED another VM has it.
+ * @throws VM_SPEC_INVALID that user cannot open it, or UML would take it for another; VM_HYPERVISOR_FAILED another VM has it.
  */
 export async function openDisks(
   disks: readonly VmDisk[],
@@ -44,6 +44,7 @@ export async function openDisks(
           details: { path: disk.path },
         });
       }
+      refuseCopyOnWrite(fd, `disks[${index}].path`, disk.path);
       if (!user || isOpenTo(user, fd, disk.readOnly)) continue;
       const { ino, uid, gid, mode } = fstatSync(fd);
       if (disk.readOnly || !fstatSync(fd).isFile()) {
@@ -60,6 +61,14 @@ export async function openDisks(
     for (const fd of fds) closeSync(fd);
     throw error;
   }
+}
+
+/** Even of mere data UML takes the size from the file that such a header names; a guest can have written one. */
+function refuseCopyOnWrite(fd: number, field: string, path: string): void {
+  const magic = Buffer.alloc(4);
+  readSync(fd, magic, 0, magic.length, 0);
+  if (!COW_MAGICS.includes(magic.toString('latin1'))) return;
+  throw fieldError('VM_SPEC_INVALID', field, `a disk that does not begin with ${COW_MAGICS.join(' or ')}`, path);
 }
 
 /** Idempotent. What somebody else has taken since, or put in its place, is left alone. */

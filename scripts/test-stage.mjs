@@ -1,0 +1,115 @@
+// One stage of npm test: its files in mocha processes of their own, as many at once as there are CPUs, the longest first.
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root } from './set-up.mjs';
+
+/** A test run that does not end has left something open, which is a defect of its own. */
+const RUN_TIMEOUT_MS = 20 * 60_000;
+/** More at once would not be quicker where machines are emulated, and each has its memory. */
+const MAX_AT_ONCE = 2;
+/** Of files that test-seconds.json does not name. */
+const USUAL_SECONDS = 4;
+
+/** Told to end: what runs ends, and nothing more is begun. */
+let stopped = false;
+
+/**
+ * @param {{ name: string, timeoutMs: number, filesPerRun: number }} stage timeoutMs is mocha's, per test.
+ * @param {readonly string[]} mochaArgs
+ * @returns {Promise<{ stats?: object, code: number, signal: string | null, bad: string[] }>} bad: files that failed, or did not finish.
+ */
+export async function runStage({ name, timeoutMs, filesPerRun }, mochaArgs) {
+  const started = Date.now();
+  const files = longestFirst(testFiles(name));
+  const total = { stats: undefined, code: 0, signal: null, bad: [] };
+  const temporary = mkdtempSync(join(tmpdir(), 'hyperplug-test-'));
+  const runs = batches(files, filesPerRun).map((batch, index) => ({ batch, place: join(temporary, String(index)) }));
+  const worker = async () => {
+    for (let next = runs.shift(); next && !stopped; next = runs.shift())
+      add(total, await runFiles(next, timeoutMs, mochaArgs));
+  };
+  try {
+    await Promise.all(Array.from({ length: Math.min(MAX_AT_ONCE, availableParallelism()) }, worker));
+    if (total.stats) total.stats.duration = Date.now() - started;
+    return total;
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+/** Relative to dist/test. */
+export function testFiles(stage) {
+  const folder = join(root, 'dist', 'test', stage);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true })
+    .filter((file) => file.endsWith('.test.js'))
+    .map((file) => `${stage}/${file}`);
+}
+
+function longestFirst(files) {
+  const known = JSON.parse(readFileSync(join(root, 'scripts', 'test-seconds.json'), 'utf8'));
+  const seconds = (file) => known[file] ?? USUAL_SECONDS;
+  return files.sort((a, b) => seconds(b) - seconds(a) || (a < b ? -1 : 1));
+}
+
+/** Round robin, so that none has all that is long. */
+function batches(files, perRun) {
+  const count = Math.ceil(files.length / perRun);
+  return Array.from({ length: count }, (_, index) => files.filter((_file, at) => at % count === index));
+}
+
+function add(total, { batch, stats, code, signal }) {
+  if (stats) {
+    total.stats ??= { passes: 0, failures: 0, pending: 0 };
+    for (const count of ['passes', 'failures', 'pending']) total.stats[count] += stats[count];
+  }
+  if (code === 0) return;
+  total.code = code ?? 1;
+  total.signal ??= signal;
+  const how = stats && !signal ? '' : ` did not finish (${signal ?? `exit code ${code}`})`;
+  total.bad.push(`${batch.join(' ')}${how}`);
+}
+
+/** What it writes is shown in one piece when it has ended. */
+async function runFiles({ batch, place }, timeoutMs, mochaArgs) {
+  const statsFile = `${place}.stats`;
+  const output = openSync(place, 'w');
+  const argv = [
+    ...[join(root, 'node_modules', 'mocha', 'bin', 'mocha.js'), '--timeout', String(timeoutMs)],
+    ...['--reporter', join(root, 'scripts', 'mocha-reporter.mjs'), '--reporter-option', `stats=${statsFile}`],
+    ...(process.stdout.isTTY ? ['--color'] : []),
+    ...(process.env.CI === 'true' ? ['--forbid-only'] : []),
+    ...mochaArgs,
+    ...batch.map((file) => `dist/test/${file}`),
+  ];
+  const outcome = await run(argv, output);
+  closeSync(output);
+  process.stdout.write(readFileSync(place));
+  const stats = existsSync(statsFile) ? JSON.parse(readFileSync(statsFile, 'utf8')) : undefined;
+  return { batch, stats, ...outcome };
+}
+
+function run(argv, output) {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, argv, { cwd: root, stdio: ['inherit', output, output] });
+    const timer = setTimeout(() => child.kill('SIGKILL'), RUN_TIMEOUT_MS);
+    const passOn = (signal) => {
+      stopped = true;
+      child.kill(signal);
+    };
+    // The terminal sends it to the child too; the summary is still wanted.
+    const wait = () => {
+      stopped = true;
+    };
+    process.on('SIGTERM', passOn);
+    process.on('SIGINT', wait);
+    child.once('close', (code, signal) => {
+      clearTimeout(timer);
+      process.off('SIGTERM', passOn);
+      process.off('SIGINT', wait);
+      resolve({ code, signal });
+    });
+  });
+}
