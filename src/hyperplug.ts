@@ -5,6 +5,7 @@ import { type CallOptions, raceSignal, type UserCallOptions, withDeadline } from
 import { type ConfigOverride, type LoadedConfig, loadConfig } from './core/config/load-config.js';
 import type { Diagnosis } from './core/diagnosis.js';
 import { combineErrors, isHyperplugError } from './core/errors.js';
+import { tidyTemplates } from './core/gc/templates.js';
 import type { GcReport } from './core/gc/types.js';
 import type { GuestImage } from './core/guest-image.js';
 import type { HostServices } from './core/host-services.js';
@@ -23,6 +24,11 @@ import { checkKeep } from './core/registry/check-selection.js';
 import { chooseHypervisor, type HypervisorChoice } from './core/registry/choose-hypervisor.js';
 import { PluginHost } from './core/registry/plugin-host.js';
 import { PluginRegistry } from './core/registry/registry.js';
+import { diagnoseTemplates } from './core/template/diagnose.js';
+import { TemplateEngine, type TemplateServices } from './core/template/engine.js';
+import { TemplateStore } from './core/template/store.js';
+import { EngineTemplates } from './core/template/templates.js';
+import type { Templates } from './core/template/types.js';
 import { tidyCache } from './host/debian/cache-leftovers.js';
 import { DebianToolProvider } from './host/debian/tools.js';
 import { gcHost } from './host/gc-host.js';
@@ -112,9 +118,11 @@ export async function imageProvider(
   loaded: LoadedConfig,
   tools: ToolProvider,
   refresh = false,
+  own: { readonly kernel?: string; readonly initramfs?: string } = {},
 ): Promise<DebianGuestImageProvider> {
   const { DebianGuestImageProvider } = await import('../guest/image/index.js');
-  const { kernel, initramfs, imageDirectory } = loaded.config.guest;
+  const { imageDirectory } = loaded.config.guest;
+  const { kernel = loaded.config.guest.kernel, initramfs = loaded.config.guest.initramfs } = own;
   return new DebianGuestImageProvider({
     cacheDir: directoriesOf(loaded).cacheDirectory,
     tools,
@@ -165,6 +173,8 @@ class Engine implements Hyperplug {
   readonly #serves: boolean;
   readonly networks: Networks;
   readonly pods: Pods;
+  readonly templates: Templates;
+  #templates: TemplateEngine | undefined;
   #manager: Promise<PodManager> | undefined;
   #networks: Promise<void> | undefined;
   #swept: Promise<void> | undefined;
@@ -204,6 +214,7 @@ class Engine implements Hyperplug {
       },
       checkKeep: () => checkKeep(this.#host.selected),
     });
+    this.templates = new EngineTemplates((call) => this.#templated(call));
     this.networks = new ConfiguredNetworks({
       specs: loaded.networks,
       backend: async (call) => {
@@ -259,7 +270,9 @@ class Engine implements Hyperplug {
     const images = this.#loaded.config.guest.imageDirectory ?? join(cacheDirectory, 'images');
     const folders = [images, join(cacheDirectory, 'kernels'), join(cacheDirectory, 'packages')];
     const cache = await tidyCache(folders, dryRun);
-    return { dryRun, findings: [...wayOut, ...report.findings, ...cache] };
+    const look = { signal: options.signal ?? AbortSignal.timeout(GC_LOOK_TIMEOUT_MS) };
+    const templates = await tidyTemplates((await this.#templated(options)).store, gcHost, { dryRun }, look);
+    return { dryRun, findings: [...wayOut, ...report.findings, ...templates, ...cache] };
   }
 
   async diagnose(options: UserCallOptions = {}): Promise<readonly Diagnosis[]> {
@@ -283,7 +296,8 @@ class Engine implements Hyperplug {
         ? [{ id: 'hypervisor.auto', status: 'ok', summary: `${choice.name} is used (${choice.reason})` }]
         : [];
       const rootless = await diagnoseRootless(this.#loaded.config.rootless.enabled, call);
-      return [...chosen, ...findings.flat(), ...rootless];
+      const templates = await diagnoseTemplates(services.hypervisor, (limits) => this.templates.list(limits), call);
+      return [...chosen, ...findings.flat(), templates, ...rootless];
     });
   }
 
@@ -315,19 +329,24 @@ class Engine implements Hyperplug {
     if (this.#serves) services.state.serve?.();
     const { config } = this.#loaded;
     const wake = new Wake(this.#directories.stateDirectory);
-    const podServices: PodServices = {
+    const common = {
       driver: services.hypervisor,
-      backend: services.network,
       agent: services.agent,
-      store: new PodStore(services.state, () => wake.announce()),
       host: this.#hostServices,
-      rootImages: new HostRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools }),
       progress: this.#progress,
-      image: (imageSignal) => this.#image(imageSignal),
       directories: { state: this.#directories.stateDirectory, runtime: this.#directories.runtimeDirectory },
       defaults: config.pods,
       bootTimeoutMs: config.pods.bootTimeoutMs,
       kernelArgs: config.guest.kernelArgs,
+    };
+    this.#templates = this.#templateEngine({ ...common, image: (...args) => this.#image(...args) });
+    const podServices: PodServices = {
+      ...common,
+      backend: services.network,
+      store: new PodStore(services.state, () => wake.announce()),
+      rootImages: new HostRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools }),
+      templates: this.#templates,
+      image: (imageSignal) => this.#image(imageSignal),
       initNetworks: (options) => this.#initNetworks(options),
     };
     return new PodManager(podServices, wake, this.pods);
@@ -352,8 +371,25 @@ class Engine implements Hyperplug {
     }
   }
 
-  async #image(signal: AbortSignal | undefined) {
-    const provider = await imageProvider(this.#loaded, this.#tools);
+  /** Plugins started: templates need no network. */
+  async #templated(options: UserCallOptions): Promise<TemplateEngine> {
+    await this.#pluginsStarted(options);
+    return this.#templates as TemplateEngine;
+  }
+
+  #templateEngine(services: TemplateServices): TemplateEngine {
+    const { pods, templates } = this.#loaded.config;
+    const directory = templates.directory ?? join(this.#directories.cacheDirectory, 'templates');
+    return new TemplateEngine(services, new TemplateStore(directory, services.host), {
+      fallback: pods.template,
+      automaticCount: templates.automaticCount,
+      automaticTotalMib: templates.automaticTotalMib,
+      onTrouble: (error, what) => this.#logger?.warn({ err: error }, what),
+    });
+  }
+
+  async #image(signal: AbortSignal | undefined, own: { readonly kernel?: string; readonly initramfs?: string } = {}) {
+    const provider = await imageProvider(this.#loaded, this.#tools, false, own);
     return withDeadline('guest image', IMAGE_TIMEOUT_MS, signal, (call) =>
       provider.image({ signal: call.signal, progress: this.#progress }),
     );
@@ -377,6 +413,7 @@ class Engine implements Hyperplug {
 
   async #close(): Promise<void> {
     const pods = await this.#manager?.catch(() => undefined);
+    await this.#templates?.close();
     const errors = (await pods?.close()) ?? [];
     await this.#host.stop().catch((error: unknown) => errors.push(error));
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', 'closing', errors);

@@ -61,6 +61,13 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   'hyperplug port rm': ['hyperplug port rm web 8080', 'hyperplug port rm web 127.0.0.1:5300-5310/udp'],
   'hyperplug port ls': ['hyperplug port ls web'],
+  'hyperplug template create': [
+    'hyperplug template create small --memory 128m',
+    'hyperplug template create small --replace && hyperplug run --template small -- uname -a',
+  ],
+  'hyperplug template ls': ['hyperplug template ls', "hyperplug template ls --json | jq -r '.[].name'"],
+  'hyperplug template inspect': ['hyperplug template inspect small'],
+  'hyperplug template rm': ['hyperplug template rm small'],
   'hyperplug gc': ['hyperplug gc --dry-run', 'hyperplug gc --json | jq \'.findings[] | select(.action != "kept")\''],
   'hyperplug daemon': ['hyperplug daemon', 'hyperplug daemon --socket /run/pods.sock --log-level info'],
   'hyperplug doctor': ['hyperplug doctor', 'hyperplug doctor --json'],

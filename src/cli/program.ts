@@ -9,6 +9,7 @@ import { type NicText, parseNic } from './parse/nic.js';
 import { type PublishedPort, parsePublish } from './parse/ports.js';
 import { parseCpus, parseDurationMs, parseMemoryMib } from './parse/quantities.js';
 import { addPodCommands, container } from './pod-commands.js';
+import { addTemplateCommands } from './template-commands.js';
 
 /** Runs one command; its module is imported only now. */
 export type Invoke = (common: CommonOptions, body: (context: CommandContext) => Promise<number>) => Promise<void>;
@@ -59,6 +60,7 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
         .argParser((text, all: NicText[]) => [...all, parseNic(text)])
         .default([], 'none'),
     )
+    .option('--template <name>', 'go on from this saved VM instead of booting; auto: from one that fits; none')
     .option('--name <id>', "the pod's id; else one is made up")
     .addOption(list('--label <KEY=VALUE>', 'a label of the pod; repeatable'))
     .addOption(
@@ -82,6 +84,8 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
   addPodCommands(program, { command, run });
 
   addNetworkCommands(program, { command, run });
+
+  addTemplateCommands(program, { command, run });
 
   command(program, 'gc', 'finish or undo what dead processes left, and remove what belongs to nothing')
     .option('--dry-run', 'tell what would be done, and change nothing')

@@ -5,9 +5,11 @@ import type { GcReport } from '../core/gc/types.js';
 import { PodHandle } from '../core/pod/pod-handle.js';
 import type { Pods } from '../core/pod/pods-api.js';
 import type { Hyperplug, Networks, Pod, PodStatus } from '../core/pod/types.js';
+import type { Templates } from '../core/template/types.js';
 import { RemoteNetworks } from './remote-networks.js';
 import { type HeldByDaemon, RemotePodBackend } from './remote-pod.js';
 import { only, RemotePods } from './remote-pods.js';
+import { RemoteTemplates } from './remote-templates.js';
 import { ClientSession } from './session.js';
 import { type Call, part, Transport } from './transport.js';
 
@@ -62,6 +64,7 @@ export async function connectHyperplug(
 class RemoteHyperplug implements Hyperplug {
   readonly networks: Networks;
   readonly pods: Pods;
+  readonly templates: Templates;
   readonly #session: ClientSession;
   #closed: Promise<void> | undefined;
 
@@ -71,6 +74,7 @@ class RemoteHyperplug implements Hyperplug {
   ) {
     this.networks = new RemoteNetworks(transport);
     this.pods = new RemotePods(transport, (id, options) => this.openPod(id, options));
+    this.templates = new RemoteTemplates(transport);
     this.#session = new ClientSession(transport);
   }
 

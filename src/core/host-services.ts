@@ -23,8 +23,8 @@ export interface HostServices {
   /** Of that process, since it began. Zeros: it is gone. */
   usage(identity: ProcessIdentity): Promise<ProcessUsage>;
   /**
-   * A lock that the kernel releases when this process dies.
+   * A lock that the kernel releases when this process dies; `shared`: with others that ask for it shared.
    * @throws TIMEOUT or ABORTED by the signal, with the holder in the message.
    */
-  lock(path: string, purpose: string, signal: AbortSignal): Promise<HeldLock>;
+  lock(path: string, purpose: string, signal: AbortSignal, options?: { readonly shared?: boolean }): Promise<HeldLock>;
 }

@@ -53,3 +53,16 @@ export class UndoStack {
     return errors.length === 0 ? cause : combineErrors(code, what, [cause, ...errors]);
   }
 }
+
+/**
+ * A stack whose steps are undone where it stands in `outer`, whatever is pushed there before them; and only if nothing has
+ * failed by then.
+ */
+export function undoTogether(outer: UndoStack, what: string): UndoStack {
+  const inner = new UndoStack();
+  outer.pushWhenClean(what, async () => {
+    const errors = await inner.unwind();
+    if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', what, errors);
+  });
+  return inner;
+}

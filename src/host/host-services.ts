@@ -9,5 +9,5 @@ export const hostServices: HostServices = {
   alive: async (identity) => sameProcess(identity),
   gone: waitGone,
   usage: processUsage,
-  lock: (path, purpose, signal) => acquireLock(path, { purpose, signal, exclusive: true }),
+  lock: (path, purpose, signal, { shared = false } = {}) => acquireLock(path, { purpose, signal, exclusive: !shared }),
 };

@@ -111,7 +111,8 @@ export class FakeWorld {
         }
       },
       usage: async () => ({ cpuMs: 0, memoryPssBytes: 0 }),
-      lock: (path, purpose, signal) => acquireLock(path, { purpose, signal, exclusive: true }),
+      lock: (path, purpose, signal, { shared = false } = {}) =>
+        acquireLock(path, { purpose, signal, exclusive: !shared }),
     };
   }
 

@@ -19,6 +19,7 @@ export interface RunOptions extends StreamOptions {
   readonly timeout?: number;
   readonly keep?: boolean;
   readonly network?: string;
+  readonly template?: string;
   readonly nic: readonly NicText[];
 }
 
@@ -69,6 +70,7 @@ function podSpec(options: RunOptions): Record<string, unknown> {
       ...(options.memory === undefined ? {} : { memory: options.memory }),
     },
     ...(options.network === undefined ? {} : { network: options.network }),
+    ...(options.template === undefined ? {} : { template: options.template }),
     ...(options.nic.length === 0 ? {} : { interfaces: options.nic }),
     portmappings: options.publish,
     labels: parseLabels(options.label),

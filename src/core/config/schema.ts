@@ -107,6 +107,17 @@ const pods = z.strictObject({
     .min(1_000)
     .default(120_000)
     .describe("from the hypervisor's launch until the guest's network is up, milliseconds"),
+  template: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'the name of a template, auto, or none')
+    .optional()
+    .describe('saved VM that pods go on from, where they fit; auto: one is made in the background; without it none'),
+});
+
+const templates = z.strictObject({
+  directory: path.optional().describe('where templates are kept; without it a part of paths.cacheDirectory'),
+  automaticCount: z.int().min(0).max(64).default(4).describe('templates that are made for template: auto, at most'),
+  automaticTotalMib: z.int().min(0).default(4_096).describe('memory of all those together, at most, MiB'),
 });
 
 const paths = z.strictObject({
@@ -162,6 +173,7 @@ const FIXED = {
   $schema: z.string().optional().describe('for editors; ignored'),
   guest: guest.prefault({}).describe('what VMs boot'),
   pods: pods.prefault({}).describe('what pods have where they say nothing themselves'),
+  templates: templates.prefault({}).describe('saved VMs that pods go on from'),
   paths: paths.prefault({}).describe('directories'),
   log: log.prefault({}).describe('the log on standard error'),
   daemon: daemon.prefault({}).describe('the daemon, and where its clients find it'),
@@ -191,6 +203,7 @@ export interface HyperplugConfig {
   readonly state: PluginSection;
   readonly guest: Readonly<z.output<typeof guest>>;
   readonly pods: Readonly<z.output<typeof pods>>;
+  readonly templates: Readonly<z.output<typeof templates>>;
   readonly paths: Readonly<z.output<typeof paths>>;
   readonly log: Readonly<z.output<typeof log>>;
   readonly daemon: Readonly<z.output<typeof daemon>>;

@@ -12,6 +12,7 @@ export type GcKind =
   | 'directory'
   | 'lock'
   | 'network'
+  | 'template'
   | 'cache';
 
 export type GcAction =

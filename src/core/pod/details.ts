@@ -18,6 +18,7 @@ export function podStatus(record: PodRecord, state: PodState): PodStatus {
     keep,
     labels,
     consoleLogPath,
+    origin: record.origin ?? null,
     pid: (state === 'running' || state === 'paused') && record.vm ? record.vm.process.pid : null,
     addresses: nics
       .filter(({ kind }) => kind === 'network')

@@ -51,7 +51,8 @@ export class PodManager {
   }
 
   async create(input: unknown, options: UserCallOptions): Promise<HeldPod> {
-    const spec = parsePodSpec(input, this.services.defaults);
+    const { defaults, templates } = this.services;
+    const spec = parsePodSpec(input, (await templates?.defaultsFor(input, defaults)) ?? defaults);
     return this.holds.inTurn(spec.id, options, async () =>
       this.handle(await createAndBoot(this.services, this.holds, spec, options)),
     );

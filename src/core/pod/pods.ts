@@ -35,7 +35,9 @@ export class EnginePods implements Pods {
   async create(input: unknown, options: UserCallOptions = {}): Promise<PodDetails> {
     this.deps.checkKeep();
     const { services, holds } = await this.deps.manager(options);
-    const spec = parseKeptPodSpec(input, services.defaults);
+    const { defaults, templates } = services;
+    const spec = parseKeptPodSpec(input, (await templates?.defaultsFor(input, defaults)) ?? defaults);
+    await templates?.check(spec);
     const record = await holds.inTurn(spec.id, options, () => createStopped(services, spec, options));
     return this.#details(services, record);
   }

@@ -5,7 +5,7 @@ import type { JsonValue } from '../json.js';
 import type { AddressLease, HostNicRecord, InterfaceAddress, PortMapping } from '../network.js';
 import type { StateKey } from '../state-store.js';
 import type { RestartPolicy } from './spec-parts/common.js';
-import { POD_STATES, type PodState } from './types.js';
+import { POD_STATES, type PodOrigin, type PodState } from './types.js';
 
 /** A NIC as the state store knows it: all that undo needs, written before the thing is made. */
 export interface NicRecord {
@@ -91,6 +91,8 @@ export interface PodRecord {
   readonly containers: readonly ContainerRecord[];
   /** Restarts by its policy since somebody started it. */
   readonly restarts: number;
+  /** How its VM came to be, last; missing: it has not run, or an earlier version started it. */
+  readonly origin?: PodOrigin;
 }
 
 const PODS = 'pods';

@@ -32,6 +32,8 @@ export interface PodDefaults {
   /** Slots kept free for NICs that are added while the pod runs. */
   readonly nicSlots: number;
   readonly network: string;
+  /** Of the template that the pod goes on from: where its `nicSlots` is silent it gets what its NICs leave of these. */
+  readonly allNicSlots?: number;
 }
 
 /** Debian's kernel panics, or its initramfs does not unpack, with less than 80. */
@@ -91,6 +93,11 @@ const podSchema = z.strictObject({
   containers: z.array(containerSchema).max(64).optional(),
   keep: z.boolean().optional().describe('the pod outlives the process that created it'),
   nicSlots: z.number().int().min(0).max(31).optional().describe('slots kept free for NICs added later'),
+  template: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'the name of a template, auto, or none')
+    .optional()
+    .describe('a saved VM that this one goes on from: its name; auto: one that fits, if there is one; none'),
 });
 
 export const POD_SCHEMA: z.ZodType = podSchema;
@@ -113,6 +120,8 @@ export interface PodSpec extends PodContents {
   readonly labels: Readonly<Record<string, string>>;
   readonly keep: boolean;
   readonly nicSlots: number;
+  /** A template's name, `auto` or `none`; undefined: as is configured. */
+  readonly template: string | undefined;
   /** What parsePodSpec() makes the same of, with every default filled in. */
   readonly json: JsonValue;
 }
@@ -167,7 +176,8 @@ export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
     dnsSearch: spec.dnsSearch ?? [],
     labels: spec.labels ?? {},
     keep: spec.keep ?? false,
-    nicSlots: spec.nicSlots ?? defaults.nicSlots,
+    nicSlots: spec.nicSlots ?? slotsLeft(defaults, interfaces),
+    template: spec.template,
     ...contents,
   };
   return deepFreeze({ ...complete, json: { ...podJson(complete), ...json } });
@@ -186,6 +196,7 @@ export function parseKeptPodSpec(input: unknown, defaults: PodDefaults): PodSpec
 function podJson(spec: Omit<PodSpec, 'json' | keyof PodContents>): JsonObject {
   const { id, hostname, cpus, memoryMib, interfaces, routes, dns, dnsOptions, dnsSearch, labels, keep, nicSlots } =
     spec;
+  const { template } = spec;
   return {
     id,
     hostname,
@@ -200,7 +211,13 @@ function podJson(spec: Omit<PodSpec, 'json' | keyof PodContents>): JsonObject {
     labels,
     keep,
     nicSlots,
+    ...(template !== undefined && { template }),
   };
+}
+
+function slotsLeft({ nicSlots, allNicSlots }: PodDefaults, interfaces: readonly InterfaceSpec[]): number {
+  if (allNicSlots === undefined) return nicSlots;
+  return Math.max(0, allNicSlots - interfaces.filter(({ kind }) => kind === 'network').length);
 }
 
 /** hyperd's empty list means a default interface; this says that there shall be none. */

@@ -2,12 +2,14 @@ import type { UserCallOptions } from '../calls.js';
 import type { Diagnosis } from '../diagnosis.js';
 import type { GcReport } from '../gc/types.js';
 import type { PortMapping } from '../network.js';
+import type { Templates } from '../template/types.js';
 import type { Networks } from './network-types.js';
 import type { PodNic, PodRoute } from './nic-types.js';
 import type { Pod } from './pod-types.js';
 import type { Pods } from './pods-api.js';
 import type { PodSpecInput } from './spec.js';
 
+export type * from '../template/types.js';
 export type * from './exec/types.js';
 export type * from './files/types.js';
 export type * from './network-types.js';
@@ -32,6 +34,12 @@ export const POD_STATES = [
  */
 export type PodState = (typeof POD_STATES)[number];
 
+/** `boot`: its VM booted for it; `template`: it goes on from one that was saved; `pool`: it was running and waiting. */
+export interface PodOrigin {
+  readonly from: 'boot' | 'template' | 'pool';
+  readonly template: string | null;
+}
+
 export interface PodStatus {
   readonly id: string;
   readonly state: PodState;
@@ -49,6 +57,8 @@ export interface PodStatus {
   /** Those that we set, from the record. */
   readonly routes: readonly PodRoute[];
   readonly consoleLogPath: string;
+  /** How its VM came to be, last; null: it has not run. */
+  readonly origin: PodOrigin | null;
 }
 
 /** What the command line and the SDK hold; made by createHyperplug(). */
@@ -56,6 +66,7 @@ export interface Hyperplug {
   readonly networks: Networks;
   /** Pods with a life of their own: they end when they are told to, and can be started again. */
   readonly pods: Pods;
+  readonly templates: Templates;
   /** Creates and starts a pod; on rejection nothing remains. @throws POD_SPEC_INVALID, POD_ALREADY_EXISTS and the plugins' codes. */
   createPod(spec: PodSpecInput, options?: UserCallOptions): Promise<Pod>;
   /** Takes hold of a kept pod. @throws POD_NOT_FOUND, POD_NOT_RUNNING, POD_BUSY. */

@@ -22,7 +22,7 @@ export class Vm {
 
   /**
    * Resolves when the agent in the guest is ready; launch() leaves nothing on failure, and from its success on the VM's end
-   * is on `undo`. `onLaunched` runs while the guest boots.
+   * is on `undo`. `onLaunched` runs while the guest boots, or goes on.
    */
   static async launch(
     deps: VmDeps,
@@ -36,7 +36,7 @@ export class Vm {
     const [, vm] = await concurrently<Vm | undefined>(
       [
         (call) => onLaunched(hypervisor, call).then(() => undefined),
-        (call) => Vm.#converse(deps, hypervisor, spec.consoleLogPath, false, call),
+        (call) => Vm.#converse(deps, hypervisor, spec.consoleLogPath, spec.template?.role === 'clone', call),
       ],
       options,
     );

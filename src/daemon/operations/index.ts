@@ -5,6 +5,7 @@ import { networkOperations } from './networks.js';
 import { podNetworkOperations } from './pod-network.js';
 import { podOperations } from './pods.js';
 import { systemOperations } from './system.js';
+import { templateOperations } from './templates.js';
 
 /** The whole API but for /openapi.json, which is made of it: the one place where it stands. */
 export const operations: readonly Operation[] = [
@@ -13,5 +14,6 @@ export const operations: readonly Operation[] = [
   ...fileOperations,
   ...podNetworkOperations,
   ...networkOperations,
+  ...templateOperations,
   ...systemOperations,
 ];

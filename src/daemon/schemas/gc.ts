@@ -7,7 +7,20 @@ export const gcReport = z
     dryRun: z.boolean(),
     findings: z.array(
       z.object({
-        kind: z.enum(['pod', 'nic', 'record', 'vm', 'device', 'address', 'port', 'directory', 'lock', 'cache']),
+        kind: z.enum([
+          'pod',
+          'nic',
+          'record',
+          'vm',
+          'device',
+          'address',
+          'port',
+          'directory',
+          'lock',
+          'network',
+          'template',
+          'cache',
+        ]),
         id: z.string(),
         pod: z.string().optional(),
         nic: z.string().optional(),

@@ -101,6 +101,10 @@ export const podStatus = z
     nics: z.array(podNic),
     routes: z.array(podRoute),
     consoleLogPath: z.string(),
+    origin: z
+      .object({ from: z.enum(['boot', 'template', 'pool']), template: z.string().nullable() })
+      .nullable()
+      .describe('how its VM came to be, last'),
   })
   .meta({ id: 'PodStatus' }) satisfies z.ZodType<PodStatus>;
 

@@ -11,6 +11,7 @@ import type { ExecRequest, Hyperplug, Pod, PodNic, PodStatus } from '../../../sr
 import { FakeNetworks } from './fake-networks.js';
 import { FakePodNetwork } from './fake-pod-network.js';
 import { FakePods } from './fake-pods.js';
+import { FakeTemplates } from './fake-templates.js';
 
 /** A process in memory: the test is its program. */
 export class FakeProcess implements GuestProcess {
@@ -106,6 +107,7 @@ export class FakeHyperplug implements Hyperplug {
   readonly networks = new FakeNetworks();
   readonly made: FakePod[] = [];
   readonly pods = new FakePods(this);
+  readonly templates = new FakeTemplates();
   /** Prepares a pod that is opened. */
   onOpen: (pod: FakePod) => void = () => {};
   readonly specs: unknown[] = [];
@@ -192,6 +194,7 @@ export function status(id: string, changes: Partial<PodStatus> = {}): PodStatus 
     nics: [],
     routes: [],
     consoleLogPath: '/nonexistent/console.log',
+    origin: { from: 'boot', template: null },
     ...changes,
   };
 }

@@ -135,6 +135,7 @@ const emptyStatus: Omit<PodStatus, 'id' | 'state'> = {
   nics: [],
   routes: [],
   consoleLogPath: '/nonexistent/console.log',
+  origin: null,
 };
 
 export function details(status: PodStatus): PodDetails {

@@ -1,6 +1,7 @@
 import { type UserCallOptions, withDeadline } from '../../calls.js';
 import { HyperplugError, hasCode } from '../../errors.js';
 import { explainSystemError } from '../../system-error.js';
+import type { BootWay } from '../../template/choice.js';
 import { UndoStack } from '../../undo.js';
 import { checkMakers } from '../destroy.js';
 import type { PodEventInput } from '../events/event-log.js';
@@ -9,6 +10,7 @@ import type { PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
 import { type PodSpec, parsePodSpec } from '../spec.js';
 import { type Booted, bootPod, checkLimits } from './boot.js';
+import { byWay, chooseWay } from './boot-way.js';
 import type { PodHold, PodHolds } from './holds.js';
 import { createRecord } from './new-record.js';
 import { settleLocked } from './settle.js';
@@ -22,20 +24,29 @@ export async function createAndBoot(
   spec: PodSpec,
   { signal }: UserCallOptions,
 ): Promise<PodHold> {
-  const { driver, host, directories } = services;
-  checkLimits(spec, driver.capabilities);
+  checkLimits(spec, services.driver.capabilities);
+  const way = await chooseWay(services, spec, signal);
+  return byWay(services, spec, way, signal, (chosen) => createBy(services, holds, spec, chosen, signal));
+}
+
+async function createBy(
+  services: PodServices,
+  holds: PodHolds,
+  spec: PodSpec,
+  way: BootWay,
+  signal: AbortSignal | undefined,
+): Promise<PodHold> {
+  const { host, directories } = services;
   const undo = new UndoStack();
   try {
-    // Building the image may take minutes and has its own deadlines; nothing has been made yet.
-    const image = await services.image(signal);
     const lock = await lockPod(host, podDirectories(directories, spec.id).lock, spec.id, `pod ${spec.id}`, signal);
     undo.push('pod lock', () => lock.release({ remove: true }));
     const record = await withDeadline(`record of pod ${spec.id}`, RECORD_TIMEOUT_MS, signal, (call) =>
       createRecord(services, spec, undo, call),
     );
-    const booted = await bootPod(services, record, spec, image, undo, signal);
+    const booted = await bootPod(services, record, spec, way, undo, signal);
     await booted.table.update(
-      (now) => ({ ...now, ...hasStarted() }),
+      (now) => ({ ...now, ...hasStarted(way) }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
       [{ pod: spec.id, type: 'created' }, ...startEvents(booted)],
     );
@@ -85,10 +96,26 @@ export async function startPod(
   { signal }: UserCallOptions,
   restarts = 0,
 ): Promise<PodHold | undefined> {
+  const { store } = services;
+  const known = await store.read(id, { signal: signal ?? AbortSignal.timeout(RECORD_TIMEOUT_MS) });
+  const running = known.state === 'running' || known.state === 'paused' || known.spec === null;
+  if (running) return startBy(services, holds, id, undefined, { signal }, restarts);
+  const spec = startable(services, known);
+  const way = await chooseWay(services, spec, signal);
+  return byWay(services, spec, way, signal, (chosen) => startBy(services, holds, id, chosen, { signal }, restarts));
+}
+
+/** `way`: undefined where there was nothing to boot when it was last looked at. */
+async function startBy(
+  services: PodServices,
+  holds: PodHolds,
+  id: string,
+  way: BootWay | undefined,
+  { signal }: UserCallOptions,
+  restarts: number,
+): Promise<PodHold | undefined> {
   const { store, host, directories } = services;
   const reading = { signal: signal ?? AbortSignal.timeout(RECORD_TIMEOUT_MS) };
-  const known = await store.read(id, reading);
-  const image = known.state === 'running' ? undefined : await services.image(signal);
   const lock = await lockPod(host, podDirectories(directories, id).lock, id, `start pod ${id}`, signal).catch(
     async (error: unknown) => {
       // Whoever holds it may have started it.
@@ -115,9 +142,10 @@ export async function startPod(
     const record = await withDeadline(`record of pod ${id}`, RECORD_TIMEOUT_MS, signal, (call) =>
       store.update(id, (now) => ({ ...now, state: 'starting', manager }), call),
     );
-    const booted = await bootPod(services, record, spec, image ?? (await services.image(signal)), undo, signal);
+    const chosen = way ?? (await chooseWay(services, spec, signal));
+    const booted = await bootPod(services, record, spec, chosen, undo, signal);
     await booted.table.update(
-      (now) => ({ ...now, ...hasStarted(), restarts }),
+      (now) => ({ ...now, ...hasStarted(chosen), restarts }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
       startEvents(booted),
     );
@@ -158,9 +186,10 @@ function added(hold: PodHold): PodHold {
   return hold;
 }
 
-const hasStarted = () =>
+const hasStarted = ({ template }: BootWay) =>
   ({
     state: 'running',
+    origin: { from: template ? 'template' : 'boot', template: template?.name ?? null },
     startedAt: new Date().toISOString(),
     finishedAt: null,
     exit: null,

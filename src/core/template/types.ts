@@ -1,0 +1,56 @@
+import type { UserCallOptions } from '../calls.js';
+
+/** What a template is made as; what is missing is what a pod gets that says nothing (configuration `pods`). */
+export interface TemplateInput {
+  /** `[a-z0-9][a-z0-9-]{0,40}`; `auto` and `none`, and what begins with `auto-`, are not for users. */
+  readonly name: string;
+  readonly memoryMib?: number;
+  readonly cpus?: number;
+  /** NICs that a pod made from it can have at once. Default: pods.nicSlots and one more. */
+  readonly nicSlots?: number;
+  /** Absolute paths, in place of those of the configuration (`guest.kernel`, `guest.initramfs`). */
+  readonly kernel?: string;
+  readonly initramfs?: string;
+}
+
+/**
+ * `fresh`: pods can be made from it. `stale`: it was saved by another hypervisor, kernel or agent than there is now, or by
+ * another configuration; it is made anew before it is used. `unreadable`: its files are not whole.
+ */
+export type TemplateState = 'fresh' | 'stale' | 'unreadable';
+
+export interface TemplateStatus {
+  readonly name: string;
+  readonly state: TemplateState;
+  /** Why it is not fresh; null: it is. */
+  readonly why: string | null;
+  /** Made by itself, because pods asked for `template: auto`. */
+  readonly automatic: boolean;
+  readonly memoryMib: number;
+  readonly cpus: number;
+  readonly nicSlots: number;
+  readonly hypervisor: string;
+  /** The guest image, for people. */
+  readonly image: string;
+  /** The agent in it, for people. */
+  readonly agent: string;
+  /** On disk; memory that was never used takes none. */
+  readonly sizeBytes: number;
+  readonly createdAt: string;
+  readonly directory: string;
+}
+
+/** VMs that were booted once, and that pods go on from. See docs/templates.md. */
+export interface Templates {
+  /**
+   * Boots a VM until its agent is ready, saves it, and sees that a clone of it answers. All or nothing.
+   * @throws NOT_SUPPORTED the hypervisor or the agent cannot; TEMPLATE_INVALID, TEMPLATE_EXISTS (without `replace`); the
+   * plugins' codes.
+   */
+  create(template: TemplateInput, options?: UserCallOptions & { readonly replace?: boolean }): Promise<TemplateStatus>;
+  list(options?: UserCallOptions): Promise<readonly TemplateStatus[]>;
+  /** @throws TEMPLATE_NOT_FOUND. */
+  inspect(name: string, options?: UserCallOptions): Promise<TemplateStatus>;
+  /** Pods that were made from it run on. @throws TEMPLATE_NOT_FOUND. */
+  remove(name: string, options?: UserCallOptions): Promise<void>;
+}
