@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { CallOptions } from '../../src/core/calls.js';
 import { throwIfAborted } from '../../src/core/calls.js';
 import type { HostServices } from '../../src/core/host-services.js';
+import type { HypervisorCapabilities } from '../../src/core/hypervisor.js';
 import type { PluginKind, PluginRegistration } from '../../src/core/plugin.js';
 import { TOKENS } from '../../src/core/plugin.js';
 import type { Hyperplug } from '../../src/core/pod/types.js';
@@ -38,7 +39,10 @@ export class FakeWorld {
   readonly #pool = new FakePoolMedium();
 
   /** With a network namespace: bridges, taps, rules, records and addresses are real; VMs and guests are not. */
-  constructor(readonly netns?: string) {
+  constructor(
+    readonly netns?: string,
+    private readonly capabilities: Partial<HypervisorCapabilities> = {},
+  ) {
     writeFileSync(join(this.root, 'kernel'), elfKernel({ pvh: true }));
     writeFileSync(join(this.root, 'initramfs'), '070701');
     const config = {
@@ -81,13 +85,11 @@ export class FakeWorld {
     const { machine } = this;
     const processes = [...machine.processes.values()].filter(({ argv }) => argv[0] !== 'manager');
     const folders = ['run/pods', 'state/pods', 'run/locks'].flatMap((name) => {
-      try {
-        return readdirSync(join(this.root, name)).map((entry) => `${name}/${entry}`);
-      } catch {
-        return [];
-      }
+      return filesOf(join(this.root, name)).map((entry) => `${name}/${entry}`);
     });
+    const templates = filesOf(join(this.root, 'cache/templates')).filter((name) => name.startsWith('.'));
     return [
+      ...templates.map((name) => `template ${name}`),
       ...processes.map(({ argv }) => `process ${argv.join(' ')}`),
       ...[...machine.taps.values()].map(({ name, owner }) => `tap ${name} of ${owner}`),
       ...folders,
@@ -125,7 +127,7 @@ export class FakeWorld {
     };
     const services: Record<PluginKind, { readonly capabilities: object }> = {
       hypervisor:
-        this.netns === undefined ? new FakeHypervisor({ machine, guest }) : new TapHypervisor({ machine, guest }),
+        this.netns === undefined ? new FakeHypervisor({ machine, guest, capabilities: this.capabilities }) : new TapHypervisor({ machine, guest }),
       network: new FakeNetwork({ machine }),
       firewall: new FakeFirewall(),
       agent: new FakeAgent(),
@@ -143,5 +145,13 @@ export class FakeWorld {
           .inSingletonScope();
       },
     }));
+  }
+}
+
+function filesOf(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
   }
 }

@@ -11,7 +11,13 @@ export interface AutomaticLimits {
   readonly automaticTotalMib: number;
 }
 
-type Make = (name: string, shape: TemplateShape, signal: AbortSignal) => Promise<StoredTemplate>;
+/** `old`: one that is to be replaced, though it looks fresh. */
+type Make = (
+  name: string,
+  shape: TemplateShape,
+  old: StoredTemplate | undefined,
+  signal: AbortSignal,
+) => Promise<StoredTemplate>;
 
 /** One that could not be made is not tried again for so long. */
 const RETRY_AFTER_MS = 10 * 60_000;
@@ -39,10 +45,10 @@ export class AutomaticTemplates {
   }
 
   renew(template: StoredTemplate): void {
-    if (template.automatic) this.#want(template.name, shapeOf(template));
+    if (template.automatic) this.#want(template.name, shapeOf(template), template);
   }
 
-  #want(name: string, shape: TemplateShape): void {
+  #want(name: string, shape: TemplateShape, old?: StoredTemplate): void {
     const failedAtMs = this.#failedAtMs.get(name);
     const tooSoon = failedAtMs !== undefined && performance.now() - failedAtMs < RETRY_AFTER_MS;
     if (this.#closing.signal.aborted || this.#under.has(name) || tooSoon) return;
@@ -52,7 +58,7 @@ export class AutomaticTemplates {
       try {
         if (this.#closing.signal.aborted) return;
         await this.#makeRoom(name, shape.memoryMib);
-        await this.make(name, shape, this.#closing.signal);
+        await this.make(name, shape, old, this.#closing.signal);
         this.#failedAtMs.delete(name);
       } catch (error) {
         if (this.#closing.signal.aborted) return;

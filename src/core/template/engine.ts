@@ -40,7 +40,11 @@ interface Making {
 /** Whether one is to be made where there is this one; `why` tells why that one is stale. */
 type Wanted = (found: StoredTemplate | undefined, why: () => Promise<string | undefined>) => Promise<boolean>;
 
-const isStale: Wanted = async (found, why) => !found || (await why()) !== undefined;
+/** `old`: seen to be no good, whatever its key says. */
+const wantedFor =
+  (old: StoredTemplate | undefined): Wanted =>
+  async (found, why) =>
+    !found || found.createdAt === old?.createdAt || (await why()) !== undefined;
 
 const within = (signal: AbortSignal | undefined): CallOptions => ({
   signal: signal ?? AbortSignal.timeout(CALL_TIMEOUT_MS),
@@ -58,7 +62,7 @@ export class TemplateEngine implements PodTemplates {
     this.#automatic = new AutomaticTemplates(
       store,
       options,
-      (name, shape, signal) => this.#make({ name, shape, automatic: true }, isStale, signal),
+(name, shape, old, signal) => this.#make({ name, shape, automatic: true }, wantedFor(old), signal),
       options.onTrouble,
     );
   }
@@ -182,8 +186,7 @@ export class TemplateEngine implements PodTemplates {
 
   /** As it was, by what there is now: unless somebody else has done it meanwhile. */
   #renew(old: StoredTemplate, signal: AbortSignal | undefined): Promise<StoredTemplate> {
-    const wanted: Wanted = async (now, why) => now?.createdAt === old.createdAt || isStale(now, why);
-    return this.#make({ name: old.name, automatic: old.automatic, shape: shapeOf(old) }, wanted, signal);
+    return this.#make({ name: old.name, automatic: old.automatic, shape: shapeOf(old) }, wantedFor(old), signal);
   }
 
   async #make(

@@ -2,6 +2,7 @@ import { commandContract } from './hyperplug/commands.js';
 import { hyperplugSuite } from './hyperplug/context.js';
 import { networksContract, podNetworkContract } from './hyperplug/network.js';
 import { podContract } from './hyperplug/pods.js';
+import { templatesContract } from './hyperplug/templates.js';
 import type { HyperplugContract } from './hyperplug/types.js';
 
 export type { HyperplugBench, HyperplugContract } from './hyperplug/types.js';
@@ -17,5 +18,6 @@ export function hyperplugContract(contract: HyperplugContract): void {
     commandContract(suite, contract);
     podNetworkContract(suite, contract);
     networksContract(suite, contract);
+    templatesContract(suite, contract);
   });
 }

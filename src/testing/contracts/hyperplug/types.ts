@@ -31,6 +31,8 @@ export interface HyperplugContract {
     readonly publish?: boolean;
     readonly pause?: boolean;
     readonly networkTeardown?: boolean;
+    /** The hypervisor does not declare snapshot. */
+    readonly templates?: boolean;
   };
   /** Bytes that go through commands in the tests of much data. Default 4 MiB. */
   readonly muchBytes?: number;
