@@ -127,7 +127,9 @@ export class FakeWorld {
     };
     const services: Record<PluginKind, { readonly capabilities: object }> = {
       hypervisor:
-        this.netns === undefined ? new FakeHypervisor({ machine, guest, capabilities: this.capabilities }) : new TapHypervisor({ machine, guest }),
+        this.netns === undefined
+          ? new FakeHypervisor({ machine, guest, capabilities: this.capabilities })
+          : new TapHypervisor({ machine, guest }),
       network: new FakeNetwork({ machine }),
       firewall: new FakeFirewall(),
       agent: new FakeAgent(),

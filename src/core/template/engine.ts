@@ -62,7 +62,7 @@ export class TemplateEngine implements PodTemplates {
     this.#automatic = new AutomaticTemplates(
       store,
       options,
-(name, shape, old, signal) => this.#make({ name, shape, automatic: true }, wantedFor(old), signal),
+      (name, shape, old, signal) => this.#make({ name, shape, automatic: true }, wantedFor(old), signal),
       options.onTrouble,
     );
   }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { PodSpecInput } from '../../../core/pod/spec.js';
 import type { TemplateInput } from '../../../core/template/types.js';
-import { POSIX_PROGRAMS } from '../agent/types.js';
 import { expectCode } from '../../runner.js';
+import { POSIX_PROGRAMS } from '../agent/types.js';
 import type { HyperplugContext, HyperplugSuite } from './context.js';
 import type { HyperplugContract } from './types.js';
 

@@ -18,7 +18,19 @@ describe('hyperplug template', () => {
     const hyperplug = engine();
     const { exitCode, out } = await cli(['template', 'create', 'new'], { hyperplug });
     expect([exitCode, out]).to.deep.equal([0, 'new\n']);
-    const options = ['--memory', '1g', '--cpus', '2', '--nics', '0', '--kernel', '/k', '--initramfs', '/i', '--replace'];
+    const options = [
+      '--memory',
+      '1g',
+      '--cpus',
+      '2',
+      '--nics',
+      '0',
+      '--kernel',
+      '/k',
+      '--initramfs',
+      '/i',
+      '--replace',
+    ];
     await cli(['template', 'create', 'full', ...options], { hyperplug });
     expect(hyperplug.templates.asked).to.deep.equal([
       { name: 'new', replace: false },

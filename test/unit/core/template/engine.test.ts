@@ -40,7 +40,10 @@ describe('templates of an engine', () => {
     await using pod = await hyperplug.createPod({ template: 'auto' });
     expect((await pod.status()).origin).to.deep.equal({ from: 'boot', template: null });
     const finding = (await hyperplug.diagnose()).find(({ id }) => id === 'templates');
-    expect(finding).to.include({ status: 'ok', summary: 'hypervisor fake cannot save VMs and go on from them: every pod boots' });
+    expect(finding).to.include({
+      status: 'ok',
+      summary: 'hypervisor fake cannot save VMs and go on from them: every pod boots',
+    });
   });
 
   it('a named one that is stale is made anew before it is used; until then it is told as stale', async () => {

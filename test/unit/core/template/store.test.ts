@@ -98,6 +98,7 @@ describe('TemplateStore', () => {
       expect(existsSync(join(made.directory, 'memory'))).to.equal(true);
       order.push('launched');
     });
+    while (order.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     const another = store.use(made, call(), async () => void order.push('another'));
     await another;
     const removal = store.remove('small', call()).then(() => order.push('removed'));
@@ -123,9 +124,9 @@ describe('TemplateStore', () => {
       'TEMPLATE_STALE',
       'made anew',
     );
-    expect(await store.use(second, call(), async () => readFileSync(join(second.directory, 'memory'), 'utf8'))).to.equal(
-      'other',
-    );
+    expect(
+      await store.use(second, call(), async () => readFileSync(join(second.directory, 'memory'), 'utf8')),
+    ).to.equal('other');
   });
 
   it('one that cannot be read is told beside the others, and can be removed and made', async () => {
