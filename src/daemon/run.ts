@@ -7,6 +7,7 @@ import { sdNotify, takeListenFds, watchdogMs } from '../host/sd-notify.js';
 import { type CreateHyperplugOptions, createHyperplug, directoriesOf, openConfig } from '../hyperplug.js';
 import { Daemon } from './daemon.js';
 import type { Listening } from './socket.js';
+import { socketPathOf } from './socket-path.js';
 
 export interface RunDaemonOptions extends Omit<CreateHyperplugOptions, 'logger'> {
   readonly logger: (loaded: LoadedConfig) => PluginLogger;
@@ -19,11 +20,6 @@ export interface RunDaemonOptions extends Omit<CreateHyperplugOptions, 'logger'>
   readonly signal: AbortSignal;
   /** It answers, there. */
   readonly onReady: (address: string) => void;
-}
-
-/** Where the daemon of a configuration listens. */
-export function socketPathOf(loaded: LoadedConfig): string {
-  return loaded.config.daemon.socket ?? join(directoriesOf(loaded).runtimeDirectory, 'daemon.sock');
 }
 
 /** Runs the daemon until it is told to end. @throws DAEMON_RUNNING, CONFIG_*, PLUGIN_*, HOST_*. */

@@ -1,4 +1,5 @@
-import { BuiltinNetBackend, builtinNetCapabilities } from '../../src/plugins/builtin-net/backend.js';
+import { BuiltinNetBackend } from '../../src/plugins/builtin-net/backend.js';
+import { builtinNetCapabilities } from '../../src/plugins/builtin-net/capabilities.js';
 import { networkContract } from '../../src/testing/index.js';
 
 const network = { mtu: null, isolated: false, dns: [] };

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { closeAll } from '../../src/plugins/netlink/host-nic.js';
 import { openTap } from '../../src/plugins/netlink/tap.js';
-import { qemuCapabilities } from '../../src/plugins/qemu/driver.js';
+import { qemuCapabilities } from '../../src/plugins/qemu/capabilities.js';
 import { hypervisorContract } from '../../src/testing/index.js';
 import { TestNamespace } from '../support/netns.js';
 import { hasQemu, processesNaming, QemuFixture } from '../support/qemu-fixture.js';

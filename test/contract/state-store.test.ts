@@ -3,8 +3,9 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { StateKey, StateStore } from '../../src/core/state-store.js';
+import { STATE_CAPABILITIES } from '../../src/plugins/local/capabilities.js';
 import { encodeKey } from '../../src/plugins/local/state-codec.js';
-import { LocalStateStore, STATE_CAPABILITIES } from '../../src/plugins/local/state-store.js';
+import { LocalStateStore } from '../../src/plugins/local/state-store.js';
 import { stateStoreContract } from '../../src/testing/contracts/state-store.js';
 import { FakeStateMedium, FakeStateStore } from '../../src/testing/fakes/state-store.js';
 

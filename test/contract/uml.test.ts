@@ -1,5 +1,5 @@
 import type { HypervisorVm, VmNic } from '../../src/core/hypervisor.js';
-import { umlCapabilities } from '../../src/plugins/uml/driver.js';
+import { umlCapabilities } from '../../src/plugins/uml/capabilities.js';
 import { hypervisorContract } from '../../src/testing/index.js';
 import { processesNaming } from '../support/qemu-fixture.js';
 import { requireOrSkip } from '../support/require.js';

@@ -10,13 +10,13 @@ export {
   parseIpv4,
   parseIpv6,
 } from './address-text.js';
+export { SHORTEST_PREFIX } from './limits.js';
 export {
   layoutFromText,
   layoutOf,
   type PoolLayout,
   parseRange,
   parseSubnet,
-  SHORTEST_PREFIX,
   type Subnet,
   sameLayout,
   subnetOf,

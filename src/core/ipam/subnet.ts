@@ -3,9 +3,7 @@ import type { IpAddress, IpRange, PoolNetwork } from '../address-pool.js';
 import type { ErrorCode } from '../error-codes.js';
 import { fieldError } from '../errors.js';
 import { type Family, familyBits, formatAddress, parseAddress, parseAddressWithPrefix } from './address-text.js';
-
-/** Shortest prefixes that are allocated from. */
-export const SHORTEST_PREFIX = Object.freeze({ 4: 8, 6: 64 });
+import { SHORTEST_PREFIX } from './limits.js';
 
 /** A network in numbers. Whichever of its addresses named it, `base` is its first and `key` its canonical text. */
 export interface Subnet {

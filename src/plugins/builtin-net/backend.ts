@@ -9,35 +9,17 @@ import type {
   HostNic,
   HostNicRecord,
   NetworkBackend,
-  NetworkCapabilities,
   NetworkSpec,
   NetworkStatus,
   NicPlan,
   PortMapping,
 } from '../../core/network.js';
+import { BACKEND_NAME, builtinNetCapabilities, MTU } from './capabilities.js';
 import { checkHostPorts, expandPorts, overlap, portInUse } from './ports.js';
 import { builtinFamily, checkAddress, planSubnet, type SubnetPlan } from './subnet-plan.js';
 
-export const BACKEND_NAME = 'builtin-net';
-
-/** libslirp sends segments of at most this; a guest whose frames are larger loses them. */
-const MTU = { min: 68, max: 1500 };
 /** RFC 8200, section 5. */
 const IPV6_MIN_MTU = 1280;
-
-export const builtinNetCapabilities: NetworkCapabilities = deepFreeze({
-  endpoints: ['builtin'],
-  hypervisorNetwork: true,
-  needsRoot: false,
-  multipleNetworks: true,
-  families: [4, 6],
-  staticAddress: true,
-  podToPod: false,
-  isolation: true,
-  publish: ['tcp', 'udp'],
-  livePublish: true,
-  mtu: MTU,
-});
 
 interface Network {
   readonly spec: NetworkSpec;

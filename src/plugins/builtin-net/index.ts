@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { definePlugin } from '../../core/define-plugin.js';
 import { TOKENS } from '../../core/plugin.js';
-import { BACKEND_NAME, BuiltinNetBackend, builtinNetCapabilities } from './backend.js';
+import { BACKEND_NAME, builtinNetCapabilities } from './capabilities.js';
 
 /** The hypervisor's own network: works for everyone, needs no privilege, leaves nothing on the host. */
 const builtinNetPlugin = definePlugin({
@@ -13,7 +13,7 @@ const builtinNetPlugin = definePlugin({
   description: "the hypervisor's own network (QEMU user mode): no privilege needed, pods do not reach each other",
   register({ bind }) {
     bind(TOKENS.network)
-      .toDynamicValue(() => new BuiltinNetBackend())
+      .toDynamicValue(async () => new (await import('./backend.js')).BuiltinNetBackend())
       .inSingletonScope();
   },
 });

@@ -1,13 +1,14 @@
-import { isIPv4, isIPv6, SocketAddress } from 'node:net';
-import { IPv4, IPv4CidrRange, IPv6, IPv6CidrRange } from 'ip-num';
-import type { IpRange } from '../../core/address-pool.js';
+import { isIPv4, isIPv6 } from 'node:net';
 import { fieldError } from '../../core/errors.js';
 import type { BuiltinFamily } from '../../core/hypervisor.js';
+import { formatAddress, parseAddress } from '../../core/ipam/address-text.js';
 
 /** One subnet of a network, with the places QEMU's user network gives to itself (net/slirp.c: host .2, DNS .3). */
 export interface SubnetPlan {
   readonly family: 4 | 6;
-  readonly range: IpRange;
+  /** Its addresses as numbers, the broadcast address of IPv4 included. */
+  readonly first: bigint;
+  readonly last: bigint;
   /** Canonical CIDR. */
   readonly subnet: string;
   readonly prefixLength: number;
@@ -38,15 +39,18 @@ export function planSubnet(field: string, text: string): SubnetPlan {
   if (family === 6 && prefixLength !== IPV6_PREFIX) {
     throw fieldError('NET_SPEC_INVALID', field, `an IPv6 prefix of ${IPV6_PREFIX}`, text);
   }
-  const range = family === 4 ? IPv4CidrRange.fromCidr(text) : IPv6CidrRange.fromCidr(text);
-  const first = range.getFirst().getValue();
+  const { value } = parseAddress(address, field, 'NET_SPEC_INVALID');
+  const size = 1n << BigInt((family === 4 ? 32 : 128) - prefixLength);
+  const first = value - (value % size);
+  const last = first + size - 1n;
   // Of IPv4 the last address is the broadcast address.
-  const last = range.getLast().getValue() - (family === 4 ? 1n : 0n);
-  const at = (offset: bigint) => addressText(family, first + offset < last ? first + offset : last);
+  const highest = family === 4 ? last - 1n : last;
+  const at = (offset: bigint) => formatAddress(family, first + offset < highest ? first + offset : highest);
   return {
     family,
-    range,
-    subnet: `${addressText(family, first)}/${prefixLength}`,
+    first,
+    last,
+    subnet: `${formatAddress(family, first)}/${prefixLength}`,
     prefixLength,
     gateway: at(GATEWAY),
     dns: at(DNS),
@@ -67,10 +71,9 @@ export function checkAddress(plans: readonly SubnetPlan[], text: string): { plan
     const subnets = plans.map(({ subnet }) => subnet).join(', ');
     throw fieldError('IPAM_ADDRESS_INVALID', field, `an address of ${subnets}`, text);
   }
-  const address = family === 4 ? text : canonicalIpv6(text);
-  const value = (family === 4 ? new IPv4(address) : new IPv6(address)).getValue();
-  const first = plan.range.getFirst().getValue();
-  const last = plan.range.getLast().getValue();
+  const { value } = parseAddress(text, field);
+  const address = formatAddress(family, value);
+  const { first, last } = plan;
   if (value < first || value > last) {
     throw fieldError('IPAM_ADDRESS_OUT_OF_RANGE', field, `an address of ${plan.subnet}`, text);
   }
@@ -83,13 +86,4 @@ export function checkAddress(plans: readonly SubnetPlan[], text: string): { plan
 
 export function builtinFamily(plan: SubnetPlan, guest: string): BuiltinFamily {
   return { subnet: plan.subnet, gateway: plan.gateway, dns: plan.dns, guest };
-}
-
-function addressText(family: 4 | 6, value: bigint): string {
-  return family === 4 ? new IPv4(value).toString() : canonicalIpv6(new IPv6(value).toString());
-}
-
-/** RFC 5952. */
-function canonicalIpv6(text: string): string {
-  return new SocketAddress({ address: text, family: 'ipv6' }).address;
 }

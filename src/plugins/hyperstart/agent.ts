@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
-import type { AgentCapabilities, AgentConnection, GuestAgent, GuestSession } from '../../core/agent.js';
+import type { AgentConnection, GuestAgent, GuestSession } from '../../core/agent.js';
 import type { CallOptions } from '../../core/calls.js';
+import { CAPABILITIES } from './capabilities.js';
 import { ChannelWriter, ControlOutbox } from './channel-writer.js';
 import { CreditStreams } from './credit-streams.js';
 import type { Dialect, DialectEvents } from './dialect.js';
@@ -16,16 +17,9 @@ import { PacedStreams } from './paced-streams.js';
 import { OriginalPod } from './pod-commands.js';
 import { ExtensionPod } from './pod-extension.js';
 import { ProcessTable } from './process-table.js';
-import { CHANNEL, COMMAND, LIMIT, PROTOCOL_VERSION } from './protocol.gen.js';
+import { COMMAND, LIMIT, PROTOCOL_VERSION } from './protocol.gen.js';
 import { HyperstartSession } from './session.js';
 import type { Streams } from './streams.js';
-
-export const CAPABILITIES: AgentCapabilities = Object.freeze({
-  channels: Object.freeze([CHANNEL.control, CHANNEL.streams]),
-  terminal: true,
-  files: true,
-  onlineCpuMemory: true,
-});
 
 /** Smallest window that the handshake fits in, with room for progress. */
 const MIN_WINDOW_BYTES = 128;

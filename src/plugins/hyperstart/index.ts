@@ -1,6 +1,6 @@
 import { definePlugin } from '../../core/define-plugin.js';
 import { PLUGIN_API_VERSION, TOKENS } from '../../core/plugin.js';
-import { CAPABILITIES, HyperstartAgent } from './agent.js';
+import { CAPABILITIES } from './capabilities.js';
 import { hyperstartOptions } from './options.js';
 
 /** The host's end of hyperstart's protocol, and of the extension that our own agent speaks. */
@@ -13,7 +13,7 @@ export default definePlugin({
   options: hyperstartOptions,
   register({ bind }, options) {
     bind(TOKENS.agent)
-      .toDynamicValue(() => new HyperstartAgent(options))
+      .toDynamicValue(async () => new (await import('./agent.js')).HyperstartAgent(options))
       .inSingletonScope();
   },
 });

@@ -1,15 +1,9 @@
 import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
-import type {
-  Firewall,
-  FirewallCapabilities,
-  FirewallDrift,
-  FirewallNetwork,
-  PublishedPort,
-} from '../../core/firewall.js';
-import { deepFreeze } from '../../core/json.js';
+import type { Firewall, FirewallDrift, FirewallNetwork, PublishedPort } from '../../core/firewall.js';
 import type { ToolProvider } from '../../host/tools.js';
+import { iptablesCapabilities } from './capabilities.js';
 import { isOfNetwork } from './network-rules.js';
 import { NftChooser } from './nft/chooser.js';
 import type { IptablesOptions } from './options.js';
@@ -28,16 +22,6 @@ import { refuseConflicts } from './port-conflict.js';
 import { publishedIn } from './port-rules.js';
 import type { SavedRule } from './rule-text.js';
 import { type Change, type RuleSet, Tables } from './tables.js';
-
-export const iptablesCapabilities: FirewallCapabilities = deepFreeze({
-  families: [4, 6],
-  protocols: ['tcp', 'udp', 'sctp'],
-  enforces: true,
-  isolation: true,
-  localhost: true,
-  hairpin: true,
-  needsRoot: true,
-});
 
 const FAMILIES = [4, 6] as const;
 

@@ -1,7 +1,7 @@
 import { definePlugin } from '../../core/define-plugin.js';
 import { ownerTag } from '../../core/ownership.js';
 import { HOST_TOKENS, TOKENS } from '../../core/plugin.js';
-import { IptablesFirewall, iptablesCapabilities } from './firewall.js';
+import { iptablesCapabilities } from './capabilities.js';
 import { iptablesOptions } from './options.js';
 
 export default definePlugin({
@@ -13,7 +13,8 @@ export default definePlugin({
   options: iptablesOptions,
   register({ bind }, options) {
     bind(TOKENS.firewall)
-      .toDynamicValue(({ get }) => {
+      .toDynamicValue(async ({ get }) => {
+        const { IptablesFirewall } = await import('./firewall.js');
         const paths = get(HOST_TOKENS.paths, { optional: true });
         return new IptablesFirewall(options, get(HOST_TOKENS.tools), paths && ownerTag(paths.stateDir));
       })

@@ -14,11 +14,11 @@ import {
   type Holding,
   layoutOf,
   type PoolLayout,
-  SHORTEST_PREFIX,
   sameLayout,
   subnetOf,
 } from '../../core/ipam/index.js';
 import type { StateStore, StateTransaction } from '../../core/state-store.js';
+import { POOL_CAPABILITIES } from './capabilities.js';
 import {
   catchUp,
   LEASES,
@@ -35,12 +35,6 @@ import {
   withChange,
   writeRecord,
 } from './pool-record.js';
-
-export const POOL_CAPABILITIES: AddressPoolCapabilities = Object.freeze({
-  families: Object.freeze([4, 6] as const),
-  shortestPrefix: SHORTEST_PREFIX,
-  durable: true,
-});
 
 /** Stands in memory for a lease whose record cannot be read: its address is not free, and nobody's to release. */
 const UNREADABLE = '(a record that cannot be read)';

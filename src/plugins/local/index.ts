@@ -3,8 +3,7 @@ import { z } from 'zod';
 import { definePlugin } from '../../core/define-plugin.js';
 import { HOST_TOKENS, PLUGIN_API_VERSION, TOKENS } from '../../core/plugin.js';
 import { defaultDirectories } from '../../host/paths.js';
-import { LocalAddressPool, POOL_CAPABILITIES } from './address-pool.js';
-import { LocalStateStore, STATE_CAPABILITIES } from './state-store.js';
+import { POOL_CAPABILITIES, STATE_CAPABILITIES } from './capabilities.js';
 
 /** State 'local': records in one LMDB file, shared by any number of processes. */
 export const localState = definePlugin({
@@ -23,7 +22,8 @@ export const localState = definePlugin({
   }),
   register({ bind }, options) {
     bind(TOKENS.state)
-      .toDynamicValue((context) => {
+      .toDynamicValue(async (context) => {
+        const { LocalStateStore } = await import('./state-store.js');
         const paths = context.get(HOST_TOKENS.paths, { optional: true });
         const directory = options.directory ?? paths?.stateDir ?? defaultDirectories().stateDirectory;
         return new LocalStateStore(join(directory, 'state.mdb'));
@@ -41,7 +41,10 @@ export const localAddressPool = definePlugin({
   capabilities: POOL_CAPABILITIES,
   register({ bind }) {
     bind(TOKENS['address-pool'])
-      .toDynamicValue((context) => new LocalAddressPool(context.get(TOKENS.state)))
+      .toDynamicValue(async (context) => {
+        const { LocalAddressPool } = await import('./address-pool.js');
+        return new LocalAddressPool(await context.getAsync(TOKENS.state));
+      })
       .inSingletonScope();
   },
 });

@@ -3,21 +3,13 @@ import { HyperplugError } from '../../core/errors.js';
 import type { JsonValue } from '../../core/json.js';
 import { checkStateKey, checkStatePrefix } from '../../core/state/keys.js';
 import { runBody } from '../../core/state/transaction-body.js';
-import type {
-  StateEntry,
-  StateKey,
-  StateStore,
-  StateStoreCapabilities,
-  StateTransaction,
-  UnreadableEntry,
-} from '../../core/state-store.js';
+import type { StateEntry, StateKey, StateStore, StateTransaction, UnreadableEntry } from '../../core/state-store.js';
+import { STATE_CAPABILITIES } from './capabilities.js';
 import { type Database, openDatabase, prepareDirectory, unavailable } from './state-file.js';
 import { ensureSchema, type Schema, schema } from './state-schema.js';
 import { commitWrites, readValue, scan, TransactionView, type Writes } from './state-view.js';
 import { type QueuedJob, TransactionQueue } from './transaction-queue.js';
 import { WriterThread } from './writer-thread.js';
-
-export const STATE_CAPABILITIES: StateStoreCapabilities = Object.freeze({ durable: true, multiProcess: true });
 
 /** A process that has committed so often is not about to end: its event loop is spared from now on. */
 const MANY_COMMITS = 48;

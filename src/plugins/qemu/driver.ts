@@ -1,8 +1,7 @@
 import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
-import type { HypervisorCapabilities, HypervisorDriver, VmRecord, VmSpec, VmTrace } from '../../core/hypervisor.js';
-import { deepFreeze } from '../../core/json.js';
+import type { HypervisorDriver, VmRecord, VmSpec, VmTrace } from '../../core/hypervisor.js';
 import type { Assessment, PluginLogger, PluginPaths } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { checkStorage } from '../../core/vm/check-storage.js';
@@ -13,6 +12,7 @@ import { killProcess, sameProcess } from '../../host/process.js';
 import type { Tool, ToolProvider } from '../../host/tools.js';
 import { tracesOf } from '../../host/vmm/run-dir.js';
 import { adoptedProcess } from '../../host/vmm/vm-process.js';
+import { qemuCapabilities } from './capabilities.js';
 import { checkSpec } from './check-spec.js';
 import { type Acceleration, AccelerationChooser, kvmObstacle } from './kvm/acceleration.js';
 import { type LaunchTools, launch } from './launch.js';
@@ -21,33 +21,9 @@ import { QemuRunDir, qemuMarker } from './qemu-run-dir.js';
 import { openSocket, QemuVm } from './qemu-vm.js';
 import { QmpClient } from './qmp/client.js';
 import { isObject } from './qmp/messages.js';
-import { MAX_DISKS, MAX_SHARES } from './storage.js';
 import { requireUserNetwork } from './user-network.js';
 import type { ShareTools } from './virtiofsd.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
-
-export const qemuCapabilities: HypervisorCapabilities = deepFreeze({
-  builtinNetwork: true,
-  nicEndpoints: ['builtin', 'tap-fd'],
-  coldplugNic: true,
-  hotplugNic: true,
-  liveForwards: true,
-  maxNics: 24,
-  detachNeedsGuest: 'helps',
-  linkUp: 'attach',
-  pause: true,
-  gracefulShutdown: true,
-  snapshot: false,
-  hotplugCpu: false,
-  hotplugMemory: false,
-  adopt: true,
-  netns: false,
-  channels: { creditWindowBytes: null, reopen: true },
-  maxCpus: 64,
-  maxMemoryMib: 1024 * 1024,
-  disks: { formats: ['raw', 'qcow2'], max: MAX_DISKS },
-  shares: { max: MAX_SHARES, writable: true },
-});
 
 export interface QemuDriverHost {
   readonly tools: ToolProvider;

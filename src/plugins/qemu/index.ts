@@ -2,7 +2,7 @@ import { definePlugin } from '../../core/define-plugin.js';
 import { HOST_TOKENS, type PluginLogger, TOKENS } from '../../core/plugin.js';
 import { silentProgress } from '../../core/progress.js';
 import { pathTools } from '../../host/path-tools.js';
-import { QemuDriver, qemuCapabilities } from './driver.js';
+import { qemuCapabilities } from './capabilities.js';
 import { qemuOptions } from './options.js';
 
 const silentLog: PluginLogger = { debug() {}, info() {}, warn() {}, error() {} };
@@ -17,7 +17,8 @@ const qemuPlugin = definePlugin({
   description: 'QEMU: runs anywhere, with KVM where that works, else by software emulation',
   register({ bind }, options) {
     bind(TOKENS.hypervisor)
-      .toDynamicValue(({ get }) => {
+      .toDynamicValue(async ({ get }) => {
+        const { QemuDriver } = await import('./driver.js');
         const optional = { optional: true } as const;
         return new QemuDriver(options, {
           tools: get(HOST_TOKENS.tools, optional) ?? pathTools,
@@ -28,7 +29,10 @@ const qemuPlugin = definePlugin({
       })
       .inSingletonScope();
   },
-  assess: (options, host, call) => new QemuDriver(options, { ...host, log: silentLog }).assess(call),
+  async assess(options, host, call) {
+    const { QemuDriver } = await import('./driver.js');
+    return new QemuDriver(options, { ...host, log: silentLog }).assess(call);
+  },
 });
 
 export default qemuPlugin;

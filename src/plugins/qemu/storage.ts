@@ -5,9 +5,6 @@ import type { VmDisk, VmShare } from '../../core/hypervisor.js';
 import type { JsonValue } from '../../core/json.js';
 import type { DeviceProperties } from './devices.js';
 
-export const MAX_DISKS = 16;
-export const MAX_SHARES = 8;
-
 /** A disk as QEMU gets it: by an open descriptor, so that its user need not be able to reach the file. */
 export interface DiskPlan {
   readonly disk: VmDisk;

@@ -1,8 +1,7 @@
 import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
-import type { HypervisorCapabilities, HypervisorDriver, VmRecord, VmSpec, VmTrace } from '../../core/hypervisor.js';
-import { deepFreeze } from '../../core/json.js';
+import type { HypervisorDriver, VmRecord, VmSpec, VmTrace } from '../../core/hypervisor.js';
 import type { Assessment, PluginLogger } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { checkStorage } from '../../core/vm/check-storage.js';
@@ -14,37 +13,14 @@ import { checkVmSpec } from '../../host/vmm/check-spec.js';
 import { tracesOf } from '../../host/vmm/run-dir.js';
 import { adoptedProcess } from '../../host/vmm/vm-process.js';
 import { namespaceArgs } from './argv.js';
+import { umlCapabilities } from './capabilities.js';
 import { killTree, type LaunchTools, launch } from './launch.js';
 import { checkEndpoint } from './nic-plug.js';
 import type { UmlOptions } from './options.js';
 import type { SlirpTools } from './slirp.js';
-import { MAX_DISKS } from './storage.js';
 import { UmlRunDir, umlInitMarker } from './uml-run-dir.js';
 import { NotificationSource, UmlVm } from './uml-vm.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
-
-export const umlCapabilities: HypervisorCapabilities = deepFreeze({
-  builtinNetwork: true,
-  nicEndpoints: ['builtin', 'interface'],
-  coldplugNic: false,
-  hotplugNic: true,
-  liveForwards: true,
-  maxNics: 16,
-  detachNeedsGuest: 'link-down',
-  linkUp: 'guest-up',
-  pause: true,
-  gracefulShutdown: true,
-  snapshot: false,
-  hotplugCpu: false,
-  hotplugMemory: false,
-  adopt: true,
-  netns: false,
-  // A serial line of UML stalls for ever when about 4 KiB are unread; what a dead manager left counts, too.
-  channels: { creditWindowBytes: 1900, reopen: true },
-  maxCpus: 1,
-  maxMemoryMib: 64 * 1024,
-  disks: { formats: ['raw'], max: MAX_DISKS },
-});
 
 export interface UmlDriverHost {
   readonly tools: ToolProvider;

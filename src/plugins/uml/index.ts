@@ -2,7 +2,7 @@ import { definePlugin } from '../../core/define-plugin.js';
 import { HOST_TOKENS, type PluginLogger, TOKENS } from '../../core/plugin.js';
 import { silentProgress } from '../../core/progress.js';
 import { pathTools } from '../../host/path-tools.js';
-import { UmlDriver, umlCapabilities } from './driver.js';
+import { umlCapabilities } from './capabilities.js';
 import { umlOptions } from './options.js';
 
 const silentLog: PluginLogger = { debug() {}, info() {}, warn() {}, error() {} };
@@ -17,7 +17,8 @@ const umlPlugin = definePlugin({
   description: 'User Mode Linux: needs neither KVM nor root, boots in half a second',
   register({ bind }, options) {
     bind(TOKENS.hypervisor)
-      .toDynamicValue(({ get }) => {
+      .toDynamicValue(async ({ get }) => {
+        const { UmlDriver } = await import('./driver.js');
         const optional = { optional: true } as const;
         return new UmlDriver(options, {
           tools: get(HOST_TOKENS.tools, optional) ?? pathTools,
@@ -27,7 +28,10 @@ const umlPlugin = definePlugin({
       })
       .inSingletonScope();
   },
-  assess: (options, host, call) => new UmlDriver(options, { ...host, log: silentLog }).assess(call),
+  async assess(options, host, call) {
+    const { UmlDriver } = await import('./driver.js');
+    return new UmlDriver(options, { ...host, log: silentLog }).assess(call);
+  },
 });
 
 export default umlPlugin;

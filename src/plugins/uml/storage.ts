@@ -6,9 +6,6 @@ import type { VmDisk } from '../../core/hypervisor.js';
 import type { RunAsUser } from '../../host/confined-spawn.js';
 import { flock } from '../../host/lock.js';
 
-/** arch/um/drivers/ubd_kern.c: MAX_DEV. */
-export const MAX_DISKS = 16;
-
 /** arch/um/drivers/cow.h: COW_MAGIC, in either order of bytes. */
 const COW_MAGICS = ['OOOM', 'MOOO'];
 

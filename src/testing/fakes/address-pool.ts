@@ -10,7 +10,8 @@ import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import type { ErrorCode } from '../../core/error-codes.js';
 import { HyperplugError } from '../../core/errors.js';
 import { formatAddress, parseAddressWithPrefix } from '../../core/ipam/address-text.js';
-import { layoutOf, type PoolLayout, SHORTEST_PREFIX, subnetOf } from '../../core/ipam/subnet.js';
+import { SHORTEST_PREFIX } from '../../core/ipam/limits.js';
+import { layoutOf, type PoolLayout, subnetOf } from '../../core/ipam/subnet.js';
 
 export interface FakePoolNetwork {
   layout: PoolLayout;

@@ -1,0 +1,12 @@
+import type { FirewallCapabilities } from '../../core/firewall.js';
+import { deepFreeze } from '../../core/json.js';
+
+export const iptablesCapabilities: FirewallCapabilities = deepFreeze({
+  families: [4, 6],
+  protocols: ['tcp', 'udp', 'sctp'],
+  enforces: true,
+  isolation: true,
+  localhost: true,
+  hairpin: true,
+  needsRoot: true,
+});
