@@ -1,13 +1,27 @@
-// Joins the command line and what it needs into one program: a start then reads one file instead of some seven hundred,
-// and V8 can keep what it compiled of it (program-loader.mjs). Native packages stay packages. The place is as deep below
-// the root as dist/src/cli and dist/guest/image are, since code finds the package's own files relative to itself.
-import { rmSync } from 'node:fs';
+// Joins the command line and what it needs into two programs: what commands start with, and what few of them need (the
+// daemon's server, YAML, other networks). A start then reads one file instead of some seven hundred, and V8 can keep what it
+// compiled of it (program-loader.mjs). Native packages stay packages. The place is as deep below the root as dist/src/cli
+// and dist/guest/image are, since code finds the package's own files relative to itself.
+import { createHash } from 'node:crypto';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, transform } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const outdir = join(root, 'dist', 'bundle', 'cli');
+const EXTERNAL = ['koffi', 'lmdb', 'pino-pretty'];
+
+/** What is loaded on demand, and seldom: it goes to the second program, with all that nothing else needs. */
+const SELDOM = [
+  'src/daemon/run.ts',
+  'node_modules/yaml/dist/index.js',
+  'src/plugins/netlink/backend.ts',
+  'src/plugins/iptables/firewall.ts',
+  'src/cli/commands/completion.ts',
+  'src/cli/commands/create-plugin.ts',
+  'src/core/config/json-schema.ts',
+];
 
 /** zod brings the words of fifty languages, a seventh of the whole; ours is English. */
 const onlyEnglish = {
@@ -25,6 +39,7 @@ const common = {
   bundle: true,
   platform: 'node',
   target: 'node20',
+  format: 'esm',
   // Names stay as they are, for stacks.
   minifyWhitespace: true,
   minifySyntax: true,
@@ -32,26 +47,68 @@ const common = {
 };
 
 rmSync(outdir, { recursive: true, force: true });
-const { metafile } = await build({
+mkdirSync(outdir, { recursive: true });
+const { metafile, outputFiles } = await build({
   ...common,
-  entryPoints: { program: 'src/cli/main.ts' },
+  entryPoints: { main: 'src/cli/main.ts' },
+  splitting: true,
+  chunkNames: '[name]-[hash]',
   entryNames: '[name]-[hash]',
-  outExtension: { '.js': '.cjs' },
-  format: 'cjs',
+  write: false,
+  metafile: true,
   // The loader reads it as latin1.
   charset: 'ascii',
-  sourcemap: 'linked',
-  sourcesContent: false,
-  external: ['koffi', 'lmdb', 'pino-pretty'],
+  external: EXTERNAL,
   define: { 'import.meta.url': '__bundleUrl' },
-  banner: {
-    js: "(function(require,__filename){'use strict';const module={exports:{}};const __bundleUrl=require('node:url').pathToFileURL(__filename).href;",
-  },
-  footer: { js: '})' },
   plugins: [onlyEnglish],
-  metafile: true,
 });
-const program = Object.keys(metafile.outputs).find((path) => path.endsWith('.cjs'));
+const text = new Map(outputFiles.map((file) => [basename(file.path), file.text]));
+const parts = new Map(Object.entries(metafile.outputs).map(([path, part]) => [basename(path), part]));
+const [start] = [...parts].find(([, { entryPoint }]) => entryPoint === 'src/cli/main.ts');
+
+/** Parts that these need to be loaded. */
+function closure(names) {
+  const found = new Set();
+  const visit = (name) => {
+    if (found.has(name)) return;
+    found.add(name);
+    for (const { path, kind, external } of parts.get(name).imports) {
+      if (kind === 'import-statement' && !external) visit(basename(path));
+    }
+  };
+  names.forEach(visit);
+  return found;
+}
+
+const points = [...parts].filter(([, { entryPoint }]) => entryPoint !== undefined);
+for (const seldom of SELDOM) {
+  if (!points.some(([, { entryPoint }]) => entryPoint === seldom))
+    throw new Error(`${seldom}: nothing imports it on demand`);
+}
+const often = closure(points.filter(([, { entryPoint }]) => !SELDOM.includes(entryPoint)).map(([name]) => name));
+
+/** A function for each part, by its name, as CommonJS has modules. */
+async function program(label, names) {
+  const functions = await Promise.all(
+    names.map(async (name) => {
+      const { code } = await transform(text.get(name), {
+        format: 'cjs',
+        platform: 'node',
+        target: 'node20',
+        minifyWhitespace: true,
+        minifySyntax: true,
+        charset: 'ascii',
+        supported: { 'dynamic-import': false },
+      });
+      return `${JSON.stringify(name)}:function(require,exports,module,__bundleUrl){'use strict';${code}}`;
+    }),
+  );
+  const content = `({${functions.join(',\n')}})\n`;
+  const name = `${label}-${createHash('sha256').update(content).digest('hex').slice(0, 8)}.cjs`;
+  writeFileSync(join(outdir, name), content);
+  return name;
+}
+
 await build({
   ...common,
   entryPoints: {
@@ -59,7 +116,10 @@ await build({
     'resolve-hook': 'src/core/registry/resolve-hook.ts',
     'state-writer': 'src/plugins/local/state-writer.ts',
   },
-  external: ['koffi', 'lmdb'],
-  format: 'esm',
-  define: { PROGRAM: JSON.stringify(basename(program)) },
+  external: EXTERNAL,
+  define: {
+    START: JSON.stringify(start),
+    OFTEN: JSON.stringify(await program('program', [...parts.keys()].filter((name) => often.has(name)).sort())),
+    SELDOM: JSON.stringify(await program('seldom', [...parts.keys()].filter((name) => !often.has(name)).sort())),
+  },
 });

@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import { IPv6 } from 'ip-num';
+import { parseIpv6 } from '../../../core/ipam/address-text.js';
 
 export function encodeMac(mac: string): Buffer {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(mac)) throw new TypeError(`expected a MAC address, got ${mac}`);
@@ -13,7 +13,8 @@ export function decodeMac(bytes: Buffer): string {
 /** Network byte order: 4 or 16 bytes. */
 export function encodeIp(address: string): Buffer {
   if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
-  if (isIPv6(address) && !address.includes('%')) return bigEndian(new IPv6(canonicalIpv6(address)).getValue(), 16);
+  const value = isIPv6(address) && !address.includes('%') ? parseIpv6(canonicalIpv6(address)) : undefined;
+  if (value !== undefined) return bigEndian(value, 16);
   throw new TypeError(`expected an IP address, got ${address}`);
 }
 
