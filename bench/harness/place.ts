@@ -14,7 +14,7 @@ const CHILD = fileURLToPath(new URL('./child.js', import.meta.url));
  * their first process, which takes the dead of others.
  */
 const OWN = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
-const OWN_SCRIPT = 'mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && ip link set lo up && "$@"; exit $?';
+const OWN_SCRIPT = 'mount -t tmpfs tmpfs /run && mkdir /run/netns && ip link set lo up && "$@"; exit $?';
 
 /** Why it cannot be measured here; undefined: it can. */
 export function obstacle({ place, programs = [] }: Scenario): string | undefined {
