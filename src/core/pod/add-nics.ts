@@ -7,7 +7,7 @@ import { UndoStack } from '../undo.js';
 import { linkOf, nicConfig, readBack, unplug } from './guest-state.js';
 import { type InterfaceSpec, LOOPBACK, parseNicInputs } from './interface-spec.js';
 import type { NicTable } from './nic-table.js';
-import { type PlannedNic, plannedNic, podNic, prepareNic, seeForwards } from './nics.js';
+import { type PlannedNic, type PreparedNic, plannedNic, podNic, prepareNic, seeForwards } from './nics.js';
 import type { PodNetworkParts } from './pod-network.js';
 import type { NicRecord, RouteRecord } from './record.js';
 import { defaultRoutes, guestRoute, sameRoute } from './routes.js';
@@ -39,14 +39,24 @@ async function addPlanned(
   const { vm, table } = parts;
   const routesUndo = new UndoStack();
   try {
-    const make = added.map((each) => (limited: CallOptions) => addOne(parts, each, limited));
-    const guests = vm.session.features.nicByMac
-      ? await concurrently(make, call)
-      : // Found by the name the kernel gives next: one after the other.
-        await table.inTurn(KERNEL_NAMES, () => inOrder(make, call));
-    await addDefaultRoutes(parts, added, routesUndo, call);
+    const prepared = await concurrently(
+      added.map((each) => (limited: CallOptions) => prepareOne(parts, each, limited)),
+      call,
+    );
+    // What each holds is on its way to the disk while the guest is busy: until then their plans say enough to undo them.
+    const [guests = [], routes = []] = (await concurrently<GuestNic[] | RouteRecord[]>(
+      [
+        (limited) => plugAll(parts, added, prepared, limited),
+        (limited) => recordAll(parts, added, prepared, routesUndo, limited),
+      ],
+      call,
+    )) as [GuestNic[], RouteRecord[]];
+    // They go with their NICs, whose undo takes those from the guest.
+    if (routes.length > 0) {
+      const sent = routes.map((route) => guestRoute(route, table.list()));
+      await vm.explained(() => vm.session.addRoutes(sent, call));
+    }
     const present = ids.map((id) => table.find(id));
-    const routes = table.record.routes.filter(({ nic }) => nic !== undefined && ids.includes(nic));
     const network = await readBack(vm.session, { present, routes }, table.list(), call);
     for (const [index, nic] of present.entries()) {
       const guest = network ? linkOf(network, nic) : guests[index];
@@ -108,30 +118,79 @@ function refuseGateways(specs: readonly InterfaceSpec[], table: NicTable): void 
   defaultRoutes(explicit, table.record.routes);
 }
 
-async function addOne(parts: PodNetworkParts, { nic, undo }: Added, call: CallOptions): Promise<GuestNic> {
-  const { services, vm, table } = parts;
-  const { spec, planned } = nic;
-  const { id, kind } = spec;
-  if (kind === 'loopback') return addLoopback(parts, planned, undo, call);
+/** Its address and its host device; nothing for the loopback. */
+async function prepareOne(
+  { services, vm, table }: PodNetworkParts,
+  { nic, undo }: Added,
+  call: CallOptions,
+): Promise<PreparedNic | undefined> {
+  if (nic.spec.kind === 'loopback') return undefined;
   const { backend, driver } = services;
   const endpoint = chooseEndpoint(backend.capabilities, driver.capabilities);
   if (!endpoint) throw new TypeError(`${backend.name} and ${driver.name} share no kind of NIC endpoint`);
   const { cpus } = table.record;
-  const { record, host, vmNic } = await prepareNic(
-    { backend, endpoint, cpus, netnsPath: vm.hypervisor.netnsPath },
-    nic,
-    undo,
-    call,
-  );
-  await table.set(id, record, call);
+  return prepareNic({ backend, endpoint, cpus, netnsPath: vm.hypervisor.netnsPath }, nic, undo, call);
+}
+
+function plugAll(
+  parts: PodNetworkParts,
+  added: readonly Added[],
+  prepared: readonly (PreparedNic | undefined)[],
+  call: CallOptions,
+): Promise<GuestNic[]> {
+  const plug = added.map((each, index) => (limited: CallOptions) => plugOne(parts, each, prepared[index], limited));
+  if (parts.vm.session.features.nicByMac) return concurrently(plug, call);
+  // Found by the name the kernel gives next: one after the other.
+  return parts.table.inTurn(KERNEL_NAMES, () => inOrder(plug, call));
+}
+
+async function plugOne(
+  parts: PodNetworkParts,
+  { nic, undo }: Added,
+  prepared: PreparedNic | undefined,
+  call: CallOptions,
+): Promise<GuestNic> {
+  if (!prepared) return addLoopback(parts, nic.planned, undo, call);
+  const { services, vm, table } = parts;
+  const { record, host, vmNic } = prepared;
+  const { id } = record;
   undo.push(`device of NIC ${id}`, (undoCall) => unplug(vm, table.find(id), undoCall));
   await vm.hypervisor.attachNic(vmNic, call);
   await host.handedOver();
   const expectedName = freeKernelName(table.list());
   const guest = await vm.explained(() => vm.session.setupInterface(nicConfig(record, expectedName), call));
-  await seeForwards(driver, vm.hypervisor, vmNic, call);
+  await seeForwards(services.driver, vm.hypervisor, vmNic, call);
   table.sawGuest(id, guest);
   return guest;
+}
+
+/** What was made for all of them, and the default routes by them, in one write. */
+async function recordAll(
+  { table }: PodNetworkParts,
+  added: readonly Added[],
+  prepared: readonly (PreparedNic | undefined)[],
+  undo: UndoStack,
+  call: CallOptions,
+): Promise<RouteRecord[]> {
+  const records = new Map(prepared.flatMap((each) => (each ? [[each.record.id, each.record]] : [])));
+  const routable = added.flatMap(({ nic: { spec } }) => {
+    const lease = records.get(spec.id)?.lease;
+    return lease ? [{ id: spec.id, lease, gateway: spec.gateway }] : [];
+  });
+  let routes: RouteRecord[] = [];
+  undo.push('record of default routes', async (undoCall) => {
+    if (routes.length === 0) return;
+    await table.setRoutes((all) => all.filter((route) => !routes.some((each) => sameRoute(each, route))), undoCall);
+  });
+  await table.update((record) => {
+    routes = defaultRoutes(routable, record.routes);
+    return {
+      ...record,
+      nics: record.nics.map((nic) => records.get(nic.id) ?? nic),
+      routes: [...record.routes, ...routes],
+    };
+  }, call);
+  return routes;
 }
 
 async function addLoopback(
@@ -152,30 +211,6 @@ async function addLoopback(
 function freeKernelName(nics: readonly NicRecord[]): string {
   const names = nics.map(({ guestName, name }) => guestName ?? name);
   for (let number = 0; ; number++) if (!names.includes(`eth${number}`)) return `eth${number}`;
-}
-
-async function addDefaultRoutes(
-  { vm, table }: PodNetworkParts,
-  added: readonly Added[],
-  undo: UndoStack,
-  call: CallOptions,
-): Promise<void> {
-  const routable = added.flatMap(({ nic: { spec } }) => {
-    const { lease } = table.find(spec.id);
-    return lease ? [{ id: spec.id, lease, gateway: spec.gateway }] : [];
-  });
-  let routes: RouteRecord[] = [];
-  undo.push('record of default routes', (undoCall) =>
-    table.setRoutes((all) => all.filter((route) => !routes.some((each) => sameRoute(each, route))), undoCall),
-  );
-  await table.setRoutes((all) => {
-    routes = defaultRoutes(routable, all);
-    return [...all, ...routes];
-  }, call);
-  if (routes.length === 0) return;
-  const sent = routes.map((route) => guestRoute(route, table.list()));
-  // They go with their NICs, whose undo takes those from the guest.
-  await vm.explained(() => vm.session.addRoutes(sent, call));
 }
 
 async function undoAll(

@@ -25,13 +25,24 @@ export async function removeNic(
     await vm.explained(async () => {
       await clearInGuest(vm.session, nic, call);
       await detach(vm, nic, call);
-      await readBack(vm.session, { absent: [nic] }, table.list(), call);
     });
+    // The VM has let go of it: the guest is asked whether it sees that while the host's side goes.
     const errors: unknown[] = [];
-    if (nic.host) await backend.detach(nic.host, call).catch((error: unknown) => errors.push(error));
+    const collect = (error: unknown) => void errors.push(error);
+    let unseen = false;
+    await Promise.all([
+      vm
+        .explained(() => readBack(vm.session, { absent: [nic] }, table.list(), call))
+        .catch((error: unknown) => {
+          unseen = true;
+          collect(error);
+        }),
+      nic.host && backend.detach(nic.host, call).catch(collect),
+    ]);
     if (errors.length === 0 && nic.lease) {
-      await backend.releaseAddress({ ...nic.lease, addresses: [] }, call).catch((error: unknown) => errors.push(error));
+      await backend.releaseAddress({ ...nic.lease, addresses: [] }, call).catch(collect);
     }
+    if (unseen && errors.length === 1) throw errors[0];
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `NIC ${id} was not removed wholly`, errors);
     await table.drop(id, call, [table.event('nic-removed', id)]);
   });
