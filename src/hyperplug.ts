@@ -26,9 +26,10 @@ import { PluginHost } from './core/registry/plugin-host.js';
 import { PluginRegistry } from './core/registry/registry.js';
 import { diagnoseTemplates } from './core/template/diagnose.js';
 import { TemplateEngine, type TemplateServices } from './core/template/engine.js';
+import { PoolEngine } from './core/template/pool.js';
 import { TemplateStore } from './core/template/store.js';
-import { EngineTemplates } from './core/template/templates.js';
-import type { Templates } from './core/template/types.js';
+import { EnginePool, EngineTemplates } from './core/template/templates.js';
+import type { Pool, Templates } from './core/template/types.js';
 import { tidyCache } from './host/debian/cache-leftovers.js';
 import { DebianToolProvider } from './host/debian/tools.js';
 import { gcHost } from './host/gc-host.js';
@@ -174,7 +175,9 @@ class Engine implements Hyperplug {
   readonly networks: Networks;
   readonly pods: Pods;
   readonly templates: Templates;
+  readonly pool: Pool;
   #templates: TemplateEngine | undefined;
+  #pool: PoolEngine | undefined;
   #manager: Promise<PodManager> | undefined;
   #networks: Promise<void> | undefined;
   #swept: Promise<void> | undefined;
@@ -215,6 +218,10 @@ class Engine implements Hyperplug {
       checkKeep: () => checkKeep(this.#host.selected),
     });
     this.templates = new EngineTemplates((call) => this.#templated(call));
+    this.pool = new EnginePool(async (call) => {
+      await this.#started(call);
+      return this.#pool as PoolEngine;
+    });
     this.networks = new ConfiguredNetworks({
       specs: loaded.networks,
       backend: async (call) => {
@@ -339,13 +346,18 @@ class Engine implements Hyperplug {
       bootTimeoutMs: config.pods.bootTimeoutMs,
       kernelArgs: config.guest.kernelArgs,
     };
-    this.#templates = this.#templateEngine({ ...common, image: (...args) => this.#image(...args) });
+    const templateServices = { ...common, image: this.#image.bind(this) };
+    const onTrouble = (error: unknown, what: string) => this.#logger?.warn({ err: error }, what);
+    this.#templates = this.#templateEngine(templateServices, onTrouble);
+    const { size, template, totalMib } = config.pool;
+    this.#pool = new PoolEngine(templateServices, this.#templates, { size, template, totalMib, onTrouble });
     const podServices: PodServices = {
       ...common,
       backend: services.network,
       store: new PodStore(services.state, () => wake.announce()),
       rootImages: new HostRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools }),
       templates: this.#templates,
+      pool: this.#pool,
       image: (imageSignal) => this.#image(imageSignal),
       initNetworks: (options) => this.#initNetworks(options),
     };
@@ -377,14 +389,17 @@ class Engine implements Hyperplug {
     return this.#templates as TemplateEngine;
   }
 
-  #templateEngine(services: TemplateServices): TemplateEngine {
+  #templateEngine(
+    services: TemplateServices,
+    onTrouble: (error: unknown, what: string) => void,
+  ): TemplateEngine {
     const { pods, templates } = this.#loaded.config;
     const directory = templates.directory ?? join(this.#directories.cacheDirectory, 'templates');
     return new TemplateEngine(services, new TemplateStore(directory, services.host), {
       fallback: pods.template,
       automaticCount: templates.automaticCount,
       automaticTotalMib: templates.automaticTotalMib,
-      onTrouble: (error, what) => this.#logger?.warn({ err: error }, what),
+      onTrouble,
     });
   }
 
@@ -413,6 +428,7 @@ class Engine implements Hyperplug {
 
   async #close(): Promise<void> {
     const pods = await this.#manager?.catch(() => undefined);
+    await this.#pool?.close();
     await this.#templates?.close();
     const errors = (await pods?.close()) ?? [];
     await this.#host.stop().catch((error: unknown) => errors.push(error));

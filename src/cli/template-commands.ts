@@ -2,8 +2,13 @@ import { type Command, Option } from 'commander';
 import type { CommandKit } from './network-commands.js';
 import { parseCount, parseCpus, parseMemoryMib } from './parse/quantities.js';
 
-/** `template`: saved VMs that pods go on from. */
-export function addTemplateCommands(program: Command, { command, run }: CommandKit): void {
+/** `template` and `pool`: saved VMs that pods go on from, and clones of them that wait for pods. */
+export function addTemplateCommands(program: Command, kit: CommandKit): void {
+  templateCommands(program, kit);
+  poolCommands(program, kit);
+}
+
+function templateCommands(program: Command, { command, run }: CommandKit): void {
   const template = command(program, 'template', 'saved VMs that pods go on from instead of booting');
   const load = () => import('./commands/template.js');
   command(template, 'create <NAME>', 'boot a VM until its agent is ready, and save it')
@@ -30,5 +35,23 @@ export function addTemplateCommands(program: Command, { command, run }: CommandK
   );
   command(template, 'rm <NAME...>', 'remove templates; pods that were made from them run on').action(
     async (names: string[], _options, made) => run(made, async (context) => (await load()).rm(context, names)),
+  );
+}
+
+function poolCommands(program: Command, { command, run }: CommandKit): void {
+  const pool = command(program, 'pool', "the daemon's clones that run and wait for pods");
+  const load = () => import('./commands/pool.js');
+  command(pool, 'ls', 'list the clones that are ready').action(async (_options, made) =>
+    run(made, async (context) => (await load()).ls(context)),
+  );
+  command(pool, 'fill', 'keep clones ready from now on, and wait until they are')
+    .addOption(
+      new Option('--size <count>', 'how many; else as is configured').argParser((text) =>
+        parseCount(text, '--size', 'a number of clones'),
+      ),
+    )
+    .action(async (options, made) => run(made, async (context) => (await load()).fill(context, options)));
+  command(pool, 'drain', 'end all clones, and make no more').action(async (_options, made) =>
+    run(made, async (context) => (await load()).drain(context)),
   );
 }

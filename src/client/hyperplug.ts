@@ -5,10 +5,11 @@ import type { GcReport } from '../core/gc/types.js';
 import { PodHandle } from '../core/pod/pod-handle.js';
 import type { Pods } from '../core/pod/pods-api.js';
 import type { Hyperplug, Networks, Pod, PodStatus } from '../core/pod/types.js';
-import type { Templates } from '../core/template/types.js';
+import type { Pool, Templates } from '../core/template/types.js';
 import { RemoteNetworks } from './remote-networks.js';
 import { type HeldByDaemon, RemotePodBackend } from './remote-pod.js';
 import { only, RemotePods } from './remote-pods.js';
+import { RemotePool } from './remote-pool.js';
 import { RemoteTemplates } from './remote-templates.js';
 import { ClientSession } from './session.js';
 import { type Call, part, Transport } from './transport.js';
@@ -65,6 +66,7 @@ class RemoteHyperplug implements Hyperplug {
   readonly networks: Networks;
   readonly pods: Pods;
   readonly templates: Templates;
+  readonly pool: Pool;
   readonly #session: ClientSession;
   #closed: Promise<void> | undefined;
 
@@ -75,6 +77,7 @@ class RemoteHyperplug implements Hyperplug {
     this.networks = new RemoteNetworks(transport);
     this.pods = new RemotePods(transport, (id, options) => this.openPod(id, options));
     this.templates = new RemoteTemplates(transport);
+    this.pool = new RemotePool(transport);
     this.#session = new ClientSession(transport);
   }
 

@@ -28,6 +28,8 @@ export interface DaemonOptions {
   readonly limits: ServerLimits;
   readonly logger: PluginLogger;
   readonly version: string;
+  /** Whether the configuration has a pool. */
+  readonly fillPool?: boolean;
 }
 
 /** The daemon: an engine that stays, and the API to it. */
@@ -129,6 +131,8 @@ export class Daemon {
       this.#trouble('running pods', error);
     }
     keeper.watch();
+    // Beside everything else: nobody waits for it.
+    if (this.options.fillPool) void hyperplug.pool.fill().catch(() => {});
     this.#state = 'ready';
     logger.info({ address: this.address, pods: keeper.ids.length }, 'ready');
   }

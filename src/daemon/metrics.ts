@@ -1,5 +1,5 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
-import type { NetworkReport, PodStatus } from '../core/pod/types.js';
+import type { NetworkReport, PodStatus, PoolStatus } from '../core/pod/types.js';
 import { DurationHistogram, exposition, type Family, type Sample } from './exposition.js';
 
 const LOOP_RESOLUTION_MS = 2;
@@ -41,7 +41,7 @@ export class Metrics {
 
   /** In the text format of Prometheus. */
   text(facts: MetricFacts): string {
-    const { pods, networks, version, startedAt, connections, sessions, requests } = facts;
+    const { pods, networks, pool, version, startedAt, connections, sessions, requests } = facts;
     const memory = process.memoryUsage();
     const gauge = (name: string, help: string, samples: readonly Sample[] | number): Family => {
       return { name, help, type: 'gauge', samples: typeof samples === 'number' ? [{ value: samples }] : samples };
@@ -65,6 +65,7 @@ export class Metrics {
         'In how many ways a network differs from its configuration.',
         networks.map(({ name, drift }) => ({ labels: { network: name }, value: drift.length })),
       ),
+      ...poolFamilies(pool),
       {
         name: 'hyperplug_operation_duration_seconds',
         help: 'Operations of the API by their duration.',
@@ -110,6 +111,7 @@ export class Metrics {
 export interface MetricFacts {
   readonly pods: readonly PodStatus[];
   readonly networks: readonly NetworkReport[];
+  readonly pool: PoolStatus | undefined;
   readonly version: string;
   readonly startedAt: string;
   readonly connections: number;
@@ -140,5 +142,33 @@ function addressSamples({ name, subnets, gateways }: NetworkReport, pods: readon
   return [
     { labels: { network: name, state: 'used' }, value: used },
     { labels: { network: name, state: 'free' }, value: Math.max(0, hosts - own - used) },
+  ];
+}
+
+function poolFamilies(pool: PoolStatus | undefined): Family[] {
+  if (!pool) return [];
+  const { ready, making, size, claims, misses } = pool;
+  const memoryMib = ready.reduce((sum, clone) => sum + clone.memoryMib, 0);
+  const states = { ready: ready.length, making, wanted: size };
+  const outcomes = { claimed: claims, missed: misses };
+  return [
+    {
+      name: 'hyperplug_pool_clones',
+      help: 'Clones that wait for pods: ready, being made, and how many there shall be.',
+      type: 'gauge',
+      samples: Object.entries(states).map(([state, value]) => ({ labels: { state }, value })),
+    },
+    {
+      name: 'hyperplug_pool_memory_bytes',
+      help: 'Memory of the clones that are ready, as configured.',
+      type: 'gauge',
+      samples: [{ value: memoryMib * 2 ** 20 }],
+    },
+    {
+      name: 'hyperplug_pool_pods_total',
+      help: 'Pods that have taken a clone, or found none ready.',
+      type: 'counter',
+      samples: Object.entries(outcomes).map(([outcome, value]) => ({ labels: { outcome }, value })),
+    },
   ];
 }

@@ -40,6 +40,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
       limits: { maxStreams, maxConnections },
       logger,
       version,
+      fillPool: loaded.config.pool.size > 0,
     });
   } catch (error) {
     await hyperplug.close().catch(() => {});

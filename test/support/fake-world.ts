@@ -87,7 +87,9 @@ export class FakeWorld {
     const folders = ['run/pods', 'state/pods', 'run/locks'].flatMap((name) => {
       return filesOf(join(this.root, name)).map((entry) => `${name}/${entry}`);
     });
-    const templates = filesOf(join(this.root, 'cache/templates')).filter((name) => name.startsWith('.'));
+    const all = filesOf(join(this.root, 'cache/templates'));
+    // The lock of launches stays as long as the template does.
+    const templates = all.filter((name) => name.startsWith('.') && !all.includes(name.slice(1, -'.lock'.length)));
     return [
       ...templates.map((name) => `template ${name}`),
       ...processes.map(({ argv }) => `process ${argv.join(' ')}`),

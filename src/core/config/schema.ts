@@ -120,6 +120,16 @@ const templates = z.strictObject({
   automaticTotalMib: z.int().min(0).default(4_096).describe('memory of all those together, at most, MiB'),
 });
 
+const pool = z.strictObject({
+  size: z.int().min(0).max(256).default(0).describe('VMs that the daemon keeps running for pods to take; 0: none'),
+  template: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'the name of a template')
+    .optional()
+    .describe('what they are clones of; without it a template is made as pods are that say nothing'),
+  totalMib: z.int().min(0).default(4_096).describe('memory of all of them together, at most, MiB'),
+});
+
 const paths = z.strictObject({
   stateDirectory: path
     .optional()
@@ -174,6 +184,7 @@ const FIXED = {
   guest: guest.prefault({}).describe('what VMs boot'),
   pods: pods.prefault({}).describe('what pods have where they say nothing themselves'),
   templates: templates.prefault({}).describe('saved VMs that pods go on from'),
+  pool: pool.prefault({}).describe('VMs that run and wait for pods'),
   paths: paths.prefault({}).describe('directories'),
   log: log.prefault({}).describe('the log on standard error'),
   daemon: daemon.prefault({}).describe('the daemon, and where its clients find it'),
@@ -204,6 +215,7 @@ export interface HyperplugConfig {
   readonly guest: Readonly<z.output<typeof guest>>;
   readonly pods: Readonly<z.output<typeof pods>>;
   readonly templates: Readonly<z.output<typeof templates>>;
+  readonly pool: Readonly<z.output<typeof pool>>;
   readonly paths: Readonly<z.output<typeof paths>>;
   readonly log: Readonly<z.output<typeof log>>;
   readonly daemon: Readonly<z.output<typeof daemon>>;

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { CallOptions } from '../calls.js';
 import { hasCode } from '../errors.js';
 import type { PortMapping } from '../network.js';
@@ -26,7 +27,9 @@ export async function tidyPods(
   for (const { id, why } of unreadable) {
     findings.push({ kind: 'record', id, pod: id, why: `${why}; it and what it may own are kept`, action: 'left' });
   }
-  const known = new Set([...records.map(({ id }) => id), ...unreadable.map(({ id }) => id)]);
+  // A VM from the pool has kept its own directory.
+  const places = records.map(({ runDir }) => basename(runDir));
+  const known = new Set([...records.map(({ id }) => id), ...places, ...unreadable.map(({ id }) => id)]);
   return { findings, known };
 }
 

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { CallOptions } from '../calls.js';
 import { hasCode } from '../errors.js';
 import { lockPod } from '../pod/lock.js';
@@ -39,6 +40,8 @@ export async function removeStrays(
       try {
         // Whoever held the lock before may have made its record.
         if ((await pods.store.find(id, call)) !== 'none') continue;
+        // Or have claimed it for a pod of another id.
+        if ((await pods.store.list(call)).some(({ runDir }) => basename(runDir) === id)) continue;
         // Whoever had it may have removed all of it since.
         const now = tracesOf(await findTraces(services, run.quick ?? false, call), id);
         const removed = await removeAll(services, id, now, run, call);

@@ -3,7 +3,7 @@ import type { CallOptions } from '../calls.js';
 import { combineErrors, HyperplugError } from '../errors.js';
 import { UndoStack } from '../undo.js';
 import type { PodRecord } from './record.js';
-import type { PodServices } from './services.js';
+import { type PodServices, podDirectories } from './services.js';
 
 /**
  * Undoes all that a record tells of, held or not; goes on past failures. The record itself goes last and only if nothing
@@ -33,8 +33,11 @@ export async function freePod(services: PodServices, record: PodRecord): Promise
   return undo.unwind();
 }
 
-function pushHeld({ driver, backend }: PodServices, record: PodRecord, undo: UndoStack): void {
+function pushHeld({ driver, backend, directories }: PodServices, record: PodRecord, undo: UndoStack): void {
   const { vm, runDir } = record;
+  // Of one from the pool: what is left of what it had there.
+  const own = vm && vm.id !== record.id ? podDirectories(directories, vm.id).data : undefined;
+  if (own !== undefined) undo.push(own, () => rm(own, { recursive: true, force: true }));
   undo.push(runDir, () => rm(runDir, { recursive: true, force: true }));
   for (const nic of record.nics) {
     const { host, lease } = nic;

@@ -6,7 +6,7 @@ import type { HypervisorDriver } from '../hypervisor.js';
 import type { NetworkBackend } from '../network.js';
 import type { ProgressSink } from '../progress.js';
 import type { RootImageProvider } from '../rootfs.js';
-import type { PodTemplates } from '../template/choice.js';
+import type { ClonePool, PodTemplates } from '../template/choice.js';
 import type { PodStore } from './pod-store.js';
 import type { PodDefaults } from './spec.js';
 
@@ -21,6 +21,7 @@ export interface PodServices {
   readonly rootImages?: RootImageProvider;
   /** Missing: every pod boots. */
   readonly templates?: PodTemplates;
+  readonly pool?: ClonePool;
   readonly progress?: ProgressSink;
   readonly image: (signal: AbortSignal | undefined) => Promise<GuestImage>;
   readonly directories: {

@@ -2,7 +2,7 @@ import type { UserCallOptions } from '../calls.js';
 import type { Diagnosis } from '../diagnosis.js';
 import type { GcReport } from '../gc/types.js';
 import type { PortMapping } from '../network.js';
-import type { Templates } from '../template/types.js';
+import type { Pool, Templates } from '../template/types.js';
 import type { Networks } from './network-types.js';
 import type { PodNic, PodRoute } from './nic-types.js';
 import type { Pod } from './pod-types.js';
@@ -67,6 +67,7 @@ export interface Hyperplug {
   /** Pods with a life of their own: they end when they are told to, and can be started again. */
   readonly pods: Pods;
   readonly templates: Templates;
+  readonly pool: Pool;
   /** Creates and starts a pod; on rejection nothing remains. @throws POD_SPEC_INVALID, POD_ALREADY_EXISTS and the plugins' codes. */
   createPod(spec: PodSpecInput, options?: UserCallOptions): Promise<Pod>;
   /** Takes hold of a kept pod. @throws POD_NOT_FOUND, POD_NOT_RUNNING, POD_BUSY. */

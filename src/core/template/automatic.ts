@@ -23,6 +23,10 @@ type Make = (
 const RETRY_AFTER_MS = 10 * 60_000;
 const REMOVE_TIMEOUT_MS = 30_000;
 
+/** `auto-256m-1c-3n` */
+export const automaticName = ({ memoryMib, cpus, nicSlots }: TemplateShape): string =>
+  `${AUTOMATIC_PREFIX}${memoryMib}m-${cpus}c-${nicSlots}n`;
+
 /** Templates that are made in the background, one at a time, for pods that come later. */
 export class AutomaticTemplates {
   readonly #failedAtMs = new Map<string, number>();
@@ -41,7 +45,8 @@ export class AutomaticTemplates {
   makeFor(spec: PodSpec, defaults: PodDefaults, maxSlots: number): void {
     const nicSlots = Math.min(Math.max(slotsNeeded(spec), defaults.nicSlots + 1), maxSlots);
     const { memoryMib, cpus } = spec;
-    this.#want(`${AUTOMATIC_PREFIX}${memoryMib}m-${cpus}c-${nicSlots}n`, { memoryMib, cpus, nicSlots });
+    const shape = { memoryMib, cpus, nicSlots };
+    this.#want(automaticName(shape), shape);
   }
 
   renew(template: StoredTemplate): void {

@@ -2,6 +2,7 @@ import type { CallOptions } from '../calls.js';
 import type { HyperplugError } from '../errors.js';
 import type { GuestImage } from '../guest-image.js';
 import type { PodDefaults, PodSpec } from '../pod/spec.js';
+import type { PoolClone } from './pool-clone.js';
 import type { StoredTemplate } from './store.js';
 
 /** How a pod's VM comes to be. */
@@ -9,8 +10,20 @@ export interface BootWay {
   readonly image: GuestImage;
   /** It goes on from this one; undefined: it boots. */
   readonly template?: StoredTemplate;
+  /** It is this one, which runs already. */
+  readonly clone?: PoolClone;
   /** Called when the pod has started, or has not: what is made for later pods begins then. */
   readonly afterwards?: () => void;
+}
+
+/** What pods need of the pool. */
+export interface ClonePool {
+  /** One that this pod fits, a machine of its own by now; undefined: none is ready, or it wants none. */
+  claim(spec: PodSpec, signal: AbortSignal | undefined): Promise<BootWay | undefined>;
+  /** Of one that was claimed: nothing of its pod has been made. */
+  giveBack(clone: PoolClone): void;
+  /** Ends one whose pod came to nothing; returns what failed. */
+  discard(clone: PoolClone): Promise<unknown[]>;
 }
 
 /** What pods need of templates. */

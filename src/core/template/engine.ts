@@ -2,7 +2,7 @@ import { type CallOptions, type UserCallOptions, withDeadline } from '../calls.j
 import { HyperplugError, hasCode } from '../errors.js';
 import type { GuestImage } from '../guest-image.js';
 import type { PodDefaults, PodSpec } from '../pod/spec.js';
-import { type AutomaticLimits, AutomaticTemplates } from './automatic.js';
+import { type AutomaticLimits, AutomaticTemplates, automaticName } from './automatic.js';
 import type { BootWay, PodTemplates } from './choice.js';
 import { misfit, mustFit, storageMisfit } from './fit.js';
 import { bootAndSave, type MakerServices } from './make.js';
@@ -71,7 +71,7 @@ export class TemplateEngine implements PodTemplates {
     input: unknown,
     { signal, timeoutMs, replace = false }: UserCallOptions & { readonly replace?: boolean },
   ): Promise<TemplateStatus> {
-    this.#mustBeSupported();
+    this.mustBeSupported();
     const plan = {
       ...checkRequest(input, this.services.defaults, this.services.driver.capabilities),
       automatic: false,
@@ -124,7 +124,7 @@ export class TemplateEngine implements PodTemplates {
   async check(spec: PodSpec): Promise<void> {
     const { template: name } = spec;
     if (name === undefined || name === AUTO || name === NO_TEMPLATE) return;
-    this.#mustBeSupported();
+    this.mustBeSupported();
     mustFit(spec, name, await this.store.read(name));
   }
 
@@ -211,12 +211,29 @@ export class TemplateEngine implements PodTemplates {
     return statusOf(template, await staleness(this.services, template, image, call));
   }
 
+  /** A fresh one, made where there is none. undefined: one for pods that say nothing. @throws TEMPLATE_NOT_FOUND and others. */
+  async ready(name: string | undefined, signal: AbortSignal): Promise<Required<Pick<BootWay, 'image' | 'template'>>> {
+    if (name !== undefined) {
+      const found = await this.store.read(name);
+      const image = await this.services.image(signal, found);
+      const why = await staleness(this.services, found, image, { signal });
+      return { image, template: why === undefined ? found : await this.#renew(found, signal) };
+    }
+    const { defaults } = this.services;
+    const shape = { memoryMib: defaults.memoryMib, cpus: defaults.cpus, nicSlots: defaults.nicSlots + 1 };
+    const image = await this.services.image(signal);
+    const own = automaticName(shape);
+    const found = await this.#readable(own);
+    if (found && (await staleness(this.services, found, image, { signal })) === undefined) return { image, template: found };
+    return { image, template: await this.#make({ name: own, shape, automatic: true }, wantedFor(undefined), signal) };
+  }
+
   get #supports(): boolean {
     return this.services.driver.capabilities.snapshot;
   }
 
   /** @throws NOT_SUPPORTED */
-  #mustBeSupported(): void {
+  mustBeSupported(): void {
     if (this.#supports) return;
     const { name } = this.services.driver;
     throw new HyperplugError(

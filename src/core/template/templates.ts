@@ -1,6 +1,6 @@
 import type { UserCallOptions } from '../calls.js';
 import type { TemplateEngine } from './engine.js';
-import type { TemplateInput, TemplateStatus, Templates } from './types.js';
+import type { Pool, PoolStatus, TemplateInput, TemplateStatus, Templates } from './types.js';
 
 /** Templates by the engine in this process, whose plugins are started first. */
 export class EngineTemplates implements Templates {
@@ -20,5 +20,20 @@ export class EngineTemplates implements Templates {
   }
   async remove(name: string, options: UserCallOptions = {}): Promise<void> {
     return (await this.engine(options)).remove(name, options);
+  }
+}
+
+/** The pool of the engine in this process. */
+export class EnginePool implements Pool {
+  constructor(private readonly pool: (options: UserCallOptions) => Promise<Pool>) {}
+
+  async status(options: UserCallOptions = {}): Promise<PoolStatus> {
+    return (await this.pool(options)).status(options);
+  }
+  async fill(options: UserCallOptions & { readonly size?: number } = {}): Promise<PoolStatus> {
+    return (await this.pool(options)).fill(options);
+  }
+  async drain(options: UserCallOptions = {}): Promise<PoolStatus> {
+    return (await this.pool(options)).drain(options);
   }
 }

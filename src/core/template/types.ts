@@ -54,3 +54,44 @@ export interface Templates {
   /** Pods that were made from it run on. @throws TEMPLATE_NOT_FOUND. */
   remove(name: string, options?: UserCallOptions): Promise<void>;
 }
+
+export interface PoolMember {
+  readonly id: string;
+  readonly pid: number;
+  /** What it is a clone of. */
+  readonly template: string;
+  readonly memoryMib: number;
+  readonly since: string;
+}
+
+export interface PoolStatus {
+  /** Clones that it keeps ready; 0: it is empty, and stays so. */
+  readonly size: number;
+  readonly ready: readonly PoolMember[];
+  /** Being made just now. */
+  readonly making: number;
+  /** What the memory of its clones may come to together. */
+  readonly totalMib: number;
+  /** Pods that have taken a clone, since the process that has the pool began. */
+  readonly claims: number;
+  /** Pods that would have, and found none ready. */
+  readonly misses: number;
+  /** Why it is not full, in words: the last attempt failed; null: it did not, or was not made. */
+  readonly failure: string | null;
+}
+
+/**
+ * Clones that run and wait for pods: a pod that fits takes one instead of booting. They are of the process that has the
+ * pool, the daemon or a program with the SDK, and go with it.
+ */
+export interface Pool {
+  status(options?: UserCallOptions): Promise<PoolStatus>;
+  /**
+   * Keeps `size` clones ready from now on (default: the configuration's `pool.size`); resolves when they are there, or no
+   * more are allowed by `pool.totalMib`.
+   * @throws NOT_SUPPORTED; what making a template or a clone of it throws. It goes on trying until drain().
+   */
+  fill(options?: UserCallOptions & { readonly size?: number }): Promise<PoolStatus>;
+  /** Ends all clones and makes no more, until fill(). */
+  drain(options?: UserCallOptions): Promise<PoolStatus>;
+}

@@ -4,6 +4,7 @@ import { fileOperations } from './files.js';
 import { networkOperations } from './networks.js';
 import { podNetworkOperations } from './pod-network.js';
 import { podOperations } from './pods.js';
+import { poolOperations } from './pool.js';
 import { systemOperations } from './system.js';
 import { templateOperations } from './templates.js';
 
@@ -15,5 +16,6 @@ export const operations: readonly Operation[] = [
   ...podNetworkOperations,
   ...networkOperations,
   ...templateOperations,
+  ...poolOperations,
   ...systemOperations,
 ];

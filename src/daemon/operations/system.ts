@@ -174,8 +174,12 @@ export const systemOperations: readonly Operation[] = [
       connections,
     }) => {
       // What cannot be told now is missing, and the rest is told.
-      const [pods, networks] = await Promise.all([hyperplug.listPods(call).catch(() => []), look().catch(() => [])]);
-      const facts = { pods, networks, version, startedAt, sessions: sessions.count, requests: requests.count };
+      const [pods, networks, pool] = await Promise.all([
+        hyperplug.listPods(call).catch(() => []),
+        look().catch(() => []),
+        hyperplug.pool.status(call).catch(() => undefined),
+      ]);
+      const facts = { pods, networks, pool, version, startedAt, sessions: sessions.count, requests: requests.count };
       return Buffer.from(metrics.text({ ...facts, connections: connections() }));
     },
   }),

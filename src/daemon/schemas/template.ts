@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { TemplateStatus } from '../../core/template/types.js';
+import type { PoolStatus, TemplateStatus } from '../../core/template/types.js';
 import { time } from './common.js';
 
 export const templateStatus = z
@@ -19,3 +19,17 @@ export const templateStatus = z
     directory: z.string(),
   })
   .meta({ id: 'Template' }) satisfies z.ZodType<TemplateStatus>;
+
+export const poolStatus = z
+  .object({
+    size: z.int().describe('clones that it keeps ready'),
+    ready: z.array(
+      z.object({ id: z.string(), pid: z.int(), template: z.string(), memoryMib: z.int(), since: time }),
+    ),
+    making: z.int(),
+    totalMib: z.int().describe('what their memory may come to together'),
+    claims: z.int().describe('pods that have taken one'),
+    misses: z.int().describe('pods that would have, and found none ready'),
+    failure: z.string().nullable().describe('why it is not full'),
+  })
+  .meta({ id: 'Pool' }) satisfies z.ZodType<PoolStatus>;

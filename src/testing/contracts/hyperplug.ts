@@ -2,6 +2,7 @@ import { commandContract } from './hyperplug/commands.js';
 import { hyperplugSuite } from './hyperplug/context.js';
 import { networksContract, podNetworkContract } from './hyperplug/network.js';
 import { podContract } from './hyperplug/pods.js';
+import { poolContract } from './hyperplug/pool.js';
 import { templatesContract } from './hyperplug/templates.js';
 import type { HyperplugContract } from './hyperplug/types.js';
 
@@ -19,5 +20,6 @@ export function hyperplugContract(contract: HyperplugContract): void {
     podNetworkContract(suite, contract);
     networksContract(suite, contract);
     templatesContract(suite, contract);
+    poolContract(suite, contract);
   });
 }

@@ -11,6 +11,7 @@ import type { ExecRequest, Hyperplug, Pod, PodNic, PodStatus } from '../../../sr
 import { FakeNetworks } from './fake-networks.js';
 import { FakePodNetwork } from './fake-pod-network.js';
 import { FakePods } from './fake-pods.js';
+import { FakePool } from './fake-pool.js';
 import { FakeTemplates } from './fake-templates.js';
 
 /** A process in memory: the test is its program. */
@@ -108,6 +109,7 @@ export class FakeHyperplug implements Hyperplug {
   readonly made: FakePod[] = [];
   readonly pods = new FakePods(this);
   readonly templates = new FakeTemplates();
+  readonly pool = new FakePool();
   /** Prepares a pod that is opened. */
   onOpen: (pod: FakePod) => void = () => {};
   readonly specs: unknown[] = [];

@@ -108,6 +108,15 @@ export async function cloneVm(parts: BootParts, call: CallOptions): Promise<Gues
   return settleIn(parts, vm, prepared, call);
 }
 
+/** One of the pool's. */
+export async function claimedVm(parts: BootParts, call: CallOptions): Promise<GuestUp> {
+  const { clone } = parts.way;
+  if (!clone) throw new TypeError('claimedVm: expected a clone');
+  const { vm } = clone;
+  const prepared = await prepare(parts, vm.hypervisor.netnsPath, parts.undo, call);
+  return settleIn(parts, vm, prepared, call);
+}
+
 /** A guest that runs already becomes this pod's. */
 export async function settleIn(
   parts: BootParts,

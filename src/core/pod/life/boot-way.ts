@@ -5,10 +5,12 @@ import type { PodSpec } from '../spec.js';
 
 /** Building an image, or a template, may take minutes and has its own deadlines; nothing of the pod is made yet. */
 export async function chooseWay(
-  { templates, image }: PodServices,
+  { templates, pool, image }: PodServices,
   spec: PodSpec,
   signal: AbortSignal | undefined,
 ): Promise<BootWay> {
+  const claimed = await pool?.claim(spec, signal);
+  if (claimed) return claimed;
   return templates ? templates.choose(spec, signal) : { image: await image(signal) };
 }
 

@@ -7,6 +7,7 @@ import { fieldError } from '../../errors.js';
 import type { HypervisorCapabilities } from '../../hypervisor.js';
 import { chooseEndpoint } from '../../registry/check-selection.js';
 import type { BootWay } from '../../template/choice.js';
+import { handOver, type PoolClone } from '../../template/pool-clone.js';
 import type { UndoStack } from '../../undo.js';
 import type { Vm } from '../../vm/vm.js';
 import { NicTable } from '../nic-table.js';
@@ -14,7 +15,7 @@ import { plannedNic } from '../nics.js';
 import type { PodRecord } from '../record.js';
 import type { PodServices } from '../services.js';
 import type { PodSpec } from '../spec.js';
-import { bootVm, cloneVm, prepare } from './boot-vm.js';
+import { bootVm, claimedVm, cloneVm, prepare } from './boot-vm.js';
 import { plannedContainers } from './containers.js';
 import { prepareStorage } from './storage.js';
 
@@ -54,14 +55,17 @@ export async function bootPod(
     undo.pushWhenClean('record of what it holds', (undoCall) =>
       table.update((now) => ({ ...now, nics: [], routes: [], vm: null, containers: [] }), undoCall),
     );
+    const vm = way.clone ? record.vm : null;
     const nics = planned.map((nic) => nic.planned);
-    await table.update((now) => ({ ...now, nics, routes: [], vm: null, containers }), call);
+    await table.update((now) => ({ ...now, nics, routes: [], vm, containers }), call);
     undo.push(record.runDir, () => rm(record.runDir, { recursive: true, force: true }));
-    await mkdir(record.runDir, { recursive: true, mode: 0o700 });
+    if (way.clone) await takeOver(way.clone, record, undo);
+    else await mkdir(record.runDir, { recursive: true, mode: 0o700 });
     return driver.capabilities.coldplugNic && !way.template ? prepare(parts, undefined, undo, call) : [];
   });
   return withDeadline(`boot of pod ${spec.id}`, services.bootTimeoutMs, signal, async (call) => {
-    const { vm, guestNics } = await (way.template ? cloneVm(parts, call) : bootVm(parts, nics, call));
+    const boot = way.clone ? claimedVm : way.template ? cloneVm : undefined;
+    const { vm, guestNics } = await (boot ? boot(parts, call) : bootVm(parts, nics, call));
     const names = guestNics.map((guest) => guest.name);
     await table.update(
       (now) => ({
@@ -74,6 +78,12 @@ export async function bootPod(
     await startContainers(vm, table, call);
     return { vm, table };
   });
+}
+
+/** The record names it: what told of the pool goes, and from now on it ends with its pod. */
+async function takeOver(clone: PoolClone, { consoleLogPath }: PodRecord, undo: UndoStack): Promise<void> {
+  undo.push('virtual machine', (call) => clone.vm.kill(call));
+  await handOver(clone, consoleLogPath);
 }
 
 /** All at once, when the network is there. Their ends are the supervisor's to see, which comes later. */

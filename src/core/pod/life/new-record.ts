@@ -1,5 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import type { CallOptions } from '../../calls.js';
+import type { PoolClone } from '../../template/pool-clone.js';
 import type { UndoStack } from '../../undo.js';
 import type { PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
@@ -11,6 +12,7 @@ export async function createRecord(
   spec: PodSpec,
   undo: UndoStack,
   call: CallOptions,
+  clone?: PoolClone,
 ): Promise<PodRecord> {
   const dirs = podDirectories(directories, spec.id);
   const record: PodRecord = {
@@ -31,12 +33,13 @@ export async function createRecord(
     keep: spec.keep,
     labels: spec.labels,
     spec: spec.json,
-    runDir: dirs.run,
+    // By this the clone is the pod's: whoever finds it now finds whose it is.
+    runDir: clone?.runDir ?? dirs.run,
     dataDir: dirs.data,
     consoleLogPath: dirs.consoleLog,
     nics: [],
     routes: [],
-    vm: null,
+    vm: clone?.vm.hypervisor.record() ?? null,
     containers: [],
     restarts: 0,
   };

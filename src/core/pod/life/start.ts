@@ -38,12 +38,14 @@ async function createBy(
 ): Promise<PodHold> {
   const { host, directories } = services;
   const undo = new UndoStack();
+  let claimed = false;
   try {
     const lock = await lockPod(host, podDirectories(directories, spec.id).lock, spec.id, `pod ${spec.id}`, signal);
     undo.push('pod lock', () => lock.release({ remove: true }));
     const record = await withDeadline(`record of pod ${spec.id}`, RECORD_TIMEOUT_MS, signal, (call) =>
-      createRecord(services, spec, undo, call),
+      createRecord(services, spec, undo, call, way.clone),
     );
+    claimed = true;
     const booted = await bootPod(services, record, spec, way, undo, signal);
     await booted.table.update(
       (now) => ({ ...now, ...hasStarted(way) }),
@@ -54,8 +56,17 @@ async function createBy(
     return added(holds.add(spec.id, booted, lock));
   } catch (error) {
     const cause = explainSystemError(error, `pod ${spec.id}`);
-    throw await undo.fail('POD_CLEANUP_FAILED', `pod ${spec.id} could not be created, nor undone wholly`, cause);
+    const failure = await undo.fail('POD_CLEANUP_FAILED', `pod ${spec.id} could not be created, nor undone wholly`, cause);
+    await leaveClone(services, way, claimed);
+    throw failure;
   }
+}
+
+/** `claimed`: a record named it. */
+async function leaveClone({ pool }: PodServices, { clone }: BootWay, claimed: boolean): Promise<void> {
+  if (!clone) return;
+  if (claimed) await pool?.discard(clone);
+  else pool?.giveBack(clone);
 }
 
 /** Record alone. All or nothing. */
@@ -118,6 +129,7 @@ async function startBy(
   const reading = { signal: signal ?? AbortSignal.timeout(RECORD_TIMEOUT_MS) };
   const lock = await lockPod(host, podDirectories(directories, id).lock, id, `start pod ${id}`, signal).catch(
     async (error: unknown) => {
+      if (way) await leaveClone(services, way, false);
       // Whoever holds it may have started it.
       if (hasCode(error, 'POD_BUSY') && (await store.read(id, reading)).state === 'running') return undefined;
       throw error;
@@ -125,6 +137,8 @@ async function startBy(
   );
   if (!lock) return undefined;
   const undo = new UndoStack();
+  let chosen = way;
+  let claimed = false;
   undo.push('pod lock', () => lock.release());
   try {
     const before = await withDeadline(`record of pod ${id}`, RECORD_TIMEOUT_MS, signal, async (call) =>
@@ -132,20 +146,23 @@ async function startBy(
     );
     if (before.state === 'running') {
       await lock.release();
+      if (chosen) await leaveClone(services, chosen, false);
       return undefined;
     }
     const spec = startable(services, before);
+    const by = chosen ?? (await chooseWay(services, spec, signal));
+    chosen = by;
     const manager = await host.self();
     undo.pushWhenClean('pod record', (call) =>
       store.update(id, (now) => ({ ...now, state: before.state, failure: before.failure }), call),
     );
     const record = await withDeadline(`record of pod ${id}`, RECORD_TIMEOUT_MS, signal, (call) =>
-      store.update(id, (now) => ({ ...now, state: 'starting', manager }), call),
+      store.update(id, (now) => ({ ...now, state: 'starting', manager, ...placeOf(services, id, by) }), call),
     );
-    const chosen = way ?? (await chooseWay(services, spec, signal));
-    const booted = await bootPod(services, record, spec, chosen, undo, signal);
+    claimed = true;
+    const booted = await bootPod(services, record, spec, by, undo, signal);
     await booted.table.update(
-      (now) => ({ ...now, ...hasStarted(chosen), restarts }),
+      (now) => ({ ...now, ...hasStarted(by), restarts }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
       startEvents(booted),
     );
@@ -157,6 +174,7 @@ async function startBy(
       `pod ${id} could not be started, nor undone wholly`,
       explainSystemError(error, `pod ${id}`),
     );
+    if (chosen) await leaveClone(services, chosen, claimed);
     await tellFailure(services, id, failure);
     await lock.release();
     throw failure;
@@ -186,10 +204,16 @@ function added(hold: PodHold): PodHold {
   return hold;
 }
 
-const hasStarted = ({ template }: BootWay) =>
+/** Where its VM is. A clone of the pool has been somewhere already; by this it is the pod's. */
+function placeOf({ directories }: PodServices, id: string, { clone }: BootWay): Pick<PodRecord, 'runDir' | 'vm'> {
+  if (!clone) return { runDir: podDirectories(directories, id).run, vm: null };
+  return { runDir: clone.runDir, vm: clone.vm.hypervisor.record() };
+}
+
+const hasStarted = ({ template, clone }: BootWay) =>
   ({
     state: 'running',
-    origin: { from: template ? 'template' : 'boot', template: template?.name ?? null },
+    origin: { from: clone ? 'pool' : template ? 'template' : 'boot', template: template?.name ?? null },
     startedAt: new Date().toISOString(),
     finishedAt: null,
     exit: null,
