@@ -389,10 +389,7 @@ class Engine implements Hyperplug {
     return this.#templates as TemplateEngine;
   }
 
-  #templateEngine(
-    services: TemplateServices,
-    onTrouble: (error: unknown, what: string) => void,
-  ): TemplateEngine {
+  #templateEngine(services: TemplateServices, onTrouble: (error: unknown, what: string) => void): TemplateEngine {
     const { pods, templates } = this.#loaded.config;
     const directory = templates.directory ?? join(this.#directories.cacheDirectory, 'templates');
     return new TemplateEngine(services, new TemplateStore(directory, services.host), {

@@ -12,14 +12,16 @@ export const ls = (context: CommandContext): Promise<number> => act(context, ({ 
 export const fill = (context: CommandContext, { size }: { readonly size?: number }): Promise<number> =>
   act(context, ({ pool }) => pool.fill({ ...context.call, ...(size !== undefined && { size }) }));
 
-export const drain = (context: CommandContext): Promise<number> =>
-  act(context, ({ pool }) => pool.drain(context.call));
+export const drain = (context: CommandContext): Promise<number> => act(context, ({ pool }) => pool.drain(context.call));
 
 /** @throws DAEMON_UNREACHABLE without a daemon: a pool of this process would be gone with it. */
 function act(context: CommandContext, body: (hyperplug: Hyperplug) => Promise<PoolStatus>): Promise<number> {
   return context.withHyperplug(async (hyperplug) => {
     if (!('daemon' in hyperplug)) {
-      throw new HyperplugError('DAEMON_UNREACHABLE', 'the pool is the daemon’s, and none answers: start hyperplug daemon');
+      throw new HyperplugError(
+        'DAEMON_UNREACHABLE',
+        'the pool is the daemon’s, and none answers: start hyperplug daemon',
+      );
     }
     const status = await body(hyperplug);
     await context.print(status, () => `${table(HEADER, status.ready.map(row))}${summary(status)}`);

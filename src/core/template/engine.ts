@@ -224,7 +224,8 @@ export class TemplateEngine implements PodTemplates {
     const image = await this.services.image(signal);
     const own = automaticName(shape);
     const found = await this.#readable(own);
-    if (found && (await staleness(this.services, found, image, { signal })) === undefined) return { image, template: found };
+    if (found && (await staleness(this.services, found, image, { signal })) === undefined)
+      return { image, template: found };
     return { image, template: await this.#make({ name: own, shape, automatic: true }, wantedFor(undefined), signal) };
   }
 

@@ -1,10 +1,10 @@
 import { raceSignal, type UserCallOptions, withDeadline } from '../calls.js';
 import { fieldError, HyperplugError } from '../errors.js';
 import type { PodSpec } from '../pod/spec.js';
-import { AUTO } from './manifest.js';
 import type { BootWay } from './choice.js';
 import type { TemplateEngine, TemplateServices } from './engine.js';
 import { misfit } from './fit.js';
+import { AUTO } from './manifest.js';
 import { endClone, makeClone, type PoolClone } from './pool-clone.js';
 import { renewGuest } from './renew.js';
 import type { Pool, PoolStatus } from './types.js';

@@ -23,9 +23,7 @@ export const templateStatus = z
 export const poolStatus = z
   .object({
     size: z.int().describe('clones that it keeps ready'),
-    ready: z.array(
-      z.object({ id: z.string(), pid: z.int(), template: z.string(), memoryMib: z.int(), since: time }),
-    ),
+    ready: z.array(z.object({ id: z.string(), pid: z.int(), template: z.string(), memoryMib: z.int(), since: time })),
     making: z.int(),
     totalMib: z.int().describe('what their memory may come to together'),
     claims: z.int().describe('pods that have taken one'),

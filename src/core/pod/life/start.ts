@@ -56,7 +56,11 @@ async function createBy(
     return added(holds.add(spec.id, booted, lock));
   } catch (error) {
     const cause = explainSystemError(error, `pod ${spec.id}`);
-    const failure = await undo.fail('POD_CLEANUP_FAILED', `pod ${spec.id} could not be created, nor undone wholly`, cause);
+    const failure = await undo.fail(
+      'POD_CLEANUP_FAILED',
+      `pod ${spec.id} could not be created, nor undone wholly`,
+      cause,
+    );
     await leaveClone(services, way, claimed);
     throw failure;
   }

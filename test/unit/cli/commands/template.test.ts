@@ -66,6 +66,39 @@ describe('hyperplug template', () => {
     expect(hyperplug.templates.all.map(({ name }) => name)).to.not.include('small');
   });
 
+  describe('pool', () => {
+    it('is the daemon’s: without one it is refused', async () => {
+      const { exitCode, err } = await cli(['pool', 'ls'], { hyperplug: engine() });
+      expect(exitCode).to.equal(125);
+      expect(err).to.include('DAEMON_UNREACHABLE').and.include('hyperplug daemon');
+    });
+    it('ls, fill and drain tell what there is', async () => {
+      const hyperplug = Object.assign(engine(), { daemon: {} });
+      const since = new Date(Date.now() - 5_000).toISOString();
+      hyperplug.pool.now = {
+        size: 2,
+        ready: [{ id: 'pool-a', pid: 42, template: 'small', memoryMib: 128, since }],
+        making: 1,
+        totalMib: 4096,
+        claims: 3,
+        misses: 1,
+        failure: 'no \x1b[31m room',
+      };
+      const { out } = await cli(['pool', 'ls'], { hyperplug });
+      expect(out.split('\n')).to.deep.equal([
+        'CLONE   TEMPLATE  AGE  MEMORY   PID',
+        'pool-a  small     5s   128 MiB  42',
+        '1 of 2 ready, 1 being made; 3 taken, 1 missed',
+        'not full: no ^[[31m room',
+        '',
+      ]);
+      await cli(['pool', 'fill', '--size', '4'], { hyperplug });
+      await cli(['pool', 'fill'], { hyperplug });
+      await cli(['pool', 'drain'], { hyperplug });
+      expect(hyperplug.pool.calls.slice(1)).to.deep.equal([['fill', 4], ['fill', undefined], ['drain']]);
+    });
+  });
+
   it('run --template is in the specification', async () => {
     const hyperplug = engine();
     await cli(['run', '--template', 'small', '--', 'true'], { hyperplug });

@@ -82,7 +82,7 @@ describe('configJsonSchema', () => {
   it('is a draft 2020-12 schema of the whole file, plugins included, that refuses unknown keys', () => {
     expect(schema.$schema).to.equal('https://json-schema.org/draft/2020-12/schema');
     const sections =
-      'hypervisor agent network firewall addressPool state guest pods templates daemon rootless paths log plugins $schema'.split(
+      'hypervisor agent network firewall addressPool state guest pods templates pool daemon rootless paths log plugins $schema'.split(
         ' ',
       );
     expect(schema.properties).to.have.all.keys(sections);

@@ -142,6 +142,40 @@ describe('templates of an engine', () => {
     await has('auto-400m-1c-4n', 'mine');
   });
 
+  it('a clone of the pool that dies is replaced; the bound of their memory holds', async () => {
+    const machine = world();
+    configure(machine, (config) => {
+      config.pool = { size: 2, totalMib: 600 };
+    });
+    const hyperplug = await engine(machine);
+    const first = await hyperplug.pool.fill();
+    expect(first.ready).to.have.length(2);
+    machine.killVm(first.ready[0]!.pid);
+    await soon(async () => {
+      const { ready } = await hyperplug.pool.status();
+      expect(ready.map(({ pid }) => pid))
+        .to.have.length(2)
+        .and.not.include(first.ready[0]!.pid);
+    });
+    expect((await hyperplug.pool.fill({ size: 3 })).ready).to.have.length(2);
+    expect((await hyperplug.pool.fill({ size: 1 })).ready).to.have.length(1);
+  });
+
+  it('clones of a template that was made anew are replaced; of one that is not there it says so', async () => {
+    const machine = world();
+    configure(machine, (config) => {
+      config.pool = { size: 1, template: 'small' };
+    });
+    const hyperplug = await engine(machine);
+    await rejects(hyperplug.pool.fill(), 'TEMPLATE_NOT_FOUND', 'small');
+    expect((await hyperplug.pool.status()).failure).to.include('small');
+    await hyperplug.templates.create({ name: 'small' });
+    const [before] = (await hyperplug.pool.fill()).ready;
+    await hyperplug.templates.create({ name: 'small' }, { replace: true });
+    const [after] = (await hyperplug.pool.fill()).ready;
+    expect(after!.pid).to.not.equal(before!.pid);
+  });
+
   it('gc tells what a dead maker left, removes it, and touches nothing that is whole', async () => {
     const machine = world();
     const hyperplug = await engine(machine);
