@@ -1,13 +1,15 @@
-import { closeSync, readSync, write } from 'node:fs';
+import { closeSync, readSync, write, writeSync } from 'node:fs';
 import { endianness } from 'node:os';
 import koffi from 'koffi';
 import { abortError, type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import { inNetworkNamespace } from '../netns.js';
-import { decodeAttributes, padding } from './codec/attributes.js';
-import { decodeMessages, encodeMessage, type Message, NLM_F, NLMSG, type Request } from './codec/messages.js';
+import { decodeAttributes } from './codec/attributes.js';
+import { ByteWriter } from './codec/byte-writer.js';
+import { decodeMessages, type Message, NLM_F, NLMSG, type Request, writeMessage } from './codec/messages.js';
 import { EXTENDED_ACK } from './codec/tables.js';
 import { kernelError } from './errno.js';
+import { KernelPace } from './pace.js';
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC_NONBLOCK = 3 | 0o2000000 | 0o4000;
@@ -68,15 +70,29 @@ export function setBufferBytes(fd: number, bytes: number): void {
   }
 }
 
+/** rtnetlink has one lock for the whole machine: who is kept waiting on one socket is on every other. */
+const pace = new KernelPace();
+
+export interface RequestOptions extends CallOptions {
+  /**
+   * The kernel has nothing to wait for but its own lock (no deletion, no list), so it is asked on the event loop, where that
+   * takes a fraction of a way through the thread pool; unless others keep that lock just now.
+   */
+  readonly brief?: boolean;
+}
+
 /**
  * One netlink socket, one request at a time. The kernel does the work inside send(), which therefore runs on a pool
- * thread; the answer is queued when it returns and is read without waiting.
+ * thread, but for brief requests; the answer is queued when it returns and is read without waiting.
  */
 export class NetlinkSocket {
   readonly #fd: number;
   readonly #buffer = Buffer.allocUnsafe(RECEIVE_BYTES);
+  readonly #writer = new ByteWriter();
   #sequence = 0;
   #last: Promise<unknown> = Promise.resolve();
+  /** Requests that are on their way through the pool, or wait for those that are. */
+  #pending = 0;
   #closed = false;
 
   constructor(netnsPath?: string, protocol?: number) {
@@ -88,28 +104,43 @@ export class NetlinkSocket {
    * @throws NET_KERNEL_REFUSED with errno and the kernel's words. Once sent it is not cut short: an abort is honoured
    * before sending only, since afterwards the kernel has done it.
    */
-  async request(what: string, request: Request, options: CallOptions): Promise<Message[]> {
+  async request(what: string, request: Request, options: RequestOptions): Promise<Message[]> {
     const [answer] = await this.requests(what, [request], options);
     if (answer instanceof HyperplugError) throw answer;
     return answer ?? [];
   }
 
   /**
-   * Several requests in one message to the kernel, which carries out each in turn, whatever became of those before it.
-   * Each must ask for an acknowledgement.
+   * Several requests in one message to the kernel, which carries out each in turn, whatever became of those before it. The
+   * last has to be one that is answered if it succeeds: NLM_F.ACK, a dump, or a look at one object; the others need not,
+   * where that last one shows what they did. What fails is always answered.
    * @returns for each what it answered, or how it was refused.
    */
-  requests(
+  async requests(
     what: string,
     requests: readonly Request[],
-    { signal }: CallOptions,
+    { signal, brief = false }: RequestOptions,
   ): Promise<readonly (Message[] | HyperplugError)[]> {
-    const run = async () => {
+    const begin = () => {
       throwIfAborted(signal, what);
       if (this.#closed) throw new HyperplugError('ABORTED', `${what}: the netlink socket is closed`);
-      return this.#exchange(what, requests);
+      return this.#encode(requests);
     };
-    const result = this.#last.then(run, run);
+    if (brief && this.#pending === 0 && pace.isQuick) {
+      const first = begin();
+      pace.measured(() => writeSync(this.#fd, this.#writer.bytes));
+      return this.#answers(what, requests, first);
+    }
+    const run = async () => {
+      const first = begin();
+      const { bytes } = this.#writer;
+      await new Promise<void>((resolve, reject) => {
+        write(this.#fd, bytes, 0, bytes.length, null, (error) => (error ? reject(error) : resolve()));
+      });
+      return this.#answers(what, requests, first);
+    };
+    this.#pending++;
+    const result = this.#last.then(run, run).finally(() => this.#pending--);
     this.#last = result.catch(() => {});
     return result;
   }
@@ -133,35 +164,30 @@ export class NetlinkSocket {
     closeSync(this.#fd);
   }
 
-  async #exchange(what: string, requests: readonly Request[]): Promise<(Message[] | HyperplugError)[]> {
-    const pending = new Map<number, number>();
-    const messages = requests.map((request, index) => {
-      this.#sequence = (this.#sequence + 1) >>> 0 || 1;
-      pending.set(this.#sequence, index);
-      return encodeMessage(request, this.#sequence);
-    });
-    const bytes = messages.length === 1 ? (messages[0] as Buffer) : Buffer.concat(messages.flatMap(padded));
-    await new Promise<void>((resolve, reject) => {
-      write(this.#fd, bytes, 0, bytes.length, null, (error) => (error ? reject(error) : resolve()));
-    });
+  /** Into the writer. @returns the sequence number of the first. */
+  #encode(requests: readonly Request[]): number {
+    // Of one batch they follow one another.
+    if (this.#sequence + requests.length > 0xffff_ffff) this.#sequence = 0;
+    const first = this.#sequence + 1;
+    this.#writer.clear();
+    for (const request of requests) writeMessage(this.#writer, request, ++this.#sequence);
+    return first;
+  }
+
+  /** The kernel answers in the order of the requests. */
+  #answers(what: string, requests: readonly Request[], first: number): (Message[] | HyperplugError)[] {
     const answers: (Message[] | HyperplugError)[] = requests.map(() => []);
-    while (pending.size > 0) {
+    const last = requests.length - 1;
+    const untilEnd = ((requests[last] as Request).flags & (NLM_F.ACK | NLM_F.DUMP)) !== 0;
+    for (let done = false; !done; ) {
       for (const message of this.#receive(what)) {
-        const index = pending.get(message.sequence);
+        const index = message.sequence - first;
         // Left over from a request whose reader gave up.
-        if (index === undefined) continue;
-        if (message.type === NLMSG.ERROR) {
-          const errno = -message.raw.readInt32LE(0);
-          if (errno !== 0) answers[index] = kernelError(what, errno, extendedAck(message));
-          pending.delete(message.sequence);
-          continue;
-        }
-        (answers[index] as Message[]).push(message);
-        if (message.type === NLMSG.DONE) {
-          const errno = message.raw.length >= 4 ? -message.raw.readInt32LE(0) : 0;
-          if (errno > 0) answers[index] = kernelError(what, errno, undefined);
-          pending.delete(message.sequence);
-        }
+        if (index < 0 || index > last) continue;
+        const errno = errnoOf(message);
+        if (errno === undefined || message.type === NLMSG.DONE) (answers[index] as Message[]).push(message);
+        if (errno) answers[index] = kernelError(what, errno, extendedAck(message));
+        done ||= index === last && (errno !== undefined || !untilEnd);
       }
     }
     return answers;
@@ -181,10 +207,16 @@ export class NetlinkSocket {
   }
 }
 
-const padded = (bytes: Buffer): Buffer[] => [bytes, Buffer.alloc(padding(bytes.length))];
+/** 0: it is done; undefined: there is more to come. */
+function errnoOf({ type, raw }: Message): number | undefined {
+  if (type === NLMSG.ERROR) return -raw.readInt32LE(0);
+  if (type !== NLMSG.DONE) return undefined;
+  return raw.length >= 4 ? Math.max(0, -raw.readInt32LE(0)) : 0;
+}
 
 /** The kernel's words: attributes behind the capped echo of our header (NETLINK_CAP_ACK). */
 function extendedAck(message: Message): string | undefined {
+  if (message.type !== NLMSG.ERROR) return undefined;
   if ((message.flags & NLM_F.ACK_TLVS) === 0) return undefined;
   const echoed = message.flags & NLM_F.CAPPED ? 16 : message.raw.readUInt32LE(4);
   const text = decodeAttributes(message.raw.subarray(4 + echoed), EXTENDED_ACK).message;

@@ -1,6 +1,5 @@
 import type { AddressPool } from '../../core/address-pool.js';
 import type { CallOptions } from '../../core/calls.js';
-import { concurrently } from '../../core/concurrently.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { combineErrors, HyperplugError } from '../../core/errors.js';
 import type { Firewall, PublishedPort } from '../../core/firewall.js';
@@ -27,7 +26,6 @@ import { netlinkCapabilities } from './capabilities.js';
 import {
   attachDevice,
   closeAll,
-  type Device,
   type DeviceRecord,
   detachDevice,
   deviceCounters,
@@ -176,27 +174,14 @@ export class NetlinkBackend implements NetworkBackend {
     const ground = this.#ground();
     const undo = new UndoStack();
     try {
-      // At once: neither waits for anything of the other.
-      let device: Device | undefined;
-      const tasks = [
-        async (limited: CallOptions) => {
-          const made = await attachDevice(ground, network, plan, limited);
-          const { tap, record } = made;
-          this.#open.set(tap.name, tap);
-          undo.push(`device ${tap.name}`, async (undoCall) => {
-            await this.#close(tap);
-            await detachDevice(ground, record, (index) => ground.rtnl.deleteLink(index, undoCall), undoCall);
-          });
-          device = made;
-        },
-        async (limited: CallOptions) => {
-          const fresh = await this.#publish(ports, plan.ports, limited);
-          undo.push('published ports', (undoCall) => this.#unpublish(fresh, undoCall));
-        },
-      ];
-      await concurrently(ports.length > 0 ? tasks : tasks.slice(0, 1), call);
-      if (!device) throw new TypeError('attach: no device was made');
-      const { tap } = device;
+      const device = await attachDevice(ground, network, plan, call);
+      const { tap, record } = device;
+      this.#open.set(tap.name, tap);
+      undo.push(`device ${tap.name}`, async (undoCall) => {
+        await this.#close(tap);
+        await detachDevice(ground, record, (index) => ground.rtnl.deleteLink(index, undoCall), undoCall);
+      });
+      if (ports.length > 0) await this.#publish(ports, plan.ports, call);
       return hostNicOf(this.name, plan, device, () => this.#close(tap));
     } catch (error) {
       throw await undo.fail('POD_CLEANUP_FAILED', `host side of ${plan.podId}/${plan.nicId}`, error);

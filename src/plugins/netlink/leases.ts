@@ -20,15 +20,18 @@ export async function takeAddresses(
   const { podId, nicId } = request;
   const undo = new UndoStack();
   const addresses: InterfaceAddress[] = [];
-  try {
-    for (const { subnet, address } of wanted(request, subnets)) {
-      const given = await pool.request(subnet.range, address, owner(podId, nicId), call);
-      undo.push(`address ${given.address}`, (undoCall) => pool.release(subnet.range, given.address, undoCall));
-      addresses.push({ address: given.address, prefixLength: given.prefixLength });
-    }
-  } catch (error) {
-    throw await undo.fail('POD_CLEANUP_FAILED', `addresses of ${podId}/${nicId}`, error);
+  // At once: they share a commit.
+  const requests = wanted(request, subnets).map(async ({ subnet, address }) => {
+    const given = await pool.request(subnet.range, address, owner(podId, nicId), call);
+    undo.push(`address ${given.address}`, (undoCall) => pool.release(subnet.range, given.address, undoCall));
+    return { address: given.address, prefixLength: given.prefixLength };
+  });
+  const refused: unknown[] = [];
+  for (const outcome of await Promise.allSettled(requests)) {
+    if (outcome.status === 'fulfilled') addresses.push(outcome.value);
+    else refused.push(outcome.reason);
   }
+  if (refused.length > 0) throw await undo.fail('POD_CLEANUP_FAILED', `addresses of ${podId}/${nicId}`, refused[0]);
   const families = new Set(addresses.map(({ address }) => (isIPv6(address) ? 6 : 4)));
   return {
     network: request.network,
@@ -53,14 +56,15 @@ export async function giveAddresses(
     await pool.releaseOwner(mine, call);
     return;
   }
-  for (const { range, family } of network.subnets) {
-    const doomed = addresses.filter(({ address }) => isIPv6(address) === (family === 6));
-    if (doomed.length === 0) continue;
-    const held = (await pool.list(range, call)).filter((one) => one.owner === mine);
-    for (const { address } of doomed) {
-      if (held.some((one) => one.address === address)) await pool.release(range, address, call);
-    }
-  }
+  await Promise.all(
+    network.subnets.map(async ({ range, family }) => {
+      const doomed = addresses.filter(({ address }) => isIPv6(address) === (family === 6));
+      if (doomed.length === 0) return;
+      const held = (await pool.list(range, call)).filter((one) => one.owner === mine);
+      const still = doomed.filter(({ address }) => held.some((one) => one.address === address));
+      await Promise.all(still.map(({ address }) => pool.release(range, address, call)));
+    }),
+  );
 }
 
 /** Which subnet each address comes from. @throws IPAM_ADDRESS_OUT_OF_RANGE for an address of no subnet. */

@@ -94,7 +94,7 @@ export class Rtnl {
   async link(name: string, options: CallOptions): Promise<Link | undefined> {
     try {
       const request = { type: RTM.GETLINK, flags: CHANGE, attributes: { ifname: name } };
-      const [message] = await this.#socket.request(`link ${name}`, request, options);
+      const [message] = await this.#socket.request(`link ${name}`, request, briefly(options));
       return message ? linkOf(message) : undefined;
     } catch (error) {
       if (refusedWith(error, 'ENODEV')) return undefined;
@@ -142,7 +142,8 @@ export class Rtnl {
     const { netnsFd, ...change } = peer;
     const body = encodeBody(RTM.NEWLINK, {}, { ...attributesOf(change), netnsFd });
     const attributes = { ifname: name, linkinfo: { kind: 'veth', data: { peer: body } } };
-    await this.#socket.request(`create veth ${name}`, { type: RTM.NEWLINK, flags: CREATE, attributes }, options);
+    const request = { type: RTM.NEWLINK, flags: CREATE, attributes };
+    await this.#socket.request(`create veth ${name}`, request, briefly(options));
   }
 
   /** All changes in one message. Only the flags that are meant are touched. */
@@ -153,7 +154,9 @@ export class Rtnl {
       header: { index, ...flagsOf(change) },
       attributes: attributesOf(change),
     };
-    await this.#socket.request(`change link ${change.name ?? index}`, request, options);
+    // Taking a link down, or off its bridge, waits for those who read it.
+    const waits = change.up === false || change.master === 0;
+    await this.#socket.request(`change link ${change.name ?? index}`, request, waits ? options : briefly(options));
   }
 
   /**
@@ -168,7 +171,8 @@ export class Rtnl {
     flags: PortFlags,
     options: CallOptions,
   ): Promise<Link | undefined> {
-    const message = { type: RTM.NEWLINK, flags: CHANGE };
+    // What the changes did is what the look shows; a refusal is told anyway.
+    const message = { type: RTM.NEWLINK, flags: NLM_F.REQUEST };
     const changes = [
       { ...message, header: flagsOf(change), attributes: { ...attributesOf({ ...change, master }), ifname: device } },
       ...(flags.isolated || flags.hairpin
@@ -176,8 +180,8 @@ export class Rtnl {
         : []),
     ];
     const extMask = RTEXT_FILTER_SKIP_STATS;
-    const look = { type: RTM.GETLINK, flags: CHANGE, attributes: { ifname: device, extMask } };
-    const answers = await this.#socket.requests(`port ${device}`, [...changes, look], options);
+    const look = { type: RTM.GETLINK, flags: NLM_F.REQUEST, attributes: { ifname: device, extMask } };
+    const answers = await this.#socket.requests(`port ${device}`, [...changes, look], briefly(options));
     const refused = answers.find((answer) => answer instanceof HyperplugError);
     if (refused && refusedWith(refused, 'EINVAL', 'ENODEV') && !(await this.#exists(master, options))) return undefined;
     if (refused) throw refused;
@@ -307,6 +311,8 @@ export class Rtnl {
     }
   }
 }
+
+const briefly = (options: CallOptions) => ({ signal: options.signal, brief: true });
 
 function portInfo({ isolated, hairpin }: PortFlags): Attributes {
   const number = (flag: boolean | undefined) => (flag === undefined ? undefined : Number(flag));

@@ -58,12 +58,22 @@ function installFiles(): void {
   });
   // Requests to the kernel's network, and taps that go.
   wrap(fs, ['write', 'close'], (name, args) => (name === 'write' && isQuery(args[1]) ? undefined : name));
+  wrap(fs, ['writeSync'], (name, args) => (isChange(args[1]) ? name : undefined));
   wrap(fs.promises, changing, effect);
 }
 
 /** rtnetlink(7): of each four message types the third asks and changes nothing. */
 const isQuery = (message: unknown) =>
   Buffer.isBuffer(message) && message.length >= 16 && message.readUInt16LE(4) >= 16 && (message[4] as number) % 4 === 2;
+
+/** Of rtnetlink, or a batch of nf_tables (NFNL_MSG_BATCH_BEGIN, 16 as well). */
+const isChange = (message: unknown) =>
+  Buffer.isBuffer(message) &&
+  message.length >= 16 &&
+  message.readUInt32LE(0) <= message.length &&
+  message.readUInt16LE(4) >= 16 &&
+  message.readUInt16LE(4) < 128 &&
+  !isQuery(message);
 
 /** Programs that only tell. */
 const tells = (args: unknown[]) => args.flat().some((word) => /-save$|^--test$/.test(String(word)));

@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net';
 import { decodeIp, decodeMac, encodeIp, encodeMac } from './address.js';
+import type { ByteWriter } from './byte-writer.js';
 
 /**
  * Attributes by table: a row is (number, name, type), from which encoder and decoder follow. Layout: linux/netlink.h,
@@ -34,6 +35,7 @@ export interface Attributes {
 
 const NLA_TYPE_MASK = 0x3fff;
 const NLA_F_NESTED = 0x8000;
+const HEADER_BYTES = 4;
 
 export function table(rows: Readonly<Record<number, readonly [string, AttributeType]>>): AttributeTable {
   const entries = Object.entries(rows).map(([number, [name, type]]) => [Number(number), name, type] as const);
@@ -44,20 +46,22 @@ export function table(rows: Readonly<Record<number, readonly [string, AttributeT
 }
 
 /** @throws TypeError for a name the table lacks or a value that does not fit its type. */
-export function encodeAttributes(attributes: Attributes, rows: AttributeTable): Buffer {
-  const parts: Buffer[] = [];
-  for (const [name, value] of Object.entries(attributes)) {
+export function writeAttributes(to: ByteWriter, attributes: Attributes, rows: AttributeTable): void {
+  for (const name in attributes) {
+    const value = attributes[name];
     if (value === undefined || value === false) continue;
     const row = rows.byName.get(name);
     if (!row) throw new TypeError(`${name}: no such netlink attribute`);
     const [number, type] = row;
-    const payload = encodeValue(name, value, type, attributes);
-    const header = Buffer.alloc(4);
-    header.writeUInt16LE(4 + payload.length, 0);
-    header.writeUInt16LE(typeof type === 'object' ? number | NLA_F_NESTED : number, 2);
-    parts.push(header, payload, Buffer.alloc(padding(payload.length)));
+    if (typeof type === 'object') {
+      if (typeof value !== 'object' || Buffer.isBuffer(value)) throw wrongValue(name, 'attributes', value);
+      const start = to.reserve(HEADER_BYTES);
+      writeAttributes(to, value, nestOf(name, type, attributes));
+      writeHeader(to, start, to.length - start, number | NLA_F_NESTED);
+    } else {
+      writeValue(to, number, name, value, type);
+    }
   }
-  return Buffer.concat(parts);
 }
 
 /** Unknown attributes are left out. @throws RangeError for lengths that do not fit. */
@@ -84,55 +88,79 @@ export const padding = (length: number): number => (4 - (length & 3)) & 3;
 
 const INTEGERS = { u8: 1, u16: 2, u16be: 2, u32: 4, s32: 4, u64: 8 } as const;
 
-function encodeValue(name: string, value: AttributeValue, type: AttributeType, siblings: Attributes): Buffer {
-  const wrong = (expected: string) =>
-    new TypeError(`${name}: expected ${expected}, got ${String(value)} (${typeof value})`);
-  if (typeof type === 'object') {
-    if (typeof value !== 'object' || Buffer.isBuffer(value)) throw wrong('attributes');
-    return encodeAttributes(value, nestOf(name, type, siblings));
-  }
+function writeHeader({ buffer }: ByteWriter, at: number, length: number, number: number): void {
+  buffer.writeUInt16LE(length, at);
+  buffer.writeUInt16LE(number, at + 2);
+}
+
+/** @returns where its payload is. */
+function room(to: ByteWriter, number: number, length: number): number {
+  const at = to.reserve(HEADER_BYTES + length);
+  writeHeader(to, at, HEADER_BYTES + length, number);
+  return at + HEADER_BYTES;
+}
+
+const wrongValue = (name: string, expected: string, value: AttributeValue): TypeError =>
+  new TypeError(`${name}: expected ${expected}, got ${String(value)} (${typeof value})`);
+
+function writeValue(
+  to: ByteWriter,
+  number: number,
+  name: string,
+  value: AttributeValue,
+  type: Extract<AttributeType, string>,
+): void {
+  const bytes = (payload: Uint8Array) => {
+    const at = room(to, number, payload.length);
+    to.buffer.set(payload, at);
+  };
   switch (type) {
     case 'flag':
-      if (value !== true) throw wrong('true');
-      return Buffer.alloc(0);
-    case 'string':
-      if (typeof value !== 'string' || value.includes('\0')) throw wrong('a string without NUL');
-      return Buffer.from(`${value}\0`);
+      if (value !== true) throw wrongValue(name, 'true', value);
+      return void room(to, number, 0);
+    case 'string': {
+      if (typeof value !== 'string' || value.includes('\0')) throw wrongValue(name, 'a string without NUL', value);
+      const at = room(to, number, Buffer.byteLength(value) + 1);
+      return void to.buffer.write(value, at);
+    }
     case 'mac':
-      if (typeof value !== 'string') throw wrong('a MAC address');
-      return encodeMac(value);
+      if (typeof value !== 'string') throw wrongValue(name, 'a MAC address', value);
+      return void bytes(encodeMac(value));
     case 'ip':
-      if (typeof value !== 'string') throw wrong('an IP address');
-      return encodeIp(value);
+      if (typeof value !== 'string') throw wrongValue(name, 'an IP address', value);
+      return void bytes(encodeIp(value));
     case 'binary':
-      if (!Buffer.isBuffer(value)) throw wrong('bytes');
-      return value;
+      if (!Buffer.isBuffer(value)) throw wrongValue(name, 'bytes', value);
+      return void bytes(value);
     default:
-      return encodeInteger(value, type, wrong);
+      writeInteger(to, number, name, value, type);
   }
 }
 
-function encodeInteger(
+function writeInteger(
+  to: ByteWriter,
+  number: number,
+  name: string,
   value: AttributeValue,
   type: keyof typeof INTEGERS,
-  wrong: (expected: string) => TypeError,
-): Buffer {
-  const bytes = Buffer.alloc(INTEGERS[type]);
+): void {
+  const size = INTEGERS[type];
   if (type === 'u64') {
-    if (typeof value !== 'bigint' || value < 0n || value >= 1n << 64n) throw wrong('a 64-bit bigint');
-    bytes.writeBigUInt64LE(value);
-    return bytes;
+    if (typeof value !== 'bigint' || value < 0n || value >= 1n << 64n) throw wrongValue(name, 'a 64-bit bigint', value);
+    const at = room(to, number, size);
+    to.buffer.writeBigUInt64LE(value, at);
+    return;
   }
-  const bits = bytes.length * 8;
-  const [min, max] = type === 's32' ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** bits - 1];
+  const [min, max] = type === 's32' ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** (size * 8) - 1];
   if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max)
-    throw wrong(`an integer of ${type}`);
-  if (type === 'u8') bytes.writeUInt8(value);
-  else if (type === 'u16') bytes.writeUInt16LE(value);
-  else if (type === 'u16be') bytes.writeUInt16BE(value);
-  else if (type === 'u32') bytes.writeUInt32LE(value);
-  else bytes.writeInt32LE(value);
-  return bytes;
+    throw wrongValue(name, `an integer of ${type}`, value);
+  const at = room(to, number, size);
+  const { buffer } = to;
+  if (type === 'u8') buffer.writeUInt8(value, at);
+  else if (type === 'u16') buffer.writeUInt16LE(value, at);
+  else if (type === 'u16be') buffer.writeUInt16BE(value, at);
+  else if (type === 'u32') buffer.writeUInt32LE(value, at);
+  else buffer.writeInt32LE(value, at);
 }
 
 function decodeValue(

@@ -1,4 +1,5 @@
-import { type Attributes, type AttributeTable, decodeAttributes, encodeAttributes, padding } from './attributes.js';
+import { type Attributes, type AttributeTable, decodeAttributes, padding, writeAttributes } from './attributes.js';
+import { ByteWriter } from './byte-writer.js';
 import { ADDRESS, FLOW, LINK, NEIGHBOUR, ROUTE } from './tables.js';
 
 /** linux/rtnetlink.h. */
@@ -154,33 +155,46 @@ export interface Request {
 
 /** The payload of a message: fixed part and attributes. Also what a veth's peer is made of. */
 export function encodeBody(type: number, header: Header, attributes: Attributes): Buffer {
+  const writer = new ByteWriter();
+  writeBody(writer, type, header, attributes);
+  return writer.bytes;
+}
+
+function writeBody(to: ByteWriter, type: number, header: Header, attributes: Attributes): void {
   const family = FAMILIES[type];
   if (!family) throw new TypeError(`no table for netlink message type ${type}`);
-  const fixed = Buffer.alloc(family.size);
-  for (const name of Object.keys(header)) {
+  for (const name in header) {
     if (!family.fields.some(([known]) => known === name))
       throw new TypeError(`${name}: no such field of message type ${type}`);
   }
+  const at = to.reserve(family.size);
+  const { buffer } = to;
   for (const [name, fieldType, offset] of family.fields) {
-    const value = header[name] ?? 0;
-    if (fieldType === 'u8') fixed.writeUInt8(value, offset);
-    else if (fieldType === 'u16') fixed.writeUInt16LE(value, offset);
-    else if (fieldType === 'u32') fixed.writeUInt32LE(value, offset);
-    else fixed.writeInt32LE(value, offset);
+    const value = header[name];
+    if (value === undefined) continue;
+    if (fieldType === 'u8') buffer.writeUInt8(value, at + offset);
+    else if (fieldType === 'u16') buffer.writeUInt16LE(value, at + offset);
+    else if (fieldType === 'u32') buffer.writeUInt32LE(value, at + offset);
+    else buffer.writeInt32LE(value, at + offset);
   }
-  return Buffer.concat([fixed, encodeAttributes(attributes, family.attributes)]);
+  writeAttributes(to, attributes, family.attributes);
 }
 
-/** struct nlmsghdr { u32 len; u16 type; u16 flags; u32 seq; u32 pid }, then the body. */
+/** struct nlmsghdr { u32 len; u16 type; u16 flags; u32 seq; u32 pid }, then the body; aligned for another one behind. */
+export function writeMessage(to: ByteWriter, request: Request, sequence: number): void {
+  const start = to.reserve(16);
+  writeBody(to, request.type, request.header ?? {}, request.attributes ?? {});
+  const { buffer } = to;
+  buffer.writeUInt32LE(to.length - start, start);
+  buffer.writeUInt16LE(request.type, start + 4);
+  buffer.writeUInt16LE(request.flags, start + 6);
+  buffer.writeUInt32LE(sequence, start + 8);
+}
+
 export function encodeMessage(request: Request, sequence: number): Buffer {
-  const body = encodeBody(request.type, request.header ?? {}, request.attributes ?? {});
-  const bytes = Buffer.alloc(16 + body.length);
-  bytes.writeUInt32LE(bytes.length, 0);
-  bytes.writeUInt16LE(request.type, 4);
-  bytes.writeUInt16LE(request.flags, 6);
-  bytes.writeUInt32LE(sequence, 8);
-  body.copy(bytes, 16);
-  return bytes;
+  const writer = new ByteWriter();
+  writeMessage(writer, request, sequence);
+  return writer.bytes;
 }
 
 /** @throws RangeError for lengths that do not fit. */
@@ -198,6 +212,8 @@ export function decodeMessages(bytes: Buffer): Message[] {
   return messages;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 function decodeMessage(bytes: Buffer): Message {
   const type = bytes.readUInt16LE(4);
   const raw = bytes.subarray(16);
@@ -210,7 +226,7 @@ function decodeMessage(bytes: Buffer): Message {
     port: bytes.readUInt32LE(12),
     header: known ? decodeHeader(raw, family) : {},
     attributes: known ? decodeAttributes(raw.subarray(family.size), family.attributes) : {},
-    raw: Buffer.from(raw),
+    raw: known ? NOTHING : Buffer.from(raw),
   };
 }
 

@@ -1,3 +1,5 @@
+import { ByteWriter } from '../../../host/netlink/codec/byte-writer.js';
+
 /**
  * Netlink attributes (linux/netlink.h, struct nlattr) written one behind the other into a buffer that grows, and read in
  * place: a thousand published ports are three thousand rules of some forty attributes each.
@@ -19,36 +21,37 @@ export interface MessageHeader {
 }
 
 export class AttributeWriter {
-  #bytes = Buffer.alloc(FIRST_BYTES);
-  #length = 0;
+  readonly #to = new ByteWriter(FIRST_BYTES);
 
   /** What was written; valid until the next write. */
   get bytes(): Buffer {
-    return this.#bytes.subarray(0, this.#length);
+    return this.#to.bytes;
   }
 
   clear(): void {
-    this.#length = 0;
+    this.#to.clear();
   }
 
   string(type: number, text: string): void {
     const at = this.#attribute(type, Buffer.byteLength(text) + 1);
-    this.#bytes.write(text, at);
+    this.#to.buffer.write(text, at);
   }
 
   u32be(type: number, value: number): void {
     const at = this.#attribute(type, 4);
-    this.#bytes.writeUInt32BE(value >>> 0, at);
+    this.#to.buffer.writeUInt32BE(value >>> 0, at);
   }
 
   u64be(type: number, value: bigint): void {
     const at = this.#attribute(type, 8);
-    this.#bytes.writeBigUInt64BE(value, at);
+    this.#to.buffer.writeBigUInt64BE(value, at);
   }
 
-  binary(type: number, bytes: Uint8Array): void {
+  /** @returns where they are. */
+  binary(type: number, bytes: Uint8Array): number {
     const at = this.#attribute(type, bytes.length);
-    this.#bytes.set(bytes, at);
+    this.#to.buffer.set(bytes, at);
+    return at;
   }
 
   /** Zeroes. @returns where they are. */
@@ -58,46 +61,37 @@ export class AttributeWriter {
 
   /** Attributes that were written before. */
   append(attributes: Uint8Array): void {
-    const at = this.#reserve(attributes.length);
-    this.#bytes.set(attributes, at);
+    const at = this.#to.reserve(attributes.length);
+    this.#to.buffer.set(attributes, at);
   }
 
   /** Without NLA_F_NESTED, as nf_tables itself shows nests: what it echoes is then the same, byte for byte. */
   nest(type: number, body: () => void): void {
-    const start = this.#length;
+    const start = this.#to.length;
     this.#attribute(type, 0);
     body();
-    this.#bytes.writeUInt16LE(this.#length - start, start);
+    this.#to.buffer.writeUInt16LE(this.#to.length - start, start);
   }
 
   /** A message around what `body` writes. */
   message({ type, flags, sequence, family, resource = 0 }: MessageHeader, body: () => void): void {
-    const start = this.#reserve(MESSAGE_HEADER_BYTES);
-    this.#bytes.writeUInt16LE(type, start + 4);
-    this.#bytes.writeUInt16LE(flags, start + 6);
-    this.#bytes.writeUInt32LE(sequence, start + 8);
-    this.#bytes.writeUInt8(family, start + 16);
-    this.#bytes.writeUInt16BE(resource, start + 18);
+    const start = this.#to.reserve(MESSAGE_HEADER_BYTES);
+    const { buffer } = this.#to;
+    buffer.writeUInt16LE(type, start + 4);
+    buffer.writeUInt16LE(flags, start + 6);
+    buffer.writeUInt32LE(sequence, start + 8);
+    buffer.writeUInt8(family, start + 16);
+    buffer.writeUInt16BE(resource, start + 18);
     body();
-    this.#bytes.writeUInt32LE(this.#length - start, start);
+    this.#to.buffer.writeUInt32LE(this.#to.length - start, start);
   }
 
   /** Where the payload begins. */
   #attribute(type: number, length: number): number {
-    const start = this.#reserve(4 + length);
-    this.#bytes.writeUInt16LE(4 + length, start);
-    this.#bytes.writeUInt16LE(type, start + 2);
+    const start = this.#to.reserve(4 + length);
+    this.#to.buffer.writeUInt16LE(4 + length, start);
+    this.#to.buffer.writeUInt16LE(type, start + 2);
     return start + 4;
-  }
-
-  /** Zeroes, aligned behind. */
-  #reserve(length: number): number {
-    const start = this.#length;
-    const end = start + aligned(length);
-    while (end > this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes], this.#bytes.length * 2);
-    this.#bytes.fill(0, start, end);
-    this.#length = end;
-    return start;
   }
 }
 

@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs';
+import { realpathSync, type Stats, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { CallOptions } from '../../../core/calls.js';
 import { hasCode } from '../../../core/errors.js';
@@ -13,7 +13,7 @@ const NFT_PROGRAM = /^xtables-nft-multi$/;
 /** Whether the machine's iptables writes nf_tables, and then its tables, opened when first asked for. */
 export class NftChooser {
   readonly #tables = new Map<4 | 6, NftPortTable>();
-  readonly #programs = new Map<4 | 6, string>();
+  readonly #programs = new Map<4 | 6, Program>();
 
   constructor(
     private readonly options: Pick<IptablesOptions, 'variant' | 'netns'>,
@@ -27,7 +27,11 @@ export class NftChooser {
     const known = this.#tables.get(family);
     if (known) return known;
     try {
-      const table = new NftPortTable(family, this.options.netns, this.owner);
+      // The kernel counts the changes of both families together.
+      const other = family === 4 ? 6 : 4;
+      const table = new NftPortTable(family, this.options.netns, this.owner, (from, to) =>
+        this.#tables.get(other)?.passOver(from, to),
+      );
       this.#tables.set(family, table);
       return table;
     } catch (error) {
@@ -47,14 +51,28 @@ export class NftChooser {
     let program = this.#programs.get(family);
     if (program === undefined) {
       const name = family === 4 ? 'iptables-save' : 'ip6tables-save';
-      program = (await this.tools.locate(name, { signal, progress: silentProgress })).path;
+      program = { path: (await this.tools.locate(name, { signal, progress: silentProgress })).path };
       this.#programs.set(family, program);
     }
-    // Looked at each time: the machine's choice (update-alternatives) may change.
-    try {
-      return NFT_PROGRAM.test(basename(realpathSync.native(program)));
-    } catch {
-      return false;
-    }
+    return isNft(program);
+  }
+}
+
+interface Program {
+  readonly path: string;
+  /** What it was found to be, by the file that the name led to. */
+  seen?: { readonly file: Stats; readonly isNft: boolean };
+}
+
+/** Looked at each time: the machine's choice (update-alternatives) may change, and the name leads to another file then. */
+function isNft(program: Program): boolean {
+  try {
+    const file = statSync(program.path);
+    const { seen } = program;
+    if (seen?.file.ino === file.ino && seen.file.dev === file.dev) return seen.isNft;
+    program.seen = { file, isNft: NFT_PROGRAM.test(basename(realpathSync.native(program.path))) };
+    return program.seen.isNft;
+  } catch {
+    return false;
   }
 }

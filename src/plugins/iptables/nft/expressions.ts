@@ -48,7 +48,7 @@ interface Parsed {
 /** A place in a rule that differs between rules of the same shape. */
 interface Gap {
   readonly at: number;
-  readonly fill: (rule: Parsed) => Extension;
+  readonly fill: (rule: Parsed) => Pick<Extension, 'write'>;
 }
 
 interface Template {
@@ -59,8 +59,8 @@ interface Template {
 const MOST_TEMPLATES = 1000;
 
 /**
- * Rules of one family as NFTA_RULE_EXPRESSIONS and what goes with them. Those of a NIC's ports differ by ports and comment
- * alone, so each shape is put together once, and these are written into copies of it.
+ * Rules of one family as NFTA_RULE_EXPRESSIONS and what goes with them. Those of a network's ports differ by the NIC's
+ * address, ports and comment alone, so each shape is put together once, and these are written into copies of it.
  */
 export class RuleEncoder {
   readonly #writer = new AttributeWriter();
@@ -73,7 +73,7 @@ export class RuleEncoder {
     const rule = parse(words);
     if (!rule) return undefined;
     const { source, destination, out, protocol, target, ports, comment } = rule;
-    const shape = `${source} ${destination} ${out} ${protocol} ${target} ${!ports} ${!comment}`;
+    const shape = `${source} ${hostOf(destination) ? '*' : destination} ${out} ${protocol} ${target} ${!ports} ${!comment}`;
     let template = this.#templates.get(shape);
     if (!template) {
       template = this.#build(rule);
@@ -90,13 +90,16 @@ export class RuleEncoder {
     const writer = this.#writer;
     const gaps: Gap[] = [];
     const protocol = PROTOCOLS[rule.protocol ?? ''];
-    const later = (kind: 'match' | 'target', fill: Gap['fill']) => {
+    const later = (kind: 'match' | 'target', fill: (each: Parsed) => Extension) => {
       gaps.push({ at: extension(writer, kind, fill(rule)), fill });
     };
     writer.clear();
     writer.nest(RULE.EXPRESSIONS, () => {
       if (rule.source) address(writer, family, 'source', rule.source);
-      if (rule.destination) address(writer, family, 'destination', rule.destination);
+      if (hostOf(rule.destination)) {
+        const at = host(writer, family, 'destination', encodeIp(hostOf(rule.destination) as string));
+        gaps.push({ at, fill: (each) => addressOf(hostOf(each.destination) as string) });
+      } else if (rule.destination) address(writer, family, 'destination', rule.destination);
       if (rule.out) outgoing(writer, rule.out);
       if (protocol !== undefined) l4Protocol(writer, family, protocol);
       if (rule.ports) later('match', (each) => portMatch(each.protocol as string, each.ports as Ports));
@@ -171,12 +174,17 @@ function expression(writer: AttributeWriter, name: string, body: () => void): vo
   });
 }
 
-function compare(writer: AttributeWriter, value: Uint8Array): void {
+/** @returns where the value is. */
+function compare(writer: AttributeWriter, value: Uint8Array): number {
+  let at = 0;
   expression(writer, 'cmp', () => {
     writer.u32be(CMP.SREG, REGISTER);
     writer.u32be(CMP.OP, CMP_EQ);
-    writer.nest(CMP.DATA, () => writer.binary(DATA.VALUE, value));
+    writer.nest(CMP.DATA, () => {
+      at = writer.binary(DATA.VALUE, value);
+    });
   });
+  return at;
 }
 
 function load(writer: AttributeWriter, offset: number, length: number): void {
@@ -188,17 +196,28 @@ function load(writer: AttributeWriter, offset: number, length: number): void {
   });
 }
 
+/** The address of one with the prefix of a whole address, or without any. */
+function hostOf(cidr: string | undefined): string | undefined {
+  const [text, prefix] = (cidr ?? '').split('/');
+  return text && (prefix === undefined || Number(prefix) === (text.includes(':') ? 128 : 32)) ? text : undefined;
+}
+
+const addressOf = (text: string): Pick<Extension, 'write'> => ({
+  write: (bytes, at) => void bytes.set(encodeIp(text), at),
+});
+
+/** @returns where the address is. */
+function host(writer: AttributeWriter, family: 4 | 6, which: 'source' | 'destination', bytes: Uint8Array): number {
+  load(writer, ADDRESS_OFFSET[family][which], bytes.length);
+  return compare(writer, bytes);
+}
+
 function address(writer: AttributeWriter, family: 4 | 6, which: 'source' | 'destination', cidr: string): void {
   const [text = '', prefix] = cidr.split('/');
   const bytes = encodeIp(text);
-  const bits = bytes.length * 8;
-  const length = prefix === undefined ? bits : Number(prefix);
+  if (hostOf(cidr)) return void host(writer, family, which, bytes);
   load(writer, ADDRESS_OFFSET[family][which], bytes.length);
-  if (length === bits) {
-    compare(writer, bytes);
-    return;
-  }
-  const mask = maskBytes(bytes.length, length);
+  const mask = maskBytes(bytes.length, Number(prefix));
   expression(writer, 'bitwise', () => {
     writer.u32be(BITWISE.SREG, REGISTER);
     writer.u32be(BITWISE.DREG, REGISTER);

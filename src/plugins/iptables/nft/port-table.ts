@@ -50,11 +50,15 @@ export class NftPortTable {
   readonly #encoder: RuleEncoder;
   #known: Snapshot | undefined;
 
-  /** @throws HOST_PERMISSION. */
+  /**
+   * @param onChange told of each change made here, by the generations before and after it.
+   * @throws HOST_PERMISSION.
+   */
   constructor(
     family: 4 | 6,
     netns: string | undefined,
     private readonly owner: string | undefined,
+    private readonly onChange: (from: number, to: number) => void = () => {},
   ) {
     this.#socket = new NftSocket(family, netns);
     this.#encoder = new RuleEncoder(family);
@@ -62,6 +66,11 @@ export class NftPortTable {
 
   close(): void {
     this.#socket.close();
+  }
+
+  /** A change elsewhere, of rules that are not among these: what was read stays good. */
+  passOver(from: number, to: number): void {
+    if (this.#known?.generation === from) this.#known = { ...this.#known, generation: to };
   }
 
   published(): PublishedPort[] {
@@ -81,11 +90,14 @@ export class NftPortTable {
   ): Promise<boolean> {
     const wanted = this.#encode(planned);
     if (!wanted) return false;
+    const within = (before: Snapshot) => before.ports.filter(({ port }) => doomed(port.id));
     for (let tries = 0; tries < TRIES; tries++) {
-      const before = this.#read();
+      // What was read last may be old: a change is refused then. Whatever else follows from it is looked at anew.
+      const last = tries === 0 ? this.#known : undefined;
+      const before = last && hasWay(last, needed, check) && !sameRules(within(last), wanted) ? last : this.#read();
       if (!standing(before, needed)) return false;
       check(portsOf(before));
-      const mine = before.ports.filter(({ port }) => doomed(port.id));
+      const mine = within(before);
       if (sameRules(mine, wanted)) return true;
       this.#known = undefined;
       const done = await this.#socket.commit(
@@ -98,7 +110,9 @@ export class NftPortTable {
       if (sameRules(added, wanted) && done.deleted.length === mine.length) {
         const gone = new Set(mine);
         const ports = [...before.ports.filter((each) => !gone.has(each)), ...added];
-        this.#known = { ...before, generation: next(before.generation), ports };
+        const generation = done.generation ?? next(before.generation);
+        this.#known = { ...before, generation, ports };
+        this.onChange(before.generation, generation);
         return true;
       }
       // Not all echoes came: the rules themselves tell.
@@ -171,6 +185,21 @@ function portsOf({ ports }: Snapshot): PublishedPort[] {
   const found = new Map<string, PublishedPort>();
   for (const { rule, port } of ports) if (rule.table === 'nat' && rule.chain === HYPER_CHAIN) found.set(port.id, port);
   return [...found.values()];
+}
+
+/** Whether a change can be made on this ground. */
+function hasWay(
+  snapshot: Snapshot,
+  needed: readonly PlannedRule[],
+  check: (published: readonly PublishedPort[]) => void,
+): boolean {
+  if (!standing(snapshot, needed)) return false;
+  try {
+    check(portsOf(snapshot));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Each of these as often as it has to be. */

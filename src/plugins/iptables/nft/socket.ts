@@ -1,6 +1,7 @@
 import { closeSync, readSync, write, writeSync } from 'node:fs';
 import { HyperplugError } from '../../../core/errors.js';
 import { kernelError } from '../../../host/netlink/errno.js';
+import { KernelPace } from '../../../host/netlink/pace.js';
 import { NETLINK_NETFILTER, openNetlink, setBufferBytes } from '../../../host/netlink/socket.js';
 import { AttributeWriter, attributeOf } from './attributes.js';
 import { type NftRule, ruleOf } from './rules.js';
@@ -25,6 +26,10 @@ const GEN_ID = 1;
 const BUFFER_BYTES = 64 * 1024 * 1024;
 const RECEIVE_BYTES = 128 * 1024;
 const DUMP_TRIES = 10;
+/** Of a batch that is sent on the event loop: a dozen ports. The kernel takes half a millisecond for it. */
+const BRIEF_BYTES = 16 * 1024;
+/** nf_tables has one lock for each network namespace, which a change keeps for as long as it takes. */
+const pace = new KernelPace();
 
 export interface NewRule {
   readonly table: string;
@@ -33,11 +38,19 @@ export interface NewRule {
   readonly attributes: Buffer;
 }
 
+export interface Outcome {
+  readonly added: readonly NftRule[];
+  readonly deleted: readonly NftRule[];
+  /** undefined: the kernel did not say. */
+  readonly generation: number | undefined;
+}
+
 /** The rules of one family of nf_tables, in a network namespace. */
 export class NftSocket {
   readonly #fd: number;
   readonly #family: number;
   readonly #buffer = Buffer.allocUnsafe(RECEIVE_BYTES);
+  readonly #writer = new AttributeWriter();
   #sequence = 0;
 
   /** @throws HOST_PERMISSION. */
@@ -82,15 +95,17 @@ export class NftSocket {
 
   /**
    * All changes or none, and only if the rules are of that generation still.
-   * @returns the new rules and the deleted ones as the kernel echoes them; undefined: somebody else was faster.
+   * @returns the new rules and the deleted ones as the kernel echoes them, and the generation that they are of; undefined:
+   * somebody else was faster.
    * @throws NET_KERNEL_REFUSED.
    */
   async commit(
     generation: number,
     doomed: readonly NftRule[],
     added: readonly NewRule[],
-  ): Promise<{ readonly added: NftRule[]; readonly deleted: NftRule[] } | undefined> {
-    const writer = new AttributeWriter();
+  ): Promise<Outcome | undefined> {
+    const writer = this.#writer;
+    writer.clear();
     const resource = NFTABLES;
     const begin = this.#next();
     writer.message({ type: BATCH.BEGIN, flags: NLM_F.REQUEST, sequence: begin, family: 0, resource }, () =>
@@ -98,7 +113,7 @@ export class NftSocket {
     );
     const family = this.#family;
     for (const { table, chain, handle } of doomed) {
-      const flags = NLM_F.REQUEST | NLM_F.ECHO | NLM_F.ACK;
+      const flags = NLM_F.REQUEST | NLM_F.ECHO;
       writer.message({ type: NFT_MSG.DELRULE, flags, sequence: this.#next(), family }, () => {
         writer.string(RULE.TABLE, table);
         writer.string(RULE.CHAIN, chain);
@@ -115,24 +130,32 @@ export class NftSocket {
     }
     const last = this.#next();
     writer.message({ type: BATCH.END, flags: NLM_F.REQUEST, sequence: last, family: 0, resource }, () => {});
-    // In a thread: the kernel does the work in there.
-    await new Promise<void>((resolve, reject) => {
-      write(this.#fd, writer.bytes, (error) => (error ? reject(error) : resolve()));
-    });
+    const { bytes } = writer;
+    // The kernel does the work in there: if there is much of it, on a thread.
+    if (bytes.length <= BRIEF_BYTES && pace.isQuick) pace.measured(() => writeSync(this.#fd, bytes));
+    else {
+      const copy = Buffer.from(bytes);
+      await new Promise<void>((resolve, reject) => {
+        write(this.#fd, copy, (error) => (error ? reject(error) : resolve()));
+      });
+    }
     return this.#outcome(begin);
   }
 
-  /** All answers are there when the batch has been sent. */
-  #outcome(begin: number): { added: NftRule[]; deleted: NftRule[] } | undefined {
+  /** All answers are there when the batch has been sent; the new generation is the last. */
+  #outcome(begin: number): Outcome | undefined {
     const added: NftRule[] = [];
     const deleted: NftRule[] = [];
+    let generation: number | undefined;
     let refused: Error | undefined;
     let stale = false;
     while (
+      generation === undefined &&
       this.#receive(({ type, sequence, payload }) => {
         if ((sequence - begin) >>> 0 > 0x7fff_ffff) return;
         if (type === NFT_MSG.NEWRULE) added.push(ruleOf(Buffer.from(payload.subarray(4))));
         else if (type === NFT_MSG.DELRULE) deleted.push(ruleOf(Buffer.from(payload.subarray(4))));
+        else if (type === NFT_MSG.NEWGEN) generation = attributeOf(payload.subarray(4), GEN_ID)?.readUInt32BE();
         else if (type === NLMSG.ERROR && payload.readInt32LE(0) !== 0) {
           if (sequence === begin && payload.readInt32LE(0) === -ERESTART) stale = true;
           else refused ??= refusal('change of rules', payload);
@@ -141,7 +164,7 @@ export class NftSocket {
     );
     if (stale) return undefined;
     if (refused) throw refused;
-    return { added, deleted };
+    return { added, deleted, generation };
   }
 
   /** undefined: a change came between. */

@@ -2,11 +2,14 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { canonicalIpv6, decodeIp, encodeIp } from '../../../../src/host/netlink/codec/address.js';
 import {
+  type Attributes,
+  type AttributeTable,
   type AttributeType,
   decodeAttributes,
-  encodeAttributes,
   table,
+  writeAttributes,
 } from '../../../../src/host/netlink/codec/attributes.js';
+import { ByteWriter } from '../../../../src/host/netlink/codec/byte-writer.js';
 import { decodeMessages, encodeMessage, NLM_F, RTM } from '../../../../src/host/netlink/codec/messages.js';
 
 const INNER = table({ 1: ['word', 'string'], 2: ['count', 'u32'] });
@@ -25,6 +28,13 @@ const ROWS: Record<number, readonly [string, AttributeType]> = {
   12: ['nest', { nested: INNER }],
 };
 const TABLE = table(ROWS);
+
+/** Of a buffer that has to grow for almost anything. */
+function encodeAttributes(given: Attributes, rows: AttributeTable): Buffer {
+  const writer = new ByteWriter(4);
+  writeAttributes(writer, given, rows);
+  return writer.bytes;
+}
 
 const attributes = fc.record(
   {
