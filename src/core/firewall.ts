@@ -12,6 +12,8 @@ export interface FirewallCapabilities {
   readonly localhost: boolean;
   readonly hairpin: boolean;
   readonly needsRoot: boolean;
+  /** restrict() and its kin are there. undefined: false. */
+  readonly restricts?: boolean;
 }
 
 /** What the rules of one network are made from. */
@@ -32,6 +34,18 @@ export interface PublishedPort {
   readonly guestAddress: string;
 }
 
+/**
+ * Who may reach an address of a NIC from outside its network (the original's portmappingWhiteLists of a pod): as AllowList
+ * says. It only ever takes away: what the network itself does not let in stays out.
+ */
+export interface Restriction {
+  /** `podId/nicId`; one for each family. */
+  readonly id: string;
+  readonly network: string;
+  readonly guestAddress: string;
+  readonly allow: AllowList;
+}
+
 /** What differs between the rules there are and those there should be. */
 export interface FirewallDrift {
   readonly network: string;
@@ -50,10 +64,14 @@ export interface Firewall {
   start?(options: CallOptions): Promise<void>;
   stop?(options: CallOptions): Promise<void>;
   /**
-   * Tells the firewall all its networks, and the ports that are published on them (undefined: as it knows them), and makes
-   * nothing: check() and repair() know these then, and no others.
+   * Tells the firewall all its networks, and the ports that are published on them and the restrictions (undefined: as it
+   * knows them), and makes nothing: check() and repair() know these then, and no others.
    */
-  configure?(networks: readonly FirewallNetwork[], ports?: readonly PublishedPort[]): void;
+  configure?(
+    networks: readonly FirewallNetwork[],
+    ports?: readonly PublishedPort[],
+    restrictions?: readonly Restriction[],
+  ): void;
   /** All of a network's rules, each exactly once, in order, in one transaction. @throws FIREWALL_FAILED: nothing changed. */
   ensureNetwork(network: FirewallNetwork, options: CallOptions): Promise<void>;
   /** Removes all rules of the network and of its ports. */
@@ -63,6 +81,11 @@ export interface Firewall {
   unpublish(ids: readonly string[], options: CallOptions): Promise<void>;
   /** The ports published now, as read from the rules. */
   published(options: CallOptions): Promise<readonly PublishedPort[]>;
+  /** With `restricts`: all or none of them; one of the same id and family is replaced. @throws FIREWALL_FAILED. */
+  restrict?(restrictions: readonly Restriction[], options: CallOptions): Promise<void>;
+  unrestrict?(ids: readonly string[], options: CallOptions): Promise<void>;
+  /** As read from the rules. */
+  restricted?(options: CallOptions): Promise<readonly Restriction[]>;
   check(options: CallOptions): Promise<readonly FirewallDrift[]>;
   /** Puts back what check() finds missing, removes what is twice or foreign. */
   repair(options: CallOptions): Promise<void>;

@@ -52,6 +52,8 @@ export interface NetworkCapabilities {
   readonly mtu: { readonly min: number; readonly max: number };
   /** A NIC may be given a tap of the user's by its name (`NicPlan.tap`). undefined: false. */
   readonly tapByName?: boolean;
+  /** A NIC may say who reaches it from outside its network (`NicPlan.allow`). undefined: false. */
+  readonly restricts?: boolean;
 }
 
 /** `10.0.2.15/24`: an address with the prefix length of its subnet. */
@@ -101,6 +103,8 @@ export interface NicPlan {
   readonly ports: readonly PortMapping[];
   /** A tap of the user's, by name, that is used as it is: made, enslaved and removed by its owner. */
   readonly tap?: string;
+  /** Who may reach it from outside its network, beside what the network itself says; undefined: no restriction. */
+  readonly allow?: AllowList;
   /** The kind core chose from both sides' declarations. */
   readonly endpoint: NicEndpointKind;
   /** With endpoint `interface`: HypervisorVm.netnsPath, the namespace that it is to be put into. */
@@ -140,6 +144,7 @@ export interface RunningNic {
   readonly record: HostNicRecord;
   readonly lease: AddressLease;
   readonly ports: readonly PortMapping[];
+  readonly allow?: AllowList;
 }
 
 /** What this machine has of one NIC, by the marks on it and no record: whoever made it, and whether or not that lives. */

@@ -106,11 +106,15 @@ function marks(schema: z.core.$ZodType, mark: string): boolean {
 
 /**
  * What an error message may show of the value at `path`: nothing of one marked secret, and of an object or a list, which
- * may hold one, only its keys or length.
+ * may hold one, only its keys or length, unless it is a list of plain values where one belongs, of none of which that is said.
  */
 export function shownSafely(schema: z.core.$ZodType, path: readonly PropertyKey[], value: unknown): string {
   if (value !== undefined && isMarked(schema, path, 'secret')) return '***';
-  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (Array.isArray(value)) {
+    const plain = value.length > 0 && value.every((each) => typeof each !== 'object');
+    const isPlace = nodeAt(schema, path)?.schema._zod.def.type === 'array' && !isMarked(schema, [...path, 0], 'secret');
+    return plain && isPlace ? shown(value) : `a list of ${value.length}`;
+  }
   if (typeof value !== 'object' || value === null) return shown(value);
   const keys = Object.keys(value);
   return keys.length === 0 ? 'an empty object' : `an object with ${keys.slice(0, 8).join(', ')}`;

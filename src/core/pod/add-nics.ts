@@ -4,6 +4,7 @@ import { concurrently } from '../concurrently.js';
 import { combineErrors, HyperplugError } from '../errors.js';
 import { chooseEndpoint } from '../registry/check-selection.js';
 import { UndoStack } from '../undo.js';
+import { allowOf } from './allow-list.js';
 import { linkOf, nicConfig, readBack, unplug } from './guest-state.js';
 import { type InterfaceSpec, LOOPBACK, parseNicInputs } from './interface-spec.js';
 import type { NicTable } from './nic-table.js';
@@ -98,7 +99,7 @@ function plan({ services, table }: PodNetworkParts, inputs: unknown, call: CallO
       throw new HyperplugError('NOT_SUPPORTED', `hypervisor ${driver.name} does not declare hotplugNic`);
     }
     refuseGateways(specs, table);
-    const nics = specs.map((spec) => plannedNic(spec, podId, backend.name));
+    const nics = specs.map((spec) => plannedNic(spec, podId, backend.name, allowOf(table.record.spec)));
     throwIfAborted(call.signal, `add NICs to pod ${podId}`);
     await table.reserve(
       nics.map(({ planned }) => planned),

@@ -4,7 +4,7 @@ import { concurrently } from '../concurrently.js';
 import { fieldError, HyperplugError } from '../errors.js';
 import type { HypervisorDriver, HypervisorVm, NicEndpointKind, VmNic } from '../hypervisor.js';
 import { randomMac } from '../mac.js';
-import type { AddressLease, HostNic, InterfaceAddress, NetworkBackend } from '../network.js';
+import type { AddressLease, AllowList, HostNic, InterfaceAddress, NetworkBackend } from '../network.js';
 import type { UndoStack } from '../undo.js';
 import { bare, type InterfaceSpec, interfaceAddress, LOOPBACK, prefixOf } from './interface-spec.js';
 import type { NicRecord } from './record.js';
@@ -48,7 +48,12 @@ export function addressesOf({ lease, otherAddresses }: NicRecord): readonly Inte
 }
 
 /** What a NIC record says before anything has been made for it. */
-export function plannedNic(spec: InterfaceSpec, podId: string, backend: string): PlannedNic {
+export function plannedNic(
+  spec: InterfaceSpec,
+  podId: string,
+  backend: string,
+  allow: AllowList | undefined,
+): PlannedNic {
   const { id, network, ports, name = null } = spec;
   const common = { id, state: 'adding', ports, name, mtu: 0 } as const;
   if (spec.kind === 'loopback') {
@@ -62,6 +67,7 @@ export function plannedNic(spec: InterfaceSpec, podId: string, backend: string):
     planned: {
       ...common,
       kind: 'network',
+      ...(allow && { allow }),
       mac,
       guestName: null,
       // Undoing these gives back whatever this NIC turns out to hold.
@@ -101,11 +107,18 @@ export async function prepareNic(
       { details: { field: `interfaces.${nicId}.tap`, received: spec.tap } },
     );
   }
+  if (planned.allow && !backend.capabilities.restricts) {
+    throw new HyperplugError(
+      'NOT_SUPPORTED',
+      `portmappingWhiteLists: network ${backend.name} restricts nobody (it does not declare restricts)`,
+      { details: { field: 'portmappingWhiteLists', received: planned.allow } },
+    );
+  }
   undo.pushWhenClean(`address of ${nicId}`, (undoCall) => backend.releaseAddress(whole, undoCall));
   const given = await backend.allocateAddress({ network, podId, nicId, addresses: spec.addresses.map(bare) }, call);
   checkPrefixes(spec, given);
   const mtu = spec.mtu ?? given.mtu;
-  checkMtu(backend, mtu, `interfaces.${nicId}.mtu`);
+  checkMtu(backend, mtu, `interfaces.${nicId}.mtu`, given.mtu);
   const lease = { ...given, mtu };
   throwIfAborted(call.signal, `prepare NIC ${nicId}`);
   const queues = endpoint === 'tap-fd' ? Math.min(cpus, MAX_QUEUES) : 1;
@@ -122,13 +135,14 @@ export async function prepareNic(
     endpoint,
     ...(netnsPath && { netnsPath }),
     ...(tap && { tap }),
+    ...(planned.allow && { allow: planned.allow }),
   };
   let made = planned.host as HostNic['record'];
   undo.pushWhenClean(`host side of ${nicId}`, (undoCall) => backend.detach(made, undoCall));
   const host = await backend.attach(plan, call);
   made = host.record;
   return {
-    record: { ...planned, mtu, lease, host: host.record },
+    record: { ...planned, mtu, networkMtu: given.mtu, lease, host: host.record },
     host,
     // A tap of the user's may have fewer than were asked for.
     vmNic: { id: nicId, mac, mtu, queues: queuesOf(host.endpoint) ?? queues, endpoint: host.endpoint },
@@ -162,7 +176,14 @@ function checkPrefixes({ id, addresses }: InterfaceSpec, lease: AddressLease): v
   }
 }
 
-export function checkMtu({ name, capabilities }: NetworkBackend, mtu: number, field: string): void {
+export function checkMtu(
+  { name, capabilities }: NetworkBackend,
+  mtu: number,
+  field: string,
+  networkMtu: number | undefined,
+): void {
   const { min, max } = capabilities.mtu;
   if (mtu < min || mtu > max) throw fieldError('POD_SPEC_INVALID', field, `${min} to ${max} (${name})`, mtu);
+  if (networkMtu === undefined || mtu <= networkMtu) return;
+  throw fieldError('POD_SPEC_INVALID', field, `at most ${networkMtu}, the MTU of its network`, mtu);
 }

@@ -91,13 +91,14 @@ export class PodManager {
       const records = await store.list(call);
       const states = await Promise.all(records.map(async (record) => (await look(host, record)).state));
       return records.flatMap((record, index) =>
-        record.nics.flatMap(({ lease, host: made, ports, state }): NicInUse[] => {
+        record.nics.flatMap(({ lease, host: made, ports, allow, state }): NicInUse[] => {
           if (!lease) return [];
           const { podId, network } = lease;
           const lives = states[index] === 'running' || states[index] === 'paused';
           const runs = lives && record.network === backend.name;
           const whole = state === 'ready' || state === 'changing';
-          return [{ podId, network, ...(runs && whole && made && { attached: { record: made, lease, ports } }) }];
+          const attached = made && { record: made, lease, ports, ...(allow && { allow }) };
+          return [{ podId, network, ...(runs && whole && attached && { attached }) }];
         }),
       );
     });

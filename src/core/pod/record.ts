@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ContainerProcess } from '../container.js';
 import type { ProcessIdentity, VmExit, VmRecord } from '../hypervisor.js';
 import type { JsonValue } from '../json.js';
-import type { AddressLease, HostNicRecord, InterfaceAddress, PortMapping } from '../network.js';
+import type { AddressLease, AllowList, HostNicRecord, InterfaceAddress, PortMapping } from '../network.js';
 import type { StateKey } from '../state-store.js';
 import type { RestartPolicy } from './spec-parts/common.js';
 import { POD_STATES, type PodOrigin, type PodState } from './types.js';
@@ -20,11 +20,15 @@ export interface NicRecord {
   readonly guestName: string | null;
   /** 0 until it is known. */
   readonly mtu: number;
+  /** Of its network, when it was added: what it may have at most. Missing: not known. */
+  readonly networkMtu?: number;
   /** null for the loopback. Without addresses: whatever this NIC holds. */
   readonly lease: AddressLease | null;
   /** Beside those of the lease: from no network of ours. */
   readonly otherAddresses: readonly InterfaceAddress[];
   readonly ports: readonly PortMapping[];
+  /** Who may reach it from outside its network; missing: no restriction. */
+  readonly allow?: AllowList;
   /** null for the loopback. Its `data` is null until the host side has been made. */
   readonly host: HostNicRecord | null;
 }

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { deepFreeze, type JsonObject, type JsonValue } from '../json.js';
+import type { AllowList } from '../network.js';
+import { allowJson, completeAllow, whiteListsSchema } from './allow-list.js';
 import {
   completeInterface,
   type InterfaceSpec,
@@ -81,6 +83,7 @@ const podSchema = z.strictObject({
   dnsOptions: z.array(z.string().regex(/^\S+$/)).max(16).optional(),
   dnsSearch: z.array(z.string().regex(HOSTNAME)).max(16).optional(),
   portmappings: z.array(portSchema).max(1024).optional(),
+  portmappingWhiteLists: whiteListsSchema.nullish(),
   labels: z.record(z.string().min(1).max(128), z.string().max(1024)).optional(),
   restartPolicy: restartPolicy.describe('of the pod, and of containers that have none of their own'),
   tty: z.boolean().optional().describe('of containers that do not say'),
@@ -117,6 +120,8 @@ export interface PodSpec extends PodContents {
   readonly dns: readonly string[];
   readonly dnsOptions: readonly string[];
   readonly dnsSearch: readonly string[];
+  /** Who may reach its NICs from outside their networks; undefined: no restriction. */
+  readonly allow?: AllowList;
   readonly labels: Readonly<Record<string, string>>;
   readonly keep: boolean;
   readonly nicSlots: number;
@@ -164,6 +169,7 @@ export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
     );
   }
   const { contents, json } = completeContents(spec);
+  const allow = completeAllow(spec.portmappingWhiteLists);
   const complete = {
     id: podId,
     hostname: spec.hostname || podId,
@@ -174,6 +180,7 @@ export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
     dns: spec.dns ?? [],
     dnsOptions: spec.dnsOptions ?? [],
     dnsSearch: spec.dnsSearch ?? [],
+    ...(allow && { allow }),
     labels: spec.labels ?? {},
     keep: spec.keep ?? false,
     nicSlots: spec.nicSlots ?? slotsLeft(defaults, interfaces),
@@ -194,9 +201,8 @@ export function parseKeptPodSpec(input: unknown, defaults: PodDefaults): PodSpec
 }
 
 function podJson(spec: Omit<PodSpec, 'json' | keyof PodContents>): JsonObject {
-  const { id, hostname, cpus, memoryMib, interfaces, routes, dns, dnsOptions, dnsSearch, labels, keep, nicSlots } =
-    spec;
-  const { template } = spec;
+  const { id, hostname, cpus, memoryMib, interfaces, routes, dns, dnsOptions, dnsSearch, allow, labels } = spec;
+  const { keep, nicSlots, template } = spec;
   return {
     id,
     hostname,
@@ -208,6 +214,7 @@ function podJson(spec: Omit<PodSpec, 'json' | keyof PodContents>): JsonObject {
     dnsOptions,
     dnsSearch,
     portmappings: interfaces.flatMap((nic) => nic.ports.map((port) => ({ ...portJson(port), interface: nic.id }))),
+    ...(allow && { portmappingWhiteLists: allowJson(allow) }),
     labels,
     keep,
     nicSlots,

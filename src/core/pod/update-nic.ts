@@ -48,11 +48,7 @@ interface Change {
   readonly mtu?: number | undefined;
 }
 
-function checkChange(
-  { services, table }: PodNetworkParts,
-  id: string,
-  change: Pick<Change, 'name' | 'mtu'>,
-): NicRecord {
+function checkChange({ services, table }: PodNetworkParts, id: string, change: NicChange): NicRecord {
   const nic = table.find(id);
   if (nic.state === 'removing') {
     throw new HyperplugError(
@@ -66,7 +62,15 @@ function checkChange(
     }
   }
   const { backend, driver } = services;
-  if (change.mtu !== undefined) checkMtu(backend, change.mtu, 'mtu');
+  const moved = change.addAddresses?.length || change.removeAddresses?.length;
+  // Whom they let in is told to the firewall by address.
+  if (nic.allow && moved) {
+    throw new HyperplugError(
+      'NOT_SUPPORTED',
+      `addresses: a NIC of a pod with portmappingWhiteLists keeps those it was added with`,
+    );
+  }
+  if (change.mtu !== undefined) checkMtu(backend, change.mtu, 'mtu', nic.networkMtu);
   const renamed = change.name !== undefined && change.name !== (nic.name ?? nic.guestName);
   // A guest takes the link down for it; the hypervisor's own network that is opened with the link would end with it.
   if (renamed && backend.capabilities.hypervisorNetwork && driver.capabilities.linkUp === 'guest-up') {

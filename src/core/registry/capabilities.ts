@@ -61,6 +61,7 @@ export const CAPABILITY_SCHEMAS = {
     livePublish: flag,
     mtu: z.strictObject({ min: z.int().positive(), max: z.int().positive() }),
     tapByName: flag.optional(),
+    restricts: flag.optional(),
   }),
   firewall: z.strictObject({
     families,
@@ -70,6 +71,7 @@ export const CAPABILITY_SCHEMAS = {
     localhost: flag,
     hairpin: flag,
     needsRoot: flag,
+    restricts: flag.optional(),
   }),
   agent: z.strictObject({
     channels: z.array(z.string().min(1)).min(1),

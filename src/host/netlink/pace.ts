@@ -1,5 +1,5 @@
-const SLOW_MS = 5;
-const RETREAT_MS = 1_000;
+const SLOW_MS = 10;
+const RETREAT_MS = 250;
 
 /**
  * Whether the kernel answers at once, as it does unless somebody keeps one of its locks: after an answer that took long, work

@@ -9,4 +9,5 @@ export const iptablesCapabilities: FirewallCapabilities = deepFreeze({
   localhost: true,
   hairpin: true,
   needsRoot: true,
+  restricts: true,
 });

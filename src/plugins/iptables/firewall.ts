@@ -1,7 +1,7 @@
 import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
-import type { Firewall, FirewallDrift, FirewallNetwork, PublishedPort } from '../../core/firewall.js';
+import type { Firewall, FirewallDrift, FirewallNetwork, PublishedPort, Restriction } from '../../core/firewall.js';
 import type { ToolProvider } from '../../host/tools.js';
 import { iptablesCapabilities } from './capabilities.js';
 import { isOfNetwork } from './network-rules.js';
@@ -14,12 +14,14 @@ import {
   portFamily,
   portPlan,
   removalsFor,
+  restrictionFamily,
   strayRules,
   topRules,
   type Wanted,
 } from './plan.js';
 import { refuseConflicts } from './port-conflict.js';
 import { publishedIn } from './port-rules.js';
+import { restrictedIn, restrictionMark } from './restriction-rules.js';
 import type { SavedRule } from './rule-text.js';
 import { type Change, type RuleSet, Tables } from './tables.js';
 
@@ -38,6 +40,8 @@ export class IptablesFirewall implements Firewall {
   readonly #nft: NftChooser;
   readonly #networks = new Map<string, FirewallNetwork>();
   readonly #ports = new Map<string, PublishedPort>();
+  /** By mark. */
+  readonly #restrictions = new Map<string, Restriction>();
   /** One change at a time: each is made from what it read. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -54,12 +58,17 @@ export class IptablesFirewall implements Firewall {
     this.#nft.close();
   }
 
-  configure(networks: readonly FirewallNetwork[], ports?: readonly PublishedPort[]): void {
+  configure(
+    networks: readonly FirewallNetwork[],
+    ports?: readonly PublishedPort[],
+    restrictions?: readonly Restriction[],
+  ): void {
     this.#networks.clear();
     for (const network of networks) this.#networks.set(network.name, network);
-    if (!ports) return;
-    this.#ports.clear();
-    for (const port of ports) this.#ports.set(port.id, port);
+    if (ports) this.#ports.clear();
+    for (const port of ports ?? []) this.#ports.set(port.id, port);
+    if (restrictions) this.#restrictions.clear();
+    for (const each of restrictions ?? []) this.#restrictions.set(restrictionMark(each), each);
   }
 
   ensureNetwork(network: FirewallNetwork, call: CallOptions): Promise<void> {
@@ -78,14 +87,16 @@ export class IptablesFirewall implements Firewall {
         await this.#settle(family, (current) => removalsFor(current, (rule) => isOfNetwork(rule.comment, name)), call);
       }
       this.#networks.delete(name);
-      for (const [id, port] of this.#ports) if (port.network === name) this.#ports.delete(id);
+      for (const known of [this.#ports, this.#restrictions]) {
+        for (const [key, { network }] of known) if (network === name) known.delete(key);
+      }
     });
   }
 
   publish(ports: readonly PublishedPort[], call: CallOptions): Promise<void> {
     return this.#serially(async () => {
       throwIfAborted(call.signal, 'publish ports');
-      for (const port of ports) this.#known(port);
+      for (const port of ports) this.#known(`published port ${port.id}`, port.network);
       const done: (4 | 6)[] = [];
       try {
         for (const family of FAMILIES) {
@@ -121,6 +132,67 @@ export class IptablesFirewall implements Firewall {
       }),
     );
     return found.flat();
+  }
+
+  restrict(restrictions: readonly Restriction[], call: CallOptions): Promise<void> {
+    return this.#serially(async () => {
+      throwIfAborted(call.signal, 'restrict');
+      for (const each of restrictions) this.#known(`restriction ${each.id}`, each.network);
+      const done: (4 | 6)[] = [];
+      const ids = new Set(restrictions.map(({ id }) => id));
+      try {
+        for (const family of FAMILIES) {
+          const mine = restrictions.filter((each) => restrictionFamily(each) === family);
+          if (mine.length === 0) continue;
+          done.push(family);
+          const changes = (current: RuleSet) => {
+            const wanted = this.#wanted(family, current, this.#networks);
+            const others = (wanted.restrictions ?? []).filter(({ id }) => !mine.some((each) => each.id === id));
+            const old = restrictedIn(current.rules()).filter((each) => ids.has(each.id));
+            const moved = old.filter((each) => !mine.some((one) => restrictionMark(one) === restrictionMark(each)));
+            const stale = new Set(moved.map(restrictionMark));
+            return [
+              ...removalsOf(current.rules().filter(({ comment }) => stale.has(comment ?? ''))),
+              ...changesFor(current, { ...wanted, restrictions: [...others, ...mine] }),
+            ];
+          };
+          await this.#settle(family, changes, call);
+        }
+      } catch (error) {
+        for (const family of done) await this.#unrestrict(family, ids, { signal: AbortSignal.timeout(30_000) });
+        throw error;
+      }
+      this.#forgetRestrictions(ids);
+      for (const each of restrictions) this.#restrictions.set(restrictionMark(each), each);
+    });
+  }
+
+  unrestrict(ids: readonly string[], call: CallOptions): Promise<void> {
+    return this.#serially(async () => {
+      throwIfAborted(call.signal, 'unrestrict');
+      const doomed = new Set(ids);
+      for (const family of FAMILIES) await this.#unrestrict(family, doomed, call);
+      this.#forgetRestrictions(doomed);
+    });
+  }
+
+  async restricted(call: CallOptions): Promise<readonly Restriction[]> {
+    const found = FAMILIES.map(async (family) => restrictedIn((await this.#tables[family].read(call)).rules()));
+    return (await Promise.all(found)).flat();
+  }
+
+  #unrestrict(family: 4 | 6, ids: ReadonlySet<string>, call: CallOptions): Promise<void> {
+    const changes = (current: RuleSet) => {
+      const rules = current.rules();
+      const doomed = restrictedIn(rules).filter(({ id }) => ids.has(id));
+      const marks = new Set(doomed.map(restrictionMark));
+      return removalsOf(rules.filter(({ comment }) => marks.has(comment ?? '')));
+    };
+    return this.#settle(family, changes, call);
+  }
+
+  #forgetRestrictions(ids: ReadonlySet<string>): void {
+    for (const [mark, { id }] of this.#restrictions) if (ids.has(id)) this.#restrictions.delete(mark);
   }
 
   async check(call: CallOptions): Promise<readonly FirewallDrift[]> {
@@ -237,14 +309,21 @@ export class IptablesFirewall implements Firewall {
   #wanted(family: 4 | 6, current: RuleSet, networks: ReadonlyMap<string, FirewallNetwork>): Wanted {
     const ports = new Map(publishedIn(current.rules()).map((port) => [port.id, port]));
     for (const [id, port] of this.#ports) ports.set(id, port);
-    return { family, networks: [...networks.values()], ports: [...ports.values()] };
+    const restrictions = new Map(restrictedIn(current.rules()).map((each) => [restrictionMark(each), each]));
+    for (const [mark, each] of this.#restrictions) restrictions.set(mark, each);
+    return {
+      family,
+      networks: [...networks.values()],
+      ports: [...ports.values()],
+      restrictions: [...restrictions.values()],
+    };
   }
 
-  #known(port: PublishedPort): void {
-    if (this.#networks.has(port.network)) return;
+  #known(what: string, network: string): void {
+    if (this.#networks.has(network)) return;
     throw new HyperplugError(
       'NET_NOT_FOUND',
-      `published port ${port.id}: expected one of the networks ${[...this.#networks.keys()].join(', ')}, got ${port.network}`,
+      `${what}: expected one of the networks ${[...this.#networks.keys()].join(', ')}, got ${network}`,
     );
   }
 

@@ -7,7 +7,8 @@ import type { Words } from './rule-text.js';
  *   from outside  → nat PREROUTING → [to a local address] HYPER: DNAT to the pod
  *   from the host → nat OUTPUT     → [to a local address, 127/8 too] HYPER: DNAT to the pod
  *   forwarded     → filter FORWARD: isolation, then RELATED,ESTABLISHED to the bridge, all from the bridge,
- *                   and for what goes to the bridge HYPER: ACCEPT of published ports
+ *                   and for what goes to the bridge HYPER: ACCEPT of published ports; before all but isolation
+ *                   HYPER-ALLOW, for pods that say themselves who may come
  *   to the host   → filter INPUT: what claims to come from a pod to 127/8 is dropped (route_localnet opens that way)
  *   leaving       → nat POSTROUTING: MASQUERADE of what leaves the subnet, of what comes from 127/8 to the bridge,
  *                   and of what a pod sends to a published port of its own subnet (hairpin)
@@ -111,7 +112,7 @@ export function portSources(network: FirewallNetwork, family: 4 | 6): readonly s
   return isRestricted(network) ? ofFamily(network.allow?.external ?? [], family) : undefined;
 }
 
-const ofFamily = (cidrs: readonly string[], family: 4 | 6) =>
+export const ofFamily = (cidrs: readonly string[], family: 4 | 6) =>
   [...new Set(cidrs)].filter((cidr) => cidr.includes(':') === (family === 6));
 
 /** iptables-save leaves out what matches everything. */

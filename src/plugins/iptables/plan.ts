@@ -1,4 +1,4 @@
-import type { FirewallDrift, FirewallNetwork, PublishedPort } from '../../core/firewall.js';
+import type { FirewallDrift, FirewallNetwork, PublishedPort, Restriction } from '../../core/firewall.js';
 import {
   allowRules,
   HYPER_CHAIN,
@@ -12,6 +12,7 @@ import {
   sharedRules,
 } from './network-rules.js';
 import { portMark, portOfMark, portRules } from './port-rules.js';
+import { isRestrictionMark, RESTRICTION_CHAIN, restrictionJump, restrictionRules } from './restriction-rules.js';
 import { ruleText, type SavedRule, sameWords } from './rule-text.js';
 import type { Change, RuleSet } from './tables.js';
 
@@ -20,9 +21,18 @@ export interface Wanted {
   readonly family: 4 | 6;
   readonly networks: readonly FirewallNetwork[];
   readonly ports: readonly PublishedPort[];
+  readonly restrictions?: readonly Restriction[];
 }
 
+/** Ours, there as long as any network is. */
+const CHAINS = [
+  ['nat', HYPER_CHAIN],
+  ['filter', HYPER_CHAIN],
+  ['filter', RESTRICTION_CHAIN],
+] as const;
+
 const familyOf = (cidr: string): 4 | 6 => (cidr.includes(':') ? 6 : 4);
+export const restrictionFamily = ({ guestAddress }: Restriction): 4 | 6 => familyOf(guestAddress);
 export const portFamily = (port: PublishedPort): 4 | 6 => familyOf(port.guestAddress);
 const hasFamily = (network: FirewallNetwork, family: 4 | 6) =>
   network.subnets.some((cidr) => familyOf(cidr) === family);
@@ -39,6 +49,7 @@ export function topRules(wanted: Wanted): PlannedRule[] {
   if (networks.length === 0) return [];
   return [
     ...networks.flatMap((network, index) => pairRules(network, networks.slice(0, index))),
+    ...networks.map(restrictionJump),
     ...networks.flatMap((network) => allowRules(network, wanted.family)),
     ...networks.toReversed().flatMap((network) => networkRules(network, wanted.family)),
     ...sharedRules(wanted.family),
@@ -47,7 +58,7 @@ export function topRules(wanted: Wanted): PlannedRule[] {
 
 /** Marked for networks that are all known here; what keeps one apart from a network of another process is that one's too. */
 function isTopRuleOf(mark: string | undefined, networks: readonly FirewallNetwork[]): boolean {
-  if (!isOurs(mark) || portOfMark(mark)) return false;
+  if (!isOurs(mark) || portOfMark(mark) || isRestrictionMark(mark)) return false;
   if (isShared(mark)) return true;
   const names = (mark?.split(' ')[1] ?? '').split('+');
   return names.every((name) => networks.some((network) => network.name === name));
@@ -63,15 +74,23 @@ export function portPlan(wanted: Wanted): PlannedRule[] {
     });
 }
 
+const restrictionPlan = ({ family, networks, restrictions = [] }: Wanted): PlannedRule[] =>
+  restrictions
+    .filter((each) => restrictionFamily(each) === family && networks.some(({ name }) => name === each.network))
+    .flatMap(restrictionRules);
+
+/** Rules whose chain all share: those of one mark stand together, in their order. */
+const markedPlan = (wanted: Wanted): PlannedRule[] => [...portPlan(wanted), ...restrictionPlan(wanted)];
+
 /**
  * The changes that make a rule set what is wanted. A chain where our rules all stand once and in their order is left alone;
  * in another they are taken out and inserted anew at the top. Rules of others are not touched.
  */
 export function changesFor(current: RuleSet, wanted: Wanted): Change[] {
   const changes: Change[] = [];
-  for (const table of ['nat', 'filter'] as const) {
-    const any = wanted.networks.some((network) => hasFamily(network, wanted.family));
-    if (any && !current.hasChain(table, HYPER_CHAIN)) changes.push({ kind: 'chain', table, chain: HYPER_CHAIN });
+  const any = wanted.networks.some((network) => hasFamily(network, wanted.family));
+  for (const [table, chain] of CHAINS) {
+    if (any && !current.hasChain(table, chain)) changes.push({ kind: 'chain', table, chain });
   }
   for (const plan of byChain(topRules(wanted))) {
     const standing = current.rules(plan.table, plan.chain).filter((rule) => isTopRuleOf(rule.comment, wanted.networks));
@@ -79,7 +98,7 @@ export function changesFor(current: RuleSet, wanted: Wanted): Change[] {
     changes.push(...standing.map(deletion));
     changes.push(...plan.rules.map((rule, i): Change => ({ kind: 'insert', rule, position: i + 1 })));
   }
-  for (const plan of byChain(portPlan(wanted), markOf)) {
+  for (const plan of byChain(markedPlan(wanted), markOf)) {
     const mark = plan.rules[0] && markOf(plan.rules[0]);
     const standing = current.rules(plan.table, plan.chain).filter(({ comment }) => comment === mark);
     if (sameRules(standing, plan.rules)) continue;
@@ -96,12 +115,11 @@ export function removalsFor(current: RuleSet, gone: (rule: SavedRule) => boolean
   const changes = doomed.map(deletion);
   if (left.length > 0) return changes;
   changes.push(...ours.filter((rule) => isShared(rule.comment) && !doomed.includes(rule)).map(deletion));
-  for (const table of ['nat', 'filter']) {
+  for (const [table, chain] of CHAINS) {
     const foreign = current
       .rules(table)
-      .some((rule) => !isOurs(rule.comment) && (rule.chain === HYPER_CHAIN || rule.words.includes(HYPER_CHAIN)));
-    if (current.hasChain(table, HYPER_CHAIN) && !foreign)
-      changes.push({ kind: 'remove-chain', table, chain: HYPER_CHAIN });
+      .some((rule) => !isOurs(rule.comment) && (rule.chain === chain || rule.words.includes(chain)));
+    if (current.hasChain(table, chain) && !foreign) changes.push({ kind: 'remove-chain', table, chain });
   }
   return changes;
 }
@@ -109,7 +127,7 @@ export function removalsFor(current: RuleSet, gone: (rule: SavedRule) => boolean
 /** What differs. Marks of networks that nobody knows are foreign. */
 export function driftOf(current: RuleSet, wanted: Wanted): FirewallDrift[] {
   const drift: FirewallDrift[] = [];
-  const planned = [...topRules(wanted), ...portPlan(wanted)];
+  const planned = [...topRules(wanted), ...markedPlan(wanted)];
   const networkOf = (mark: string | undefined) =>
     wanted.networks.find(({ name }) => isOfNetwork(mark, name))?.name ?? mark?.split(' ')[1] ?? '';
   for (const rule of planned) {
@@ -135,7 +153,7 @@ export function driftOf(current: RuleSet, wanted: Wanted): FirewallDrift[] {
 
 /** Rules of ours that nothing wanted asks for. */
 export function strayRules(current: RuleSet, wanted: Wanted): SavedRule[] {
-  const planned = [...topRules(wanted), ...portPlan(wanted)];
+  const planned = [...topRules(wanted), ...markedPlan(wanted)];
   return current
     .rules()
     .filter(

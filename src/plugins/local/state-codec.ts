@@ -34,9 +34,6 @@ export function encodeValue(value: JsonValue): Buffer {
   return Buffer.from(`{"v":${ENVELOPE_VERSION},"value":${jsonText(value)}}`, 'utf8');
 }
 
-/** One for all: making it costs more than what it reads. */
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-
 /** @throws STATE_CORRUPT, STATE_VERSION. */
 export function decodeValue(key: StateKey, bytes: Uint8Array): JsonValue {
   const name = key.join(' / ');

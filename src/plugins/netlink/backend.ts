@@ -2,7 +2,7 @@ import type { AddressPool } from '../../core/address-pool.js';
 import type { CallOptions } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { combineErrors, HyperplugError } from '../../core/errors.js';
-import type { Firewall, PublishedPort } from '../../core/firewall.js';
+import type { Firewall, PublishedPort, Restriction } from '../../core/firewall.js';
 import type { HostForwards } from '../../core/host-forwards.js';
 import type {
   AddressLease,
@@ -43,6 +43,7 @@ import { firewallNetwork, NetworkMaker } from './network-maker.js';
 import { OpenVswitch, ovsVsctl } from './openvswitch.js';
 import type { NetlinkOptions } from './options.js';
 import { Publisher, portId, publishedPorts } from './published.js';
+import { restrictionsOf } from './restrictions.js';
 import { Rtnl } from './rtnl.js';
 import { refuseOtherNamespace } from './same-namespace.js';
 import type { Tap } from './tap.js';
@@ -118,13 +119,17 @@ export class NetlinkBackend implements NetworkBackend {
     // Rules of a network that was never made are not missing.
     const links = new Set((await rtnl.links(call)).map(({ name }) => name));
     const { firewall } = this.deps;
-    const ports = nics.flatMap(({ lease, ports: mappings }) => {
+    const known = nics.flatMap(({ lease, ports: mappings, allow }) => {
       const network = this.#networks.get(lease.network);
-      return network && firewall.capabilities.enforces
-        ? publishedPorts(network, lease, this.#inside(mappings), firewall)
-        : [];
+      if (!network || !firewall.capabilities.enforces) return [];
+      const ports = publishedPorts(network, lease, this.#inside(mappings), firewall);
+      return [{ ports, restrictions: restrictionsOf(network, lease, allow, firewall) }];
     });
-    this.#tellFirewall(({ bridge }) => links.has(bridge.name), ports);
+    this.#tellFirewall(
+      ({ bridge }) => links.has(bridge.name),
+      known.flatMap(({ ports }) => ports),
+      known.flatMap(({ restrictions }) => restrictions),
+    );
   }
 
   async init(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
@@ -146,9 +151,13 @@ export class NetlinkBackend implements NetworkBackend {
     return planNetworks(specs, { ...this.options, owner: this.deps.owner }, this.#ground().rtnl, call);
   }
 
-  #tellFirewall(which: (network: PlannedNetwork) => boolean, ports?: readonly PublishedPort[]): void {
+  #tellFirewall(
+    which: (network: PlannedNetwork) => boolean,
+    ports?: readonly PublishedPort[],
+    restrictions?: readonly Restriction[],
+  ): void {
     const routed = [...this.#networks.values()].filter(({ attachment }) => attachment.kind !== 'macvtap');
-    this.deps.firewall.configure?.(routed.filter(which).map(firewallNetwork), ports);
+    this.deps.firewall.configure?.(routed.filter(which).map(firewallNetwork), ports, restrictions);
   }
 
   async allocateAddress(request: AddressRequest, call: CallOptions): Promise<AddressLease> {
@@ -171,10 +180,16 @@ export class NetlinkBackend implements NetworkBackend {
     }
     const network = this.#network(plan.lease.network);
     const ports = publishedPorts(network, plan.lease, this.#inside(plan.ports), this.deps.firewall);
+    const restrictions = restrictionsOf(network, plan.lease, plan.allow, this.deps.firewall);
     const ground = this.#ground();
     const undo = new UndoStack();
     try {
-      const device = await attachDevice(ground, network, plan, call);
+      if (restrictions.length > 0) {
+        undo.push('restrictions', (undoCall) => this.#unrestrict(plan, undoCall));
+        await this.#restrict(restrictions, call);
+      }
+      const made = await attachDevice(ground, network, plan, call);
+      const device = restrictions.length > 0 ? { ...made, record: { ...made.record, restricted: true } } : made;
       const { tap, record } = device;
       this.#open.set(tap.name, tap);
       undo.push(`device ${tap.name}`, async (undoCall) => {
@@ -200,6 +215,8 @@ export class NetlinkBackend implements NetworkBackend {
     if (tap) await attempt(() => this.#close(tap));
     const { reaper } = this.#ground();
     await attempt(() => detachDevice(this.#ground(), device, (index) => reaper.delete(index, call), call));
+    // Last: as long as anything of it is there, nobody else may come.
+    if (data === null || device.restricted) await attempt(() => this.#unrestrict({ podId, nicId }, call));
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `host side of ${podId}/${nicId}`, errors);
   }
 
@@ -259,7 +276,11 @@ export class NetlinkBackend implements NetworkBackend {
           mtu: bridge.mtu,
           drift: [
             ...(await this.#ground().maker.drift(network, call)),
-            ...mine.map(({ kind, rule }) => `firewall: ${kind}: ${rule}`),
+            ...mine.map(({ kind, network: owner, rule }) => {
+              // Its own, which outlived its bridge.
+              const left = kind === 'foreign' && !present && owner === spec.name;
+              return `firewall: ${left ? 'left of a bridge that is gone' : kind}: ${rule}`;
+            }),
             ...(first ? wayOut : []),
           ],
         };
@@ -282,14 +303,22 @@ export class NetlinkBackend implements NetworkBackend {
 
   async traces(call: CallOptions): Promise<readonly NicTrace[]> {
     const { firewall, pool, owner } = this.deps;
-    const [links, ports, allocations] = await Promise.all([
+    const [links, ports, restrictions, allocations] = await Promise.all([
       this.#ground().rtnl.links(call),
       firewall.published(call),
+      firewall.restricted?.(call) ?? [],
       pool.all?.(call) ?? [],
     ]);
     const { forwards } = this.deps;
     const asPublished = ports.map((port) => ({ ...port, mapping: forwards?.outside(port.mapping) ?? port.mapping }));
-    return nicTraces({ links, ports: asPublished, allocations, networks: [...this.#networks.values()], owner });
+    return nicTraces({
+      links,
+      ports: asPublished,
+      restrictions,
+      allocations,
+      networks: [...this.#networks.values()],
+      owner,
+    });
   }
 
   async diagnose(call: CallOptions): Promise<readonly Diagnosis[]> {
@@ -343,6 +372,18 @@ export class NetlinkBackend implements NetworkBackend {
 
   #unpublish(ports: readonly Pick<PublishedPort, 'id' | 'mapping'>[], call: CallOptions): Promise<void> {
     return this.#locked('withdrawal of ports', call, () => this.#publisher.unpublish(ports, call));
+  }
+
+  #restrict(restrictions: readonly Restriction[], call: CallOptions): Promise<void> {
+    return this.#locked('restriction of a NIC', call, async () => this.deps.firewall.restrict?.(restrictions, call));
+  }
+
+  async #unrestrict({ podId, nicId }: Pick<NicPlan, 'podId' | 'nicId'>, call: CallOptions): Promise<void> {
+    const { firewall } = this.deps;
+    if (!firewall.capabilities.restricts) return;
+    await this.#locked('end of the restriction of a NIC', call, async () =>
+      firewall.unrestrict?.([`${podId}/${nicId}`], call),
+    );
   }
 
   /** One lock for all networks: rules of one stand in the same chains as those of the next. */

@@ -14,4 +14,5 @@ export const netlinkCapabilities: NetworkCapabilities = deepFreeze({
   livePublish: true,
   mtu: { min: 68, max: 65_521 },
   tapByName: true,
+  restricts: true,
 });

@@ -23,6 +23,8 @@ export interface DeviceRecord {
   readonly device: string;
   readonly alias: string;
   readonly bridge: string;
+  /** The firewall was told who may reach it. */
+  readonly restricted?: boolean;
 }
 
 export interface Device {

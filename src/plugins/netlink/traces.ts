@@ -1,5 +1,5 @@
 import type { Allocation } from '../../core/address-pool.js';
-import type { PublishedPort } from '../../core/firewall.js';
+import type { PublishedPort, Restriction } from '../../core/firewall.js';
 import type { NicTrace, PortMapping } from '../../core/network.js';
 import { nicOfAlias, tapGroup } from './names.js';
 import type { PlannedNetwork } from './network.js';
@@ -8,13 +8,14 @@ import type { Link } from './rtnl.js';
 interface Found {
   readonly links: readonly Link[];
   readonly ports: readonly PublishedPort[];
+  readonly restrictions: readonly Restriction[];
   readonly allocations: readonly Allocation[];
   readonly networks: readonly PlannedNetwork[];
   readonly owner: string | undefined;
 }
 
 /** By alias, mark of rules and owner of addresses: all that is there of each NIC. */
-export function nicTraces({ links, ports, allocations, networks, owner }: Found): NicTrace[] {
+export function nicTraces({ links, ports, restrictions, allocations, networks, owner }: Found): NicTrace[] {
   const traces = new Map<string, Mutable>();
   const of = (podId: string, nicId: string): Mutable => {
     const key = `${podId}/${nicId}`;
@@ -34,6 +35,10 @@ export function nicTraces({ links, ports, allocations, networks, owner }: Found)
     const trace = of(podId, nicId);
     trace.ports.push(mapping);
     trace.network ??= network;
+  }
+  for (const { id, network } of restrictions) {
+    const [podId = '', nicId = ''] = id.split('/');
+    of(podId, nicId).network ??= network;
   }
   for (const { address, network, owner: nic } of allocations) {
     const [podId, nicId, ...rest] = nic.split('/');

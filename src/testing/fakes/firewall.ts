@@ -8,6 +8,7 @@ import type {
   FirewallDrift,
   FirewallNetwork,
   PublishedPort,
+  Restriction,
 } from '../../core/firewall.js';
 import { deepFreeze } from '../../core/json.js';
 import { Faults } from './faults.js';
@@ -20,6 +21,7 @@ export const FAKE_FIREWALL_CAPABILITIES: FirewallCapabilities = deepFreeze({
   localhost: true,
   hairpin: true,
   needsRoot: false,
+  restricts: true,
 });
 
 export interface FakeFirewallOptions {
@@ -38,7 +40,8 @@ const MARK = ' # hyperplug ';
 
 interface OwnedRule {
   readonly network: string;
-  readonly port: PublishedPort | undefined;
+  readonly port?: PublishedPort;
+  readonly restriction?: Restriction;
 }
 
 /** Of a rule that bears our mark. */
@@ -46,8 +49,9 @@ function owned(rule: string): OwnedRule | undefined {
   const at = rule.indexOf(MARK);
   if (at < 0) return undefined;
   const [network = '', ...rest] = rule.slice(at + MARK.length).split(' ');
-  const port = rest.length > 0 ? (JSON.parse(rest.join(' ')) as PublishedPort) : undefined;
-  return { network, port };
+  if (rest.length === 0) return { network };
+  const value = JSON.parse(rest.join(' ')) as PublishedPort | Restriction;
+  return 'mapping' in value ? { network, port: value } : { network, restriction: value };
 }
 
 function networkRules({ name, bridge, subnets, isolated }: FirewallNetwork): string[] {
@@ -62,6 +66,18 @@ function portRule(port: PublishedPort): string {
   return `${what}${MARK}${port.network} ${JSON.stringify(port)}`;
 }
 
+function restrictionRule(restriction: Restriction): string {
+  return `let in to ${restriction.guestAddress} by list${MARK}${restriction.network} ${JSON.stringify(restriction)}`;
+}
+
+const restrictionKey = ({ id, guestAddress }: Restriction) => `${id} ${guestAddress}`;
+
+interface Known {
+  readonly networks: [string, FirewallNetwork][];
+  readonly ports: [string, PublishedPort][];
+  readonly restrictions: [string, Restriction][];
+}
+
 /** A firewall on a list of rules in memory. Methods are small so that a test can put a defect into one of them. */
 export class FakeFirewall implements Firewall {
   readonly name: string;
@@ -71,6 +87,7 @@ export class FakeFirewall implements Firewall {
   readonly faults = new Faults<'apply'>();
   protected readonly networks = new Map<string, FirewallNetwork>();
   protected readonly ports = new Map<string, PublishedPort>();
+  protected readonly restrictions = new Map<string, Restriction>();
 
   constructor(options: FakeFirewallOptions = {}) {
     this.name = options.name ?? 'fake';
@@ -78,12 +95,16 @@ export class FakeFirewall implements Firewall {
     this.table = options.table ?? new FakeRuleTable();
   }
 
-  /** What others have, then ours: by network, each network's own rules, then its ports. */
+  /** What others have, then ours: by network, each network's own rules, then its restrictions and ports. */
   protected wanted(): string[] {
     const ours = [...this.networks.values()]
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .flatMap((network) => [
         ...networkRules(network),
+        ...[...this.restrictions.values()]
+          .filter((each) => each.network === network.name)
+          .map(restrictionRule)
+          .sort(),
         ...[...this.ports.values()]
           .filter((port) => port.network === network.name)
           .sort((a, b) => (a.id < b.id ? -1 : 1))
@@ -108,7 +129,7 @@ export class FakeFirewall implements Firewall {
     await turn();
     throwIfAborted(signal, what);
     this.learnPorts();
-    const before = { networks: [...this.networks], ports: [...this.ports] };
+    const before = this.known();
     try {
       body();
       this.apply(this.wanted());
@@ -118,25 +139,40 @@ export class FakeFirewall implements Firewall {
     }
   }
 
-  protected restore(before: { networks: [string, FirewallNetwork][]; ports: [string, PublishedPort][] }): void {
+  protected known(): Known {
+    return { networks: [...this.networks], ports: [...this.ports], restrictions: [...this.restrictions] };
+  }
+
+  protected restore(before: Known): void {
     this.networks.clear();
     this.ports.clear();
+    this.restrictions.clear();
+    for (const [key, restriction] of before.restrictions) this.restrictions.set(key, restriction);
     for (const [name, network] of before.networks) this.networks.set(name, network);
     for (const [id, port] of before.ports) this.ports.set(id, port);
   }
 
-  /** Ports that another manager published: the rules tell. */
+  /** Ports that another manager published, and its restrictions: the rules tell. */
   protected learnPorts(): void {
     for (const rule of this.table.rules) {
-      const port = owned(rule)?.port;
+      const { port, restriction } = owned(rule) ?? {};
+      if (restriction && this.networks.has(restriction.network)) {
+        this.restrictions.set(restrictionKey(restriction), restriction);
+      }
       if (port && this.networks.has(port.network) && !this.ports.has(port.id)) this.ports.set(port.id, port);
     }
   }
 
-  configure(networks: readonly FirewallNetwork[], ports?: readonly PublishedPort[]): void {
+  configure(
+    networks: readonly FirewallNetwork[],
+    ports?: readonly PublishedPort[],
+    restrictions?: readonly Restriction[],
+  ): void {
+    const known = this.known();
     this.restore({
       networks: networks.map((network) => [network.name, network]),
-      ports: ports?.map((port) => [port.id, port]) ?? [...this.ports],
+      ports: ports?.map((port) => [port.id, port]) ?? known.ports,
+      restrictions: restrictions?.map((each) => [restrictionKey(each), each]) ?? known.restrictions,
     });
   }
 
@@ -157,7 +193,9 @@ export class FakeFirewall implements Firewall {
   async removeNetwork(name: string, options: CallOptions): Promise<void> {
     await this.change(`removal of network ${name}`, options, () => {
       this.networks.delete(name);
-      for (const port of [...this.ports.values()]) if (port.network === name) this.ports.delete(port.id);
+      for (const known of [this.ports, this.restrictions]) {
+        for (const [key, { network }] of [...known]) if (network === name) known.delete(key);
+      }
     });
   }
 
@@ -185,6 +223,31 @@ export class FakeFirewall implements Firewall {
     throwIfAborted(signal, 'reading the ports');
     const ports = this.table.rules.flatMap((rule) => owned(rule)?.port ?? []);
     return [...new Map(ports.map((port) => [port.id, port])).values()];
+  }
+
+  async restrict(restrictions: readonly Restriction[], options: CallOptions): Promise<void> {
+    if (!this.capabilities.restricts) this.refuse('restricts');
+    await this.change('restricting', options, () => {
+      const ids = new Set(restrictions.map(({ id }) => id));
+      for (const [key, { id }] of [...this.restrictions]) if (ids.has(id)) this.restrictions.delete(key);
+      for (const restriction of restrictions) {
+        if (!this.networks.has(restriction.network)) {
+          throw new HyperplugError('FIREWALL_FAILED', `network ${restriction.network} has no rules`);
+        }
+        this.restrictions.set(restrictionKey(restriction), restriction);
+      }
+    });
+  }
+
+  async unrestrict(ids: readonly string[], options: CallOptions): Promise<void> {
+    await this.change('ending restrictions', options, () => {
+      for (const [key, { id }] of [...this.restrictions]) if (ids.includes(id)) this.restrictions.delete(key);
+    });
+  }
+
+  async restricted({ signal }: CallOptions): Promise<readonly Restriction[]> {
+    throwIfAborted(signal, 'reading the restrictions');
+    return this.table.rules.flatMap((rule) => owned(rule)?.restriction ?? []);
   }
 
   async check({ signal }: CallOptions): Promise<readonly FirewallDrift[]> {

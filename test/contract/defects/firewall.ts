@@ -1,5 +1,5 @@
 import type { CallOptions } from '../../../src/core/calls.js';
-import type { FirewallDrift, FirewallNetwork, PublishedPort } from '../../../src/core/firewall.js';
+import type { FirewallDrift, FirewallNetwork, PublishedPort, Restriction } from '../../../src/core/firewall.js';
 import { FakeFirewall } from '../../../src/testing/index.js';
 import type { Defect } from '../../support/seeded-defects.js';
 import type { FakeFirewallSuite } from '../fake-firewall.js';
@@ -277,6 +277,47 @@ export const FIREWALL_DEFECTS: readonly Defect<Parts>[] = [
     failing: [
       'ensureNetwork() with a signal that has fired rejects with its reason and changes nothing',
       'publish() with a signal that has fired rejects with its reason and publishes nothing',
+    ],
+  },
+  {
+    what: 'takes external networks for internal ones',
+    parts: {
+      firewall: class extends FakeFirewall {
+        override restrict(restrictions: readonly Restriction[], options: CallOptions) {
+          const open = restrictions.map((each) => {
+            const { internal, external } = each.allow;
+            return { ...each, allow: { internal: [...internal, ...external], external: [] } };
+          });
+          return super.restrict(open, options);
+        }
+      },
+    },
+    failing: ['restricted() reads back what restrict() was given, also for a manager that starts anew'],
+  },
+  {
+    what: 'leaves the restriction of a NIC that has gone to whoever gets its address next',
+    parts: {
+      firewall: class extends FakeFirewall {
+        override async unrestrict() {}
+      },
+    },
+    failing: ['unrestrict() removes exactly those named, and is idempotent; ports are not its affair'],
+  },
+  {
+    what: 'forgets whom it was told to keep out when another program flushes the rules',
+    parts: {
+      firewall: class extends FakeFirewall {
+        override check(options: CallOptions) {
+          const standing = this.table.rules.join();
+          for (const key of [...this.restrictions.keys()]) {
+            if (!standing.includes(key.split(' ')[0] as string)) this.restrictions.delete(key);
+          }
+          return super.check(options);
+        }
+      },
+    },
+    failing: [
+      'flushed by another program they are found missing and repaired, also by a manager that was told of them',
     ],
   },
 ];

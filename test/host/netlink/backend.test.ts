@@ -280,6 +280,10 @@ describe('netlink backend', function () {
     namespace.ip('link', 'delete', 'hyper0');
     const [status] = await bench.backend.status(callFor());
     expect(status?.drift.join('\n')).to.include('expected it to be there');
+    // As another process sees it, which is told of the networks alone.
+    await bench.backend.configure([networkSpec({ isolated: true })], [], callFor());
+    const [seenAnew] = await bench.backend.status(callFor());
+    expect(seenAnew?.drift.join('\n')).to.include('left of a bridge that is gone').and.not.include('foreign');
     await rejects(attach(bench, 'q'), 'NET_INIT_FAILED', 'net repair');
     await bench.backend.repair('default', callFor());
     const [seen] = namespace.json('link', 'show', record(nic).device);

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import type { AddressLease, HostNic, NetworkSpec, PortMapping } from '../../../src/core/network.js';
+import type { AddressLease, AllowList, HostNic, NetworkSpec, PortMapping } from '../../../src/core/network.js';
+import { IptablesFirewall } from '../../../src/plugins/iptables/firewall.js';
 import { ensureNetSysctl } from '../../../src/plugins/netlink/sysctl.js';
 import { type Answer, ask, Server } from '../../support/net-peer.js';
 import {
@@ -9,6 +10,7 @@ import {
   networkSpec,
   savedRules,
   startBackend,
+  tools,
 } from '../../support/netlink-backend.js';
 import { TestNamespace } from '../../support/netns.js';
 import { requireOrSkip } from '../../support/require.js';
@@ -89,7 +91,13 @@ describe('traffic of a netlink network', function () {
     await bench.backend.init(networks, callFor());
   };
 
-  const pod = async (id: string, ports: readonly PortMapping[] = [], network = 'default', serves: number[] = []) => {
+  const pod = async (
+    id: string,
+    ports: readonly PortMapping[] = [],
+    network = 'default',
+    serves: number[] = [],
+    allow?: AllowList,
+  ) => {
     const call = callFor();
     const lease = await bench.backend.allocateAddress({ network, podId: id, nicId: 'n', addresses: [] }, call);
     leases.push(lease);
@@ -103,6 +111,7 @@ describe('traffic of a netlink network', function () {
       lease,
       ports,
       endpoint: 'tap-fd',
+      ...(allow && { allow }),
     } as const;
     const nic = await bench.backend.attach(plan, call);
     nics.push(nic);
@@ -276,6 +285,70 @@ describe('traffic of a netlink network', function () {
     const [local] = await ask(host, 'tcp/127.0.0.1/8080');
     expect(local, 'the host').to.deep.include({ label: 'server' });
   });
+
+  for (const variant of ['nft', 'legacy'] as const) {
+    it(`a pod's own lists let in who is listed, and nobody is hindered to reach the next pod (${variant})`, async () => {
+      specs = [networkSpec({ subnets: ['192.168.123.0/24', 'fd00:123::/64'] })];
+      for (const program of ['iptables', 'ip6tables']) host.exec(`${program}-${variant}`, '-P', 'FORWARD', 'ACCEPT');
+      for (const program of ['iptables', 'ip6tables']) host.exec(program, '-P', 'FORWARD', 'ACCEPT');
+      const firewall = new IptablesFirewall({ variant, netns: host.path }, tools);
+      bench = await startBackend({ namespace: host, directory: directory(), firewall });
+      await bench.backend.init(specs, callFor());
+      const ports = [mapping({ hostPort: 8080 }), mapping({ hostPort: 8080, hostAddress: '::' })];
+      const lists = {
+        internal: [`${OUTSIDE}/32`, '2001:db8::2/128'],
+        external: ['198.51.100.99/32', '2001:db8::99/128'],
+      };
+      const { four, lease, nic, namespace } = await pod('server', ports, 'default', [80, 81], lists);
+      const open = await pod('open', [], 'default', [81]);
+      const six = lease.addresses.find(({ address }) => address.includes(':'))?.address;
+      for (const last of [77, 99]) {
+        outside.ip('address', 'replace', `198.51.100.${last}/24`, 'dev', 'up0');
+        outside.ip('address', 'add', `2001:db8::${last}/64`, 'dev', 'up0', 'nodad');
+      }
+      const from = (last: number) => {
+        for (const to of [HOST, '192.168.123.0/24']) {
+          outside.ip(
+            'route',
+            'replace',
+            to,
+            ...(to === HOST ? [] : ['via', HOST]),
+            'dev',
+            'up0',
+            'src',
+            `198.51.100.${last}`,
+          );
+        }
+        for (const to of ['2001:db8::1', 'fd00:123::/64']) {
+          const via = to === '2001:db8::1' ? [] : ['via', '2001:db8::1'];
+          outside.ip('-6', 'route', 'replace', to, ...via, 'dev', 'up0', 'src', `2001:db8::${last}`);
+        }
+      };
+      const published = [`tcp/${HOST}/8080`, 'tcp/2001:db8::1/8080'];
+      const direct = [`tcp/${four}/81`, `tcp/${six}/81`];
+      const both = (last: number, port: number) => [
+        answer('server', `198.51.100.${last}`, port),
+        answer('server', `2001:db8::${last}`, port),
+      ];
+      from(2);
+      expect(await ask(outside, ...published, ...direct), 'internal').to.deep.equal([...both(2, 80), ...both(2, 81)]);
+      from(99);
+      const silence = ['silence', 'silence'];
+      expect(await ask(outside, ...published, ...direct), 'external').to.deep.equal([...both(99, 80), ...silence]);
+      from(77);
+      const asked = await ask(outside, ...published, ...direct, `tcp/${open.four}/81`);
+      expect(asked, 'a stranger').to.deep.equal([...silence, ...silence, answer('open', '198.51.100.77', 81)]);
+      const local = await ask(host, 'tcp/127.0.0.1/8080');
+      expect(local[0], 'the host').to.deep.include({ label: 'server' });
+      // Its own way out, and the answers.
+      servers.push(await Server.start(outside, 'outside', [7000]));
+      expect(await ask(namespace, `tcp/${OUTSIDE}/7000`)).to.deep.equal([answer('outside', HOST, 7000)]);
+
+      await bench.backend.detach(nic.record, callFor());
+      const rules = await firewall.restricted(callFor());
+      expect(rules, 'after it has gone').to.deep.equal([]);
+    });
+  }
 
   it('an isolated network is apart from others, which reach each other', async () => {
     await start(

@@ -65,7 +65,13 @@ describe('nodeAt and shapeOf', () => {
 });
 
 describe('shownSafely', () => {
-  const schema = z.strictObject({ token: secret(), plain: z.string(), deep: z.strictObject({ token: secret() }) });
+  const schema = z.strictObject({
+    token: secret(),
+    plain: z.string(),
+    deep: z.strictObject({ token: secret() }),
+    many: z.array(z.string()),
+    keys: z.array(secret()),
+  });
   it('shows values, but no secret and nothing that may hold one', () => {
     expect(shownSafely(schema, ['plain'], 7)).to.equal('7 (number)');
     expect(shownSafely(schema, ['plain'], undefined)).to.equal('undefined');
@@ -73,6 +79,9 @@ describe('shownSafely', () => {
     expect(shownSafely(schema, ['token'], undefined)).to.equal('undefined');
     expect(shownSafely(schema, ['deep'], { token: 'hunter2' })).to.equal('an object with token');
     expect(shownSafely(schema, ['plain'], ['hunter2'])).to.equal('a list of 1');
+    expect(shownSafely(schema, ['many'], ['a', 'b'])).to.equal('["a","b"] (array)');
+    expect(shownSafely(schema, ['many'], [{ token: 'hunter2' }])).to.equal('a list of 1');
+    expect(shownSafely(schema, ['keys'], ['hunter2'])).to.equal('a list of 1');
     expect(shownSafely(schema, ['plain'], {})).to.equal('an empty object');
   });
 });

@@ -45,7 +45,7 @@ export async function bootPod(
   const endpoint = chooseEndpoint(backend.capabilities, driver.capabilities);
   if (!endpoint) throw new TypeError(`${backend.name} and ${driver.name} share no kind of NIC endpoint`);
   const table = new NicTable(store, record);
-  const planned = spec.interfaces.map((nic) => plannedNic(nic, spec.id, backend.name));
+  const planned = spec.interfaces.map((nic) => plannedNic(nic, spec.id, backend.name, spec.allow));
   const storage = await prepareStorage(services, spec, record.dataDir, {
     signal: signal ?? AbortSignal.timeout(STORAGE_TIMEOUT_MS),
   });

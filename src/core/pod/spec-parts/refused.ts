@@ -6,7 +6,6 @@ import { HyperplugError, shown } from '../../errors.js';
  */
 export const REFUSED_FIELDS: Readonly<Record<string, string>> = {
   services: 'there is no load balancer in the guest: publish ports with portmappings, or run one in the pod',
-  portmappingWhiteLists: "who may come in is a network's to say: networks.NAME.allow in the configuration",
   'interfaces[].bridge': 'a network is named, and its bridge is its configuration: use network',
   'containers[].ulimits': 'the agent cannot set limits of a process: use sysctl, or ulimit in the command',
   'containers[].logPath': "output is kept in the pod's own directory, bounded: read it with logs",

@@ -253,10 +253,10 @@ describe('loadConfig', () => {
     ],
     [
       'networks that overlap',
-      'network: {networks: {default: {}, b: {}}}',
+      'network: {networks: {default: {}, b: {subnets: [192.168.123.0/25]}}}',
       'CONFIG_INVALID',
       'networks.b.subnets',
-      'of network default',
+      'of network default, got ["192.168.123.0/25"]',
     ],
     ['no network', 'network: {networks: {}}', 'CONFIG_INVALID', 'network.networks: expected at least one network'],
     [

@@ -101,7 +101,8 @@ describe('NICs added to a running pod', function () {
     ['an address that is taken', { ip: '10.90.0.2' }, 'IPAM_ADDRESS_TAKEN'],
     ['text that is no address', { ip: 'any' }, 'POD_SPEC_INVALID'],
     ['a prefix length that is not the network’s', { ip: '10.90.0.9/16' }, 'POD_SPEC_INVALID'],
-    ['an MTU beyond the network’s', { mtu: 65_535 }, 'POD_SPEC_INVALID'],
+    ['an MTU beyond the backend’s', { mtu: 65_535 }, 'POD_SPEC_INVALID'],
+    ['an MTU beyond the network’s', { mtu: 1501 }, 'POD_SPEC_INVALID'],
     ['a field that there is not', { bridge: 'br0' }, 'POD_SPEC_INVALID'],
     ['a gateway that is none of a route’s', { network: 'back', gateway: '10.99.0.1' }, 'POD_SPEC_INVALID'],
   ];

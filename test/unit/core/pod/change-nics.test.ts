@@ -138,6 +138,7 @@ describe('the network of a running pod', function () {
         [{ addAddresses: ['10.90.0.8/25'] }, 'POD_SPEC_INVALID'],
         [{ addAddresses: ['10.90.0.8'], removeAddresses: ['10.90.0.8'] }, 'POD_SPEC_INVALID'],
         [{ mtu: 70_000 }, 'POD_SPEC_INVALID'],
+        [{ mtu: 1501 }, 'POD_SPEC_INVALID'],
         [{ mac: '52:54:00:00:00:01' }, 'POD_SPEC_INVALID'],
       ];
       const before = [fixture.traces(), fixture.guest.network.read(), await fixture.record()];

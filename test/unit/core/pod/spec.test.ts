@@ -16,6 +16,32 @@ function refusal(input: unknown): { field: unknown; message: string } {
 }
 
 describe('parsePodSpec', () => {
+  it("takes hyperd's white lists, each network once and canonical; without an entry they restrict nobody", () => {
+    const lists = {
+      internalNetworks: ['10.0.0.0/8', 'FD00::/64', '10.0.0.0/8'],
+      externalNetworks: ['192.0.2.7', '2001:db8::1'],
+    };
+    const { allow, json } = parsePodSpec({ portmappingWhiteLists: lists }, defaults);
+    const external = ['192.0.2.7/32', '2001:db8::1/128'];
+    expect(allow).to.deep.equal({ internal: ['10.0.0.0/8', 'fd00::/64'], external });
+    expect(parsePodSpec(json, defaults).allow, 'as written down').to.deep.equal(allow);
+    for (const none of [undefined, null, {}, { internalNetworks: [], externalNetworks: null }])
+      expect(parsePodSpec({ portmappingWhiteLists: none }, defaults).allow).to.equal(undefined);
+  });
+
+  it('refuses white lists that name no networks, or hosts within them', () => {
+    for (const [wrong, word] of [
+      ['10.0.0.1/8', '10.0.0.0/8'],
+      ['office', 'subnet'],
+      ['10.0.0.0/33', '32'],
+    ] as const) {
+      const { field, message } = refusal({ portmappingWhiteLists: { externalNetworks: [wrong] } });
+      expect(field).to.equal('portmappingWhiteLists.externalNetworks[0]');
+      expect(message).to.include(word).and.include(wrong);
+    }
+    expect(refusal({ portmappingWhiteLists: { internal: [] } }).message).to.include('internal');
+  });
+
   it('fills every default and adds one default interface', () => {
     const spec = parsePodSpec({}, defaults);
     expect(spec.id).to.match(/^pod-[0-9a-f]{10}$/);

@@ -3,6 +3,7 @@ import type { FirewallNetwork, PublishedPort } from '../../../../src/core/firewa
 import { allowRules, networkRules, sharedRules } from '../../../../src/plugins/iptables/network-rules.js';
 import { changesFor } from '../../../../src/plugins/iptables/plan.js';
 import { portMark, portOfMark, portRules } from '../../../../src/plugins/iptables/port-rules.js';
+import { restrictedIn, restrictionRules } from '../../../../src/plugins/iptables/restriction-rules.js';
 import { parseSave, ruleText } from '../../../../src/plugins/iptables/rule-text.js';
 import { RuleSet } from '../../../../src/plugins/iptables/tables.js';
 
@@ -48,6 +49,27 @@ describe('rules of iptables', () => {
     ]);
     expect(texts(allowRules({ ...network, allow }, 6))).to.include(
       'filter -A FORWARD -s fd00::/8 ! -i hyper0 -o hyper0 -j ACCEPT',
+    );
+  });
+
+  it("a pod's own lists end in a DROP, let through and accept nothing, and can be read back from their rules", () => {
+    const allow = { internal: ['10.0.0.0/8', 'fd00::/8', '0.0.0.0/0'], external: ['0.0.0.0/0', '192.0.2.1/32'] };
+    const restriction = { id: 'p/n', network: 'default', guestAddress: '192.168.123.2', allow };
+    const rules = restrictionRules(restriction);
+    expect(texts(rules)).to.deep.equal([
+      'filter -A HYPER-ALLOW -d 192.168.123.2/32 -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN',
+      'filter -A HYPER-ALLOW -d 192.168.123.2/32 -p icmp -j RETURN',
+      'filter -A HYPER-ALLOW -s 10.0.0.0/8 -d 192.168.123.2/32 -j RETURN',
+      'filter -A HYPER-ALLOW -d 192.168.123.2/32 -j RETURN',
+      'filter -A HYPER-ALLOW -d 192.168.123.2/32 -m conntrack --ctstate DNAT -j RETURN',
+      'filter -A HYPER-ALLOW -s 192.0.2.1/32 -d 192.168.123.2/32 -m conntrack --ctstate DNAT -j RETURN',
+      'filter -A HYPER-ALLOW -d 192.168.123.2/32 -j DROP',
+    ]);
+    const saved = `*filter\n${rules.map(({ chain, words }) => ruleText(chain, words)).join('\n')}\nCOMMIT\n`;
+    const read = restrictedIn(new RuleSet(parseSave(saved)).rules());
+    expect(read).to.deep.equal([{ ...restriction, allow: { ...allow, internal: ['10.0.0.0/8', '0.0.0.0/0'] } }]);
+    expect(texts(restrictionRules({ ...restriction, guestAddress: 'fd01::2' }))).to.include(
+      'filter -A HYPER-ALLOW -s fd00::/8 -d fd01::2/128 -j RETURN',
     );
   });
 
