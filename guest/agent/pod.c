@@ -99,6 +99,17 @@ static bool set_hostname(const char *name, struct failure *f)
 	return write_etc("hostname", &hostname, f) && write_etc("hosts", &hosts, f);
 }
 
+/* machine-id(5). Without one in the request the file is left as it is. */
+static bool set_machine_id(const char *id, struct failure *f)
+{
+	struct writer w = { 0 };
+
+	if (strlen(id) != 32 || strspn(id, "0123456789abcdef") != 32)
+		return fail(f, HP_E_INVALID, 0, "machineId", "expected 32 digits of lower-case hex");
+	write_text(&w, "%s\n", id);
+	return write_etc("machine-id", &w, f);
+}
+
 static bool set_resolver(const struct call *call, struct failure *f)
 {
 	uint32_t dns = call->v[HP_StartPod_dns].node, search = call->v[HP_StartPod_dnsSearch].node,
@@ -138,6 +149,8 @@ bool handle_startpod(struct call *call, struct failure *f)
 	if (!need_root(f))
 		return false;
 	if (hostname != NULL && *hostname != 0 && (!check_hostname(hostname, f) || !set_hostname(hostname, f)))
+		return false;
+	if (call->v[HP_StartPod_machineId].present && !set_machine_id(call->v[HP_StartPod_machineId].string, f))
 		return false;
 	if (!set_resolver(call, f))
 		return false;

@@ -170,6 +170,7 @@ enum hp_fields_StartPod {
 	HP_StartPod_routes,
 	HP_StartPod_containers,
 	HP_StartPod_portmappingWhiteLists,
+	HP_StartPod_machineId,
 	HP_StartPod_COUNT
 };
 
@@ -437,6 +438,7 @@ static const struct hp_field hp_field_table_StartPod[] = {
 	{ "routes", HP_OBJECT, 1, 1, &hp_schema_Route },
 	{ "containers", HP_OBJECT, 1, 1, &hp_schema_Container },
 	{ "portmappingWhiteLists", HP_ANY, 0, 1, 0 },
+	{ "machineId", HP_STRING, 0, 1, 0 },
 };
 const struct hp_schema hp_schema_StartPod = { "StartPod", hp_field_table_StartPod, HP_StartPod_COUNT };
 static const struct hp_field hp_field_table_EnvironmentVariable[] = {

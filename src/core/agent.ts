@@ -34,7 +34,7 @@ export interface SessionFeatures {
   readonly containers: boolean;
   /** mountVolume and unmountVolume. */
   readonly volumes: boolean;
-  /** reseed and setClock: what a guest that was cloned or paused for long needs before it goes on. */
+  /** reseed, setClock and PodSetup.machineId: what a guest that was cloned or paused for long needs before it goes on. */
   readonly renewal: boolean;
   readonly stats: boolean;
 }
@@ -66,6 +66,11 @@ export interface PodSetup {
   readonly dns: readonly string[];
   readonly dnsSearch: readonly string[];
   readonly dnsOptions: readonly string[];
+  /**
+   * machine-id(5), 32 digits of lower-case hex: what the guest's /etc/machine-id says from then on. undefined, or in a session
+   * without `renewal`: the file is left as it is.
+   */
+  readonly machineId?: string;
 }
 
 export interface GuestNicConfig {

@@ -52,7 +52,8 @@ describe('with the agent of this package as a program of the host', () => {
         const program = await AgentProgram.start();
         const channels = await program.channels();
         for (const [at, { mac, expectedName }] of NICS.entries()) await program.plug(mac, expectedName, `peer${at}`);
-        return { channels, creditWindowBytes, nics: NICS, release: () => program.stop() };
+        const machineIdPath = `${program.directory}/root/etc/machine-id`;
+        return { channels, creditWindowBytes, nics: NICS, machineIdPath, release: () => program.stop() };
       },
     });
   }

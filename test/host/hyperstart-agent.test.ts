@@ -88,6 +88,16 @@ describe('hyperstart client with the agent of this package', function () {
     await session.onlineCpuMemory(calls());
   });
 
+  it('takes no machine id that is none, and leaves the one there is', async () => {
+    const setup = { hostname: 'pod1', dns: [], dnsSearch: [], dnsOptions: [] };
+    await session.startPod({ ...setup, machineId: '0123456789abcdef'.repeat(2) }, calls());
+    for (const machineId of ['', 'A'.repeat(32), 'a'.repeat(33), `${'a'.repeat(31)}\n`]) {
+      await rejects(session.startPod({ ...setup, machineId }, calls()), 'AGENT_REFUSED', 'expected 32 digits');
+    }
+    const path = `${program.directory}/root/etc/machine-id`;
+    expect(await readFile(path, 'utf8')).to.equal(`${'0123456789abcdef'.repeat(2)}\n`);
+  });
+
   it('says why a program could not be started', async () => {
     const error = await rejects(run('/no/such/program'), 'AGENT_EXEC_FAILED', 'No such file or directory');
     expect(error.details).to.include({ errno: 2 });

@@ -140,6 +140,7 @@ export interface StartPodMessage {
   readonly routes?: readonly RouteMessage[];
   readonly containers?: readonly ContainerMessage[];
   readonly portmappingWhiteLists?: unknown;
+  readonly machineId?: string;
 }
 
 export interface EnvironmentVariableMessage {

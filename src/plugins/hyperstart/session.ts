@@ -60,8 +60,9 @@ export class HyperstartSession implements GuestSession {
   }
 
   async startPod(setup: PodSetup, options: CallOptions): Promise<void> {
-    const { hostname, dns, dnsOptions, dnsSearch } = setup;
-    const body = { hostname, dns, dnsOptions, dnsSearch };
+    const { hostname, dns, dnsOptions, dnsSearch, machineId } = setup;
+    const renewed = this.parts.original || machineId === undefined ? {} : { machineId };
+    const body = { hostname, dns, dnsOptions, dnsSearch, ...renewed };
     await this.#json(COMMAND.STARTPOD, 'startPod', body, options);
   }
 

@@ -20,6 +20,8 @@ export interface MachinePlan {
   readonly cpuModel: string;
   readonly cpus: number;
   readonly memoryMib: number;
+  /** Its memory is the file at this path: a source's own, or a clone's to map privately; a clone waits for the state to go on from. */
+  readonly template: { readonly memoryPath: string; readonly role: 'source' | 'clone' } | undefined;
   /** Firmware image, by path or by name in the firmware directories. undefined: QEMU's default. */
   readonly firmware: string | undefined;
   /** `-L` arguments of a QEMU that was unpacked. */
@@ -52,12 +54,13 @@ export function slotBus(machine: 'q35' | 'pc', slot: number): DeviceProperties {
 
 const PC_FIRST_NIC_ADDRESS = 0x05;
 
-/** The program's arguments. The VM begins paused, for its events to be heard from the first. */
+/** The program's arguments. The VM begins paused, for its events to be heard from the first; a clone's runs when its state is there. */
 export function qemuArgs(plan: MachinePlan): string[] {
   const consoleSet = 1;
   return [
     ...['-name', keyval(`guest=${plan.name}`)],
-    ...['-nodefaults', '-no-user-config', '-no-reboot', '-S', '-display', 'none'],
+    ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
+    ...(plan.template?.role === 'clone' ? ['-incoming', 'defer'] : ['-S']),
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...plan.firmwareArgs,
     ...memoryArgs(plan),
@@ -73,6 +76,8 @@ export function qemuArgs(plan: MachinePlan): string[] {
     ...['-serial', 'chardev:console'],
     ...plan.monitors.flatMap(monitorArgs),
     ...device({ driver: 'pvpanic' }),
+    // The guest's kernel, if it has a driver, learns from it that it is a clone, and reseeds.
+    ...(plan.template ? device({ driver: 'vmgenid', guid: 'auto' }) : []),
     ...(plan.entropyDevice ? device({ driver: 'virtio-rng-pci' }) : []),
     ...channelArgs(plan.channels),
     ...plan.disks.flatMap((disk, index) => diskArgs(plan.machine, disk, index)),
@@ -82,15 +87,24 @@ export function qemuArgs(plan: MachinePlan): string[] {
   ];
 }
 
-/** With shares, virtiofsd sees the guest's memory (docs/system/devices/vhost-user.rst). */
-function memoryArgs({ machine, accelerator: accel, memoryMib, shares }: MachinePlan): string[] {
-  const size = `${memoryMib}M`;
-  const shared = shares.length > 0;
+function memoryArgs(plan: MachinePlan): string[] {
+  const { machine, accelerator: accel, memoryMib } = plan;
+  const backend = memoryBackend(plan);
   return [
-    ...['-machine', keyval(machine, { accel, ...(shared ? { 'memory-backend': 'memory' } : {}) })],
-    ...['-m', size],
-    ...(shared ? ['-object', keyval('memory-backend-memfd', { id: 'memory', size, share: true })] : []),
+    ...['-machine', keyval(machine, { accel, ...(backend ? { 'memory-backend': 'memory' } : {}) })],
+    ...['-m', `${memoryMib}M`],
+    ...(backend ? ['-object', backend] : []),
   ];
+}
+
+function memoryBackend({ memoryMib, shares, template }: MachinePlan): string | undefined {
+  const common = { id: 'memory', size: `${memoryMib}M` };
+  if (template) {
+    const { memoryPath, role } = template;
+    return keyval('memory-backend-file', { ...common, 'mem-path': memoryPath, share: role === 'source' });
+  }
+  // With shares, virtiofsd sees the guest's memory (docs/system/devices/vhost-user.rst).
+  return shares.length > 0 ? keyval('memory-backend-memfd', { ...common, share: true }) : undefined;
 }
 
 function diskArgs(machine: 'q35' | 'pc', disk: MachinePlan['disks'][number], index: number): string[] {

@@ -15,7 +15,7 @@ export const qemuCapabilities: HypervisorCapabilities = deepFreeze({
   linkUp: 'attach',
   pause: true,
   gracefulShutdown: true,
-  snapshot: false,
+  snapshot: true,
   hotplugCpu: false,
   hotplugMemory: false,
   adopt: true,

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
@@ -5,9 +6,10 @@ import type { HypervisorDriver, VmRecord, VmSpec, VmTrace } from '../../core/hyp
 import type { Assessment, PluginLogger, PluginPaths } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { checkStorage } from '../../core/vm/check-storage.js';
-import { checkTemplate } from '../../core/vm/check-template.js';
+import { checkTemplate, checkTemplateKey } from '../../core/vm/check-template.js';
 import { runCommand } from '../../host/command.js';
 import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
+import { FileDigests } from '../../host/file-digests.js';
 import { killProcess, sameProcess } from '../../host/process.js';
 import type { Tool, ToolProvider } from '../../host/tools.js';
 import { tracesOf } from '../../host/vmm/run-dir.js';
@@ -16,11 +18,14 @@ import { qemuCapabilities } from './capabilities.js';
 import { checkSpec } from './check-spec.js';
 import { type Acceleration, AccelerationChooser, kvmObstacle } from './kvm/acceleration.js';
 import { type LaunchTools, launch } from './launch.js';
+import type { PlanRequest } from './machine-plan.js';
 import type { QemuOptions } from './options.js';
 import { QemuRunDir, qemuMarker } from './qemu-run-dir.js';
 import { openSocket, QemuVm } from './qemu-vm.js';
 import { QmpClient } from './qmp/client.js';
 import { isObject } from './qmp/messages.js';
+import { templateKey } from './template/key.js';
+import { TemplateMemory } from './template/memory.js';
 import { requireUserNetwork } from './user-network.js';
 import type { ShareTools } from './virtiofsd.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
@@ -37,13 +42,17 @@ export class QemuDriver implements HypervisorDriver {
   readonly name = DRIVER_NAME;
   readonly capabilities = qemuCapabilities;
   readonly #acceleration: AccelerationChooser;
+  readonly #digests: FileDigests;
+  readonly #templateMemory = new TemplateMemory();
   #told = false;
 
   constructor(
     private readonly options: QemuOptions,
     private readonly host: QemuDriverHost,
   ) {
-    this.#acceleration = new AccelerationChooser(options, host.paths?.cacheDir);
+    const cacheDir = host.paths?.cacheDir;
+    this.#acceleration = new AccelerationChooser(options, cacheDir);
+    this.#digests = new FileDigests(cacheDir && join(cacheDir, 'qemu-digests.json'));
   }
 
   async initNetwork(options: CallOptions): Promise<void> {
@@ -63,7 +72,21 @@ export class QemuDriver implements HypervisorDriver {
     }
     const { signal } = options;
     const shareTools = () => this.#shareTools(tools, options);
-    return launch({ spec, options: this.options, tools, shareTools, acceleration, log: this.host.log, signal });
+    const request = { spec, options: this.options, tools, shareTools, acceleration, log: this.host.log, signal };
+    if (!spec.template) return launch({ ...request, template: undefined });
+    const key = await this.#templateKey(request, options);
+    checkTemplateKey(spec, key);
+    return launch({ ...request, template: { key, memory: this.#templateMemory } });
+  }
+
+  async templateKey(spec: VmSpec, options: CallOptions): Promise<string> {
+    const tools = await this.#tools(options);
+    const acceleration = await this.#accelerate(tools, spec.kernelPath, options);
+    return this.#templateKey({ spec, options: this.options, tools, acceleration }, options);
+  }
+
+  #templateKey(request: PlanRequest, { signal }: CallOptions): Promise<string> {
+    return raceSignal(templateKey(request, this.#digests, signal), signal, 'key of a template');
   }
 
   async adopt(record: VmRecord, options: CallOptions): Promise<QemuVm> {

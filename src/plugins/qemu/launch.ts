@@ -1,32 +1,42 @@
-import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { chmod, chown } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
 import { HyperplugError, hasCode, isHyperplugError } from '../../core/errors.js';
-import type { VmNic, VmSpec } from '../../core/hypervisor.js';
+import type { VmSpec } from '../../core/hypervisor.js';
 import type { PluginLogger } from '../../core/plugin.js';
 import { UndoStack } from '../../core/undo.js';
+import { staleTemplate } from '../../core/vm/check-template.js';
 import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
-import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
+import { createMemfd } from '../../host/memfd.js';
 import { killProcess } from '../../host/process.js';
 import type { Tool } from '../../host/tools.js';
 import { explainForward, PRIVILEGED_PORTS } from '../../host/vmm/forwards.js';
 import { checkReadable, chooseUser } from '../../host/vmm/run-as.js';
 import { childProcess, type VmProcess } from '../../host/vmm/vm-process.js';
-import { type MachinePlan, qemuArgs } from './argv.js';
+import { qemuArgs } from './argv.js';
 import { forwardsNamed, tellsOfForward } from './forward-words.js';
-import { readHostTscKhz } from './host-facts.js';
-import { kernelCommandLine } from './kernel-command-line.js';
 import { type Acceleration, KVM_DEVICE } from './kvm/acceleration.js';
+import { machinePlan } from './machine-plan.js';
 import type { QemuOptions } from './options.js';
 import { QemuRunDir } from './qemu-run-dir.js';
 import { QemuVm } from './qemu-vm.js';
 import { QmpClient } from './qmp/client.js';
 import { checkDisk } from './storage.js';
+import { markUnsaved, openState, readSavedData } from './template/files.js';
+import type { TemplateMemory } from './template/memory.js';
+import { restore } from './template/restore.js';
 import { type ShareTools, startShare } from './virtiofsd.js';
 
 export interface LaunchTools extends ConfinementTools {
   readonly qemu: Tool;
+}
+
+/** Of a source or a clone. */
+export interface TemplateRequest {
+  /** HypervisorDriver.templateKey() of its specification. */
+  readonly key: string;
+  readonly memory: TemplateMemory;
 }
 
 export interface LaunchRequest {
@@ -35,15 +45,10 @@ export interface LaunchRequest {
   readonly tools: LaunchTools;
   readonly shareTools: () => Promise<ShareTools>;
   readonly acceleration: Acceleration;
+  readonly template: TemplateRequest | undefined;
   readonly log: PluginLogger;
   readonly signal: AbortSignal;
 }
-
-/** Descriptors that QEMU inherits: 3, 4, … in this order. */
-const FD = { sockets: 3, console: 4, kernel: 5, initramfs: 6, taps: 7 } as const;
-/** The console's is 1. */
-const FIRST_DISK_FD_SET = 2;
-const inherited = (fd: number) => `/proc/self/fd/${fd}`;
 
 /** All or nothing: on rejection no process, socket or file of ours remains. */
 export async function launch(request: LaunchRequest): Promise<QemuVm> {
@@ -58,6 +63,7 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
     await runDir.claim(spec.id);
     undo.pushWhenClean('files of the VM', () => runDir.removeFiles());
     await runDir.makeSocketDir();
+    if (spec.template?.role === 'source') await markUnsaved(runDir.path, spec.template.directory);
     const { accelerator } = request.acceleration;
     const { user, reason } = await chooseUser(
       options,
@@ -89,9 +95,10 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
     const { qmpCommandTimeoutMs: commandTimeoutMs, nicDetachTimeoutMs: detachTimeoutMs } = options;
     const vm = new QemuVm({ id: spec.id, runDir, process, qmp, data: started.data, commandTimeoutMs, detachTimeoutMs });
     vm.nicPlug.coldplugged(spec.nics);
-    await withDeadline(`start of VM ${spec.id}`, commandTimeoutMs, signal, (call) =>
-      qmp.execute('cont', undefined, call),
-    );
+    await withDeadline(`start of VM ${spec.id}`, commandTimeoutMs, signal, async (call) => {
+      if (spec.template?.role === 'clone') await restore(spec.template.directory, qmp, call);
+      else await qmp.execute('cont', undefined, call);
+    });
     listener.close();
     return vm;
   } catch (error) {
@@ -122,9 +129,10 @@ async function start(request: LaunchRequest, runDir: QemuRunDir, user: RunAsUser
     const taps = spec.nics.flatMap(({ endpoint }) => (endpoint.kind === 'tap-fd' ? endpoint.fds : []));
     const disks = spec.disks.map(({ path, readOnly }) => keep(path, readOnly ? O_RDONLY : constants.O_RDWR));
     const boot = [keep(spec.kernelPath, O_RDONLY), keep(spec.initramfsPath, O_RDONLY)];
-    const fds = [sockets, console, ...boot, ...taps, ...disks];
+    await using template = await templateFds(request, user);
+    const fds = [sockets, console, ...boot, ...taps, ...disks, ...template.fds];
     const stderrFd = spec.detached ? keep(runDir.stderrFile, append | O_TRUNC, 0o600) : undefined;
-    const plan = machinePlan(request, runDir, FD.taps + taps.length);
+    const plan = machinePlan(request, runDir);
     const argv = confinedArgv(tools, [tools.qemu.path, ...qemuArgs(plan)], {
       dieWithParent: !spec.detached,
       root: globalThis.process.getuid?.() === 0,
@@ -142,11 +150,47 @@ async function start(request: LaunchRequest, runDir: QemuRunDir, user: RunAsUser
       consoleLogPath: spec.consoleLogPath,
       consoleStart,
       detached: spec.detached,
+      ...(spec.template?.role === 'source' && request.template
+        ? { template: { directory: spec.template.directory, key: request.template.key } }
+        : {}),
     };
     return { process: childProcess(child, spec.detached ? runDir.stderrFile : undefined), data };
   } finally {
     for (const fd of open) closeSync(fd);
   }
+}
+
+/** FD.memory, and for a clone FD.state. */
+async function templateFds({ spec, template, signal }: LaunchRequest, user: RunAsUser | undefined) {
+  const open: (() => void)[] = [];
+  const fds: number[] = [];
+  const keep = (fd: number, close = () => closeSync(fd)) => {
+    fds.push(fd);
+    open.push(close);
+  };
+  const result = {
+    fds,
+    async [Symbol.asyncDispose]() {
+      for (const close of open) close();
+    },
+  };
+  const use = spec.template;
+  if (!use || !template) return result;
+  if (use.role === 'source') {
+    keep(createMemfd('hyperplug-template-source', spec.memoryMib * 1024 * 1024));
+    return result;
+  }
+  const data = readSavedData(use.saved, use.directory);
+  const state = openState(use.directory, data);
+  try {
+    const { fd, close } = await template.memory.open(use.directory, data, user, { signal });
+    keep(fd, close);
+  } catch (error) {
+    closeSync(state);
+    throw error;
+  }
+  keep(state);
+  return result;
 }
 
 /** What bounds the console log bounds all that QEMU writes to: its disks, and the memory that it shares with virtiofsd. */
@@ -155,55 +199,6 @@ async function largestFile({ spec, options }: LaunchRequest): Promise<number> {
   const writable = growth.filter((_, index) => !spec.disks[index]?.readOnly);
   const memoryMib = spec.shares.length > 0 ? spec.memoryMib : 0;
   return Math.max(Math.max(options.consoleLogMaxMib, memoryMib) * 1024 * 1024, ...writable);
-}
-
-function machinePlan(
-  { spec, options, acceleration, tools }: LaunchRequest,
-  runDir: QemuRunDir,
-  firstDiskFd: number,
-): MachinePlan {
-  const { machine, kernelTuning: tuning, firmware } = options;
-  const { accelerator, cpuModel } = acceleration;
-  const socketPath = (path: string) => inherited(FD.sockets) + path.slice(runDir.sockets.length);
-  const tscKhz = accelerator === 'tcg' ? readHostTscKhz() : undefined;
-  return {
-    name: runDir.marker(spec.id),
-    machine,
-    accelerator,
-    cpuModel,
-    cpus: spec.cpus,
-    memoryMib: spec.memoryMib,
-    firmware: firmware === 'qboot' ? 'qboot.rom' : undefined,
-    firmwareArgs: qemuFirmwareArgs(tools.qemu),
-    kernelPath: inherited(FD.kernel),
-    initramfsPath: inherited(FD.initramfs),
-    commandLine: kernelCommandLine({ accelerator, machine, tuning, tscKhz, extra: spec.kernelArgs }),
-    consoleFd: FD.console,
-    channels: spec.channels.map((name, index) => ({ name, socketPath: socketPath(runDir.channelSocket(index)) })),
-    monitors: [
-      { path: socketPath(runDir.launchSocket), mode: 'connect' },
-      ...(spec.detached ? [{ path: socketPath(runDir.qmpSocket), mode: 'listen' as const }] : []),
-    ],
-    nics: withInheritedTaps(spec.nics),
-    slots: spec.nics.length + spec.hotplugNicSlots,
-    entropyDevice: options.entropyDevice,
-    disks: spec.disks.map((disk, index) => ({
-      disk,
-      fd: firstDiskFd + index,
-      fdSet: FIRST_DISK_FD_SET + index,
-      blockDevice: statSync(disk.path).isBlockDevice(),
-    })),
-    shares: spec.shares.map((share, index) => ({ share, socketPath: socketPath(runDir.shareSocket(index)) })),
-  };
-}
-
-/** Taps by the descriptors as QEMU shall have them. */
-function withInheritedTaps(nics: readonly VmNic[]): readonly VmNic[] {
-  let next: number = FD.taps;
-  return nics.map((nic) => {
-    if (nic.endpoint.kind !== 'tap-fd') return nic;
-    return { ...nic, endpoint: { ...nic.endpoint, fds: nic.endpoint.fds.map(() => next++) } };
-  });
 }
 
 function hasPrivilegedPort(spec: VmSpec): boolean {
@@ -290,6 +285,10 @@ async function explain(error: unknown, spec: VmSpec, process: VmProcess | undefi
   }
   if (!isHyperplugError(known) || known.code !== 'VM_HYPERVISOR_FAILED') return known;
   const words = String(known.details.stderrTail ?? '');
+  // migration/migration.c says so of a state that it cannot read.
+  if (spec.template?.role === 'clone' && words.includes('load of migration failed')) {
+    return staleTemplate(spec.template.directory, `QEMU cannot go on from it: ${words.trim()}`, known);
+  }
   if (!tellsOfForward(words)) return known;
   const forwards = spec.nics.flatMap(({ endpoint }) => (endpoint.kind === 'builtin' ? endpoint.forwards : []));
   return (await explainForward(forwardsNamed(words, forwards))) ?? known;

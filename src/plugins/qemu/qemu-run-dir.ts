@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type ProcessMarker, RunDir } from '../../host/vmm/run-dir.js';
+import { removeUnsaved } from './template/files.js';
 import { endShares } from './virtiofsd.js';
 
 /** QEMU's own name in `ps`. */
@@ -18,6 +19,8 @@ export const qemuMarker: ProcessMarker = {
  *     qmp         of a detached QEMU: for whoever adopts it
  *     c0, c1 …    channels
  *     fs0, fs1 …  virtiofsd of the shares, which are bound to m0, m1 … of the run directory
+ *
+ * Beside `s`, of the source of a template: `template`, a link to its directory as long as not all was saved.
  */
 export class QemuRunDir extends RunDir {
   readonly launchSocket: string;
@@ -41,6 +44,7 @@ export class QemuRunDir extends RunDir {
 
   override async removeFiles(): Promise<void> {
     await endShares(this.path);
+    await removeUnsaved(this.path);
     await super.removeFiles();
   }
 }

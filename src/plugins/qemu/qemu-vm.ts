@@ -7,6 +7,7 @@ import type {
   AttachedNic,
   HypervisorVm,
   PortForward,
+  SavedTemplate,
   VmEvent,
   VmExit,
   VmNic,
@@ -24,6 +25,8 @@ import type { QemuRunDir } from './qemu-run-dir.js';
 import type { QmpClient } from './qmp/client.js';
 import type { QmpEvent } from './qmp/events.js';
 import { isObject } from './qmp/messages.js';
+import { markSaved } from './template/files.js';
+import { saveTo } from './template/save.js';
 import { DRIVER_NAME, type RecordData } from './vm-record.js';
 
 export interface QemuVmParts {
@@ -172,6 +175,29 @@ export class QemuVm implements HypervisorVm {
     // Again, should the removal at its exit have failed.
     await this.#parts.runDir.removeFiles();
     return exit;
+  }
+
+  async saveTemplate(options: CallOptions): Promise<SavedTemplate> {
+    const { template } = this.#parts.data;
+    if (!template) {
+      throw new HyperplugError('NOT_SUPPORTED', `VM ${this.id} was not launched as the source of a template`);
+    }
+    if (this.#exit || this.#released || this.#killed) throw this.#notRunning('save as a template');
+    try {
+      return await this.#call('save as a template', options, (call) => this.#save(template, call));
+    } finally {
+      const signal = AbortSignal.timeout(this.#parts.commandTimeoutMs);
+      await this.kill({ signal });
+    }
+  }
+
+  async #save({ directory, key }: { directory: string; key: string }, call: CallOptions): Promise<SavedTemplate> {
+    this.#mustRun('save as a template');
+    const { process, qmp, runDir } = this.#parts;
+    const data = await saveTo(directory, process.identity.pid, qmp, call);
+    throwIfAborted(call.signal, 'save as a template');
+    markSaved(runDir.path);
+    return { version: 1, driver: DRIVER_NAME, key, data };
   }
 
   async release(): Promise<void> {

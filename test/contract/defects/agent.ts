@@ -1,4 +1,4 @@
-import type { AgentConnection, GuestNicConfig, TerminalSize } from '../../../src/core/agent.js';
+import type { AgentConnection, GuestNicConfig, PodSetup, TerminalSize } from '../../../src/core/agent.js';
 import type { CallOptions } from '../../../src/core/calls.js';
 import { FAKE_CHANNEL, FakeAgent, FakeGuest, FakeSession } from '../../../src/testing/index.js';
 import type { Defect } from '../../support/seeded-defects.js';
@@ -43,6 +43,20 @@ const REFUSED = 'what the kernel of the guest refuses is AGENT_REFUSED with its 
 const NO_FILE = 'a file that is not there is AGENT_REFUSED, with the reason where the session has error texts';
 
 export const AGENT_DEFECTS: readonly Defect<Parts>[] = [
+  {
+    what: 'keeps the first machine id that the guest was given',
+    parts: withSession(
+      class extends FakeSession {
+        #given = false;
+        override startPod({ machineId, ...setup }: PodSetup, options: CallOptions) {
+          const first = !this.#given && machineId !== undefined;
+          this.#given ||= first;
+          return super.startPod(first ? { ...setup, machineId } : setup, options);
+        }
+      },
+    ),
+    failing: ['startPod() with a machine id gives the guest that one, and another at the next time'],
+  },
   {
     what: 'lets its callers wait for ever when the channel dies',
     parts: withSession(

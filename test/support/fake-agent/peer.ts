@@ -188,12 +188,18 @@ export class FakeAgent {
     this.streams.write(encodeMark(nonce));
   }
 
+  #keepMachineId(): void {
+    const { machineId } = this.pod as { machineId?: string };
+    if (machineId !== undefined) this.files.set('/etc/machine-id', Buffer.from(`${machineId}\n`));
+  }
+
   async #command(code: number, id: number, body: Buffer): Promise<void> {
     switch (code) {
       case COMMAND.PING:
         return this.ack(id, body);
       case COMMAND.STARTPOD:
         this.pod = JSON.parse(body.toString());
+        this.#keepMachineId();
         return this.ack(id);
       case COMMAND.DESTROYPOD:
       case COMMAND.ONLINECPUMEM:

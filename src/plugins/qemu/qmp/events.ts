@@ -8,6 +8,8 @@ export interface QmpEvents {
   STOP: Record<string, never>;
   RESUME: Record<string, never>;
   GUEST_PANICKED: { readonly action: string };
+  /** qapi/migration.json */
+  MIGRATION: { readonly status: string };
   DEVICE_DELETED: { readonly device: string | undefined; readonly path: string };
   DEVICE_UNPLUG_GUEST_ERROR: { readonly device: string | undefined; readonly path: string };
 }
@@ -26,6 +28,7 @@ const DECODERS: { readonly [K in keyof QmpEvents]: (data: QmpObject) => QmpEvent
   STOP: none,
   RESUME: none,
   GUEST_PANICKED: (data) => ({ action: text(data.action) ?? 'unknown' }),
+  MIGRATION: (data) => ({ status: text(data.status) ?? 'unknown' }),
   DEVICE_DELETED: device,
   DEVICE_UNPLUG_GUEST_ERROR: device,
 };

@@ -27,6 +27,21 @@ export function sessionContract({ describe, check }: AgentSuite, contract: Agent
     });
 
     check(
+      'startPod() with a machine id gives the guest that one, and another at the next time',
+      async ({ connect, options, peer }) => {
+        const session = await connect();
+        const { machineIdPath = '/etc/machine-id' } = await peer();
+        for (const digit of ['a', '7']) {
+          const machineId = digit.repeat(32);
+          await session.startPod({ ...setup, machineId }, options());
+          await session.startPod(setup, options());
+          assert.equal((await session.readFile(machineIdPath, options())).toString(), `${machineId}\n`);
+        }
+      },
+      (!contract.features.renewal && 'the session has no renewal') || (!capabilities.files && 'files is not declared'),
+    );
+
+    check(
       'destroyPod() resolves when the agent has agreed',
       async ({ connect, options }) => {
         const session = await connect();

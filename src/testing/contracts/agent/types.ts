@@ -12,6 +12,8 @@ export interface AgentPeer {
   readonly resumed?: boolean;
   /** NICs that can be configured, and that nobody else needs; missing or empty: the tests of them are skipped. */
   readonly nics?: readonly { readonly mac: string; readonly expectedName: string }[];
+  /** Where readFile() finds the machine id of startPod(). Default `/etc/machine-id`. */
+  readonly machineIdPath?: string;
   /** The guest is not needed any more; the session was closed. */
   release(): Promise<void> | void;
 }

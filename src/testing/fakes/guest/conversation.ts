@@ -83,8 +83,9 @@ export class GuestConversation {
       case 'onlineCpuMemory':
         return {};
       case 'startPod': {
-        const { hostname, dns } = args as PodSetup;
+        const { hostname, dns, machineId } = args as PodSetup;
         Object.assign(this.guest, { hostname, dns });
+        if (machineId !== undefined) this.guest.files.set('/etc/machine-id', Buffer.from(`${machineId}\n`));
         return {};
       }
       case 'destroyPod':

@@ -30,6 +30,7 @@ const plan: MachinePlan = {
   accelerator: 'tcg',
   cpuModel: 'max,-svm',
   cpus: 2,
+  template: undefined,
   memoryMib: 256,
   firmware: undefined,
   firmwareArgs: ['-L', '/x'],

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { FileDigests } from '../../../src/host/file-digests.js';
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+const signal = AbortSignal.timeout(60_000);
+
+describe('digests of files', () => {
+  let root: string;
+  let file: string;
+  let memory: string;
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'hp-digests-'));
+    file = join(root, 'file');
+    memory = join(root, 'cache', 'digests.json');
+    writeFileSync(file, 'first');
+  });
+  afterEach(() => rmSync(root, { recursive: true }));
+
+  it('are of the content, though size and mtime stay the same', async () => {
+    const digests = new FileDigests(memory);
+    utimesSync(file, 1, 1);
+    expect(await digests.of(file, signal)).to.equal(sha256('first'));
+    writeFileSync(file, 'other');
+    utimesSync(file, 1, 1);
+    expect(await digests.of(file, signal)).to.equal(sha256('other'));
+    writeFileSync(`${file}.new`, 'third');
+    renameSync(`${file}.new`, file);
+    expect(await digests.of(file, signal)).to.equal(sha256('third'));
+  });
+
+  it('are remembered: a file that did not change is not read again, by the next process either', async () => {
+    await new FileDigests(memory).of(file, signal);
+    const known = readFileSync(memory, 'utf8');
+    expect(known).to.include(sha256('first'));
+    writeFileSync(memory, known.replace(sha256('first'), 'what was remembered'));
+    expect(await new FileDigests(memory).of(file, signal)).to.equal('what was remembered');
+  });
+
+  it('do without what is remembered when that is no such file', async () => {
+    const digests = new FileDigests(memory);
+    await digests.of(file, signal);
+    for (const damage of ['', '{"version":2,"digests":[]}', '{"version":1,"digests":[["a"]]}']) {
+      writeFileSync(memory, damage);
+      expect(await new FileDigests(memory).of(file, signal)).to.equal(sha256('first'));
+    }
+    expect(await new FileDigests(join(file, 'place')).of(file, signal)).to.equal(sha256('first'));
+    expect(await new FileDigests(undefined).of(file, signal)).to.equal(sha256('first'));
+  });
+
+  it('a reading that was aborted is another call’s to do again', async () => {
+    const digests = new FileDigests(memory);
+    const aborted = digests.of(file, AbortSignal.abort()).catch((error: unknown) => error);
+    const [failure, digest] = await Promise.all([aborted, digests.of(file, signal)]);
+    expect(failure).to.have.property('name', 'AbortError');
+    expect(digest).to.equal(sha256('first'));
+  });
+});
