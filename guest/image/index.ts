@@ -10,11 +10,12 @@ import { acquireLockTelling, makeCacheDir } from '../../src/host/debian/cache-fo
 import { PackageStore } from '../../src/host/debian/packages.js';
 import { Recent } from '../../src/host/debian/recent.js';
 import type { ToolProvider } from '../../src/host/tools.js';
-import { type AgentSources, hashFiles, readAgentSources } from './agent-build.js';
+import { type AgentSources, readAgentSources } from './agent-build.js';
 import { buildImage } from './build.js';
 import { checkInitramfs, checkKernel } from './configured.js';
 import { KernelBuilder, type OwnKernel } from './kernel-build.js';
 import { guestPackages } from './packages.js';
+import { SourceHashes } from './source-hashes.js';
 
 export interface DebianGuestImageOptions {
   /** Absolute. Unpacked packages are kept below it. */
@@ -145,9 +146,10 @@ export class DebianGuestImageProvider implements GuestImageProvider {
   }
 
   private async built(call: Call): Promise<BuiltFiles> {
+    const hashes = new SourceHashes(join(this.imageDir, 'sources.json'));
     const [builder, agent, own] = await Promise.all([
-      builderHash(),
-      readAgentSources(this.agentDir),
+      builderHash(hashes),
+      readAgentSources(this.agentDir, hashes),
       // One that is configured replaces it, and then the image's modules must be those of Debian's, as ever.
       this.options.kernelPath === undefined ? this.kernels.find() : undefined,
     ]);
@@ -244,9 +246,9 @@ export class DebianGuestImageProvider implements GuestImageProvider {
  * Over this builder's own code, so that a changed builder never takes an older one's image for its own. Over its sources:
  * what is compiled from them differs with how they were joined.
  */
-async function builderHash(): Promise<string> {
+async function builderHash(hashes: SourceHashes): Promise<string> {
   const names = (await readdir(BUILDER_SOURCES)).filter((file) => file.endsWith('.ts')).sort();
-  return hashFiles(BUILDER_SOURCES, names);
+  return hashes.of(BUILDER_SOURCES, names);
 }
 
 async function writeDurably(path: string, content: Buffer): Promise<void> {

@@ -1,5 +1,4 @@
 import { closeSync, openSync } from 'node:fs';
-import { execa } from 'execa';
 import { abortError, throwIfAborted } from '../core/calls.js';
 import { HyperplugError } from '../core/errors.js';
 
@@ -43,6 +42,8 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   throwIfAborted(options.signal, argv.join(' '));
   const timeoutMs = options.timeoutMs ?? 30_000;
   const maxOutputBytes = options.maxOutputBytes ?? 16 * 1024 * 1024;
+  // Not before it is needed: many a start of a pod runs no command.
+  const { execa } = await import('execa');
   requireDescriptors(file);
   const child = execa(file, args, {
     reject: false,

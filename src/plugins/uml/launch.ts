@@ -75,8 +75,10 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     const { init, main } = family(spec, outer.identity);
     await rm(runDir.initramfsFile, { force: true });
     process = { ...outer, identity: init };
+    // Beside the guest's boot; nobody speaks with it before that.
+    const limited = limitConsole(request, main, user);
+    limited.catch(() => {});
     await runDir.recordProcess(spec.id, init);
-    await limitConsole(request, main, user);
     const data: RecordData = {
       main,
       user: user ? { uid: user.uid, gid: user.gid } : null,
@@ -89,7 +91,7 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     const { commandTimeoutMs } = options;
     throwIfAborted(signal, `launch of VM ${spec.id}`);
     const { slirpTools } = request;
-    return new UmlVm({ id: spec.id, runDir, process, data, commandTimeoutMs, slirpTools, notifications });
+    return new UmlVm({ id: spec.id, runDir, process, data, commandTimeoutMs, slirpTools, notifications, limited });
   } catch (error) {
     throw await undo.fail('VM_HYPERVISOR_FAILED', `VM ${spec.id} was not started, nor wholly undone`, error);
   }

@@ -36,6 +36,8 @@ export interface UmlVmParts {
   readonly slirpTools: () => Promise<SlirpTools>;
   /** What UML tells, from its start on or from now on. */
   readonly notifications: NotificationSource;
+  /** Its console's size is; undefined: since long. */
+  readonly limited?: Promise<void>;
 }
 
 /** Ctrl-Alt-Del is pressed again while nothing happens: a guest that was still booting may not have felt it. */
@@ -124,7 +126,8 @@ export class UmlVm implements HypervisorVm {
   async openChannel(name: string, options: CallOptions): Promise<Duplex> {
     const index = this.#parts.data.channels.indexOf(name);
     if (index < 0) throw new TypeError(`channel: expected one of ${this.#parts.data.channels.join(', ')}, got ${name}`);
-    return this.#call(`open channel ${name}`, options, async () => {
+    return this.#call(`open channel ${name}`, options, async ({ signal }) => {
+      if (this.#parts.limited) await raceSignal(this.#parts.limited, signal, 'limit of the console');
       const channel = openFifos(this.#parts.runDir.channelFifos(index), name);
       channel.on('error', () => {});
       this.#channels.set(name, channel);
