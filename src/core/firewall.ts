@@ -48,6 +48,7 @@ export interface Restriction {
 
 /** What differs between the rules there are and those there should be. */
 export interface FirewallDrift {
+  /** `-`: of what all networks share. */
   readonly network: string;
   /** `missing`, `duplicate` or `foreign` (bears our mark, belongs to nothing known). */
   readonly kind: 'missing' | 'duplicate' | 'foreign';

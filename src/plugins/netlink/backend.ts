@@ -20,7 +20,6 @@ import type {
 } from '../../core/network.js';
 import type { PluginLogger } from '../../core/plugin.js';
 import { UndoStack } from '../../core/undo.js';
-import { acquireLock } from '../../host/lock.js';
 import type { ToolProvider } from '../../host/tools.js';
 import { netlinkCapabilities } from './capabilities.js';
 import {
@@ -40,6 +39,7 @@ import { giveAddresses, takeAddresses } from './leases.js';
 import { LinkReaper } from './link-reaper.js';
 import { type PlannedNetwork, planNetworks } from './network.js';
 import { firewallNetwork, NetworkMaker } from './network-maker.js';
+import { type Batch, NetworkTurns } from './network-turns.js';
 import { OpenVswitch, ovsVsctl } from './openvswitch.js';
 import type { NetlinkOptions } from './options.js';
 import { Publisher, portId, publishedPorts } from './published.js';
@@ -71,6 +71,8 @@ interface Running extends Ground {
 }
 
 const WATCH_REPAIR_MS = 60_000;
+/** FirewallDrift's for what all networks share. */
+const SHARED = '-';
 
 /** Linux bridges with taps on them, made over rtnetlink: the original's network, under the contract's promises. */
 export class NetlinkBackend implements NetworkBackend {
@@ -83,6 +85,7 @@ export class NetlinkBackend implements NetworkBackend {
   readonly #open = new Map<string, Tap>();
   readonly #hostPorts: HostPorts;
   readonly #publisher: Publisher;
+  readonly #turns: NetworkTurns;
 
   constructor(
     private readonly options: NetlinkOptions,
@@ -90,6 +93,7 @@ export class NetlinkBackend implements NetworkBackend {
   ) {
     this.#hostPorts = new HostPorts(options.netns);
     this.#publisher = new Publisher(deps.firewall, this.#hostPorts, options.netns, deps.forwards);
+    this.#turns = new NetworkTurns(`${deps.runtimeDir}/locks/network.lock`);
   }
 
   async start(): Promise<void> {
@@ -135,7 +139,7 @@ export class NetlinkBackend implements NetworkBackend {
   async init(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
     this.#networks = await this.#plan(specs, call);
     this.#tellFirewall(() => true);
-    await this.#locked('init of the networks', call, async () => {
+    await this.#turns.run('init of the networks', call, async () => {
       for (const network of this.#networks.values()) await this.#ground().maker.ensure(network, call);
     });
     if (this.options.repair === 'watch') {
@@ -208,7 +212,7 @@ export class NetlinkBackend implements NetworkBackend {
     const attempt = async (step: () => Promise<unknown>) => step().catch((error: unknown) => errors.push(error));
     await attempt(async () => {
       if (!(await this.#publisher.any(podId, nicId, call))) return;
-      await this.#locked('withdrawal of ports', call, () => this.#publisher.unpublishAll(podId, nicId, call));
+      await this.#turns.run('withdrawal of ports', call, () => this.#publisher.unpublishAll(podId, nicId, call));
     });
     const device = (data as unknown as DeviceRecord | null) ?? this.#plannedDevice(network, podId, nicId);
     const tap = this.#open.get(device.device);
@@ -278,7 +282,7 @@ export class NetlinkBackend implements NetworkBackend {
             ...(await this.#ground().maker.drift(network, call)),
             ...mine.map(({ kind, network: owner, rule }) => {
               // Its own, which outlived its bridge.
-              const left = kind === 'foreign' && !present && owner === spec.name;
+              const left = kind === 'foreign' && !present && (owner === spec.name || owner === SHARED);
               return `firewall: ${left ? 'left of a bridge that is gone' : kind}: ${rule}`;
             }),
             ...(first ? wayOut : []),
@@ -290,7 +294,7 @@ export class NetlinkBackend implements NetworkBackend {
 
   async repair(name: string | undefined, call: CallOptions): Promise<void> {
     const networks = name === undefined ? [...this.#networks.values()] : [this.#network(name)];
-    await this.#locked('repair of the networks', call, async () => {
+    await this.#turns.run('repair of the networks', call, async () => {
       for (const network of networks) await this.#ground().maker.ensure(network, call);
       await this.deps.firewall.repair(call);
     });
@@ -298,7 +302,7 @@ export class NetlinkBackend implements NetworkBackend {
 
   async teardown(name: string, call: CallOptions): Promise<void> {
     const network = this.#network(name);
-    await this.#locked(`teardown of network ${name}`, call, () => this.#ground().maker.remove(network, call));
+    await this.#turns.run(`teardown of network ${name}`, call, () => this.#ground().maker.remove(network, call));
   }
 
   async traces(call: CallOptions): Promise<readonly NicTrace[]> {
@@ -367,36 +371,50 @@ export class NetlinkBackend implements NetworkBackend {
   }
 
   #publish(ports: readonly PublishedPort[], asked: readonly PortMapping[], call: CallOptions) {
-    return this.#locked('publishing of ports', call, () => this.#publisher.publish(ports, asked, call));
+    return this.#turns.together('publishing of ports', call, this.#publishAll, { ports, asked });
   }
 
   #unpublish(ports: readonly Pick<PublishedPort, 'id' | 'mapping'>[], call: CallOptions): Promise<void> {
-    return this.#locked('withdrawal of ports', call, () => this.#publisher.unpublish(ports, call));
+    return this.#turns.together('withdrawal of ports', call, this.#unpublishAll, ports);
   }
 
+  readonly #publishAll: Batch<Publishing, readonly PublishedPort[]> = async (asked, call) => {
+    const fresh = await this.#publisher.publish(
+      asked.flatMap(({ ports }) => ports),
+      asked.flatMap((each) => each.asked),
+      call,
+    );
+    return asked.map(({ ports }) => fresh.filter(({ id }) => ports.some((port) => port.id === id)));
+  };
+
+  readonly #unpublishAll: Batch<readonly Pick<PublishedPort, 'id' | 'mapping'>[], void> = async (doomed, call) => {
+    await this.#publisher.unpublish(doomed.flat(), call);
+    return doomed.map(() => undefined);
+  };
+
   #restrict(restrictions: readonly Restriction[], call: CallOptions): Promise<void> {
-    return this.#locked('restriction of a NIC', call, async () => this.deps.firewall.restrict?.(restrictions, call));
+    return this.#turns.together('restriction of a NIC', call, this.#restrictAll, restrictions);
   }
 
   async #unrestrict({ podId, nicId }: Pick<NicPlan, 'podId' | 'nicId'>, call: CallOptions): Promise<void> {
     const { firewall } = this.deps;
     if (!firewall.capabilities.restricts) return;
-    await this.#locked('end of the restriction of a NIC', call, async () =>
-      firewall.unrestrict?.([`${podId}/${nicId}`], call),
-    );
+    await this.#turns.together('end of the restriction of a NIC', call, this.#unrestrictAll, `${podId}/${nicId}`);
   }
 
-  /** One lock for all networks: rules of one stand in the same chains as those of the next. */
-  async #locked<T>(purpose: string, call: CallOptions, body: () => Promise<T>): Promise<T> {
-    const lock = await acquireLock(`${this.deps.runtimeDir}/locks/network.lock`, {
-      purpose,
-      signal: call.signal,
-      exclusive: true,
-    });
-    try {
-      return await body();
-    } finally {
-      await lock.release({ remove: true });
-    }
-  }
+  readonly #restrictAll: Batch<readonly Restriction[], void> = async (asked, call) => {
+    await this.deps.firewall.restrict?.(asked.flat(), call);
+    return asked.map(() => undefined);
+  };
+
+  readonly #unrestrictAll: Batch<string, void> = async (ids, call) => {
+    await this.deps.firewall.unrestrict?.(ids, call);
+    return ids.map(() => undefined);
+  };
+}
+
+interface Publishing {
+  readonly ports: readonly PublishedPort[];
+  /** The same, as they were asked for. */
+  readonly asked: readonly PortMapping[];
 }

@@ -1,13 +1,16 @@
 import { execFile } from 'node:child_process';
 import { closeSync, readSync, symlinkSync, writeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { hasCode } from '../../../src/core/errors.js';
 import type { Firewall } from '../../../src/core/firewall.js';
-import type { HostNic, NetworkSpec, NicPlan } from '../../../src/core/network.js';
+import type { HostNic, NetworkSpec, NicPlan, PortMapping } from '../../../src/core/network.js';
+import { acquireLock } from '../../../src/host/lock.js';
 import type { ToolProvider } from '../../../src/host/tools.js';
 import { IptablesFirewall } from '../../../src/plugins/iptables/firewall.js';
+import { NftSocket } from '../../../src/plugins/iptables/nft/socket.js';
 import type { NetlinkOptions } from '../../../src/plugins/netlink/options.js';
 import { ensureNetSysctl, readNetSysctl } from '../../../src/plugins/netlink/sysctl.js';
 import { openTap } from '../../../src/plugins/netlink/tap.js';
@@ -350,6 +353,43 @@ describe('netlink backend', function () {
       }
       expect(arrived, `isolated: ${isolated}`).to.equal(!isolated);
       for (const nic of taps) await bench.backend.detach(nic.record, callFor());
+    }
+  });
+
+  it('ports of NICs that come and go together are one change of the rules each; one that is refused is no other NIC’s affair', async () => {
+    const bench = await ready({}, new IptablesFirewall({ variant: 'nft', netns: namespace.path }, tools));
+    const { commit } = NftSocket.prototype;
+    let commits = 0;
+    NftSocket.prototype.commit = function (...args) {
+      commits++;
+      return commit.apply(this, args);
+    };
+    try {
+      const port = (hostPort: number): PortMapping => {
+        return { protocol: 'tcp', hostAddress: '0.0.0.0', hostPort, guestPort: 80, count: 1 };
+      };
+      // While somebody else is at the rules, they gather.
+      const lock = await acquireLock(`${directory}/locks/network.lock`, callFor());
+      const attaching = Promise.all([1, 2, 3, 4].map((n) => attach(bench, `p${n}`, { ports: [port(8000 + n)] })));
+      await eventually(async () => expect(madeLinks(namespace)).to.have.length(5), 20_000);
+      await sleep(100);
+      await lock.release({ remove: true });
+      const some = await attaching;
+      expect(commits, 'four NICs').to.equal(1);
+      const both = await Promise.allSettled([8005, 8001].map((n) => attach(bench, `q${n}`, { ports: [port(n)] })));
+      expect(both.map(({ status }) => status)).to.deep.equal(['fulfilled', 'rejected']);
+      expect(String((both[1] as PromiseRejectedResult).reason.message))
+        .to.include('8001')
+        .and.include('pod p1');
+      const published = await bench.firewall.published(callFor());
+      expect(published.map(({ mapping }) => mapping.hostPort).sort()).to.deep.equal([8001, 8002, 8003, 8004, 8005]);
+      commits = 0;
+      await Promise.all(some.map((nic, n) => bench.backend.unpublish(nic.record, [port(8001 + n)], callFor())));
+      expect(commits, 'withdrawn').to.equal(1);
+      for (const nic of some) await nic.handedOver();
+      for (const each of both) if (each.status === 'fulfilled') await each.value.handedOver();
+    } finally {
+      NftSocket.prototype.commit = commit;
     }
   });
 

@@ -14,6 +14,7 @@ import {
 } from '../../support/netlink-backend.js';
 import { TestNamespace } from '../../support/netns.js';
 import { requireOrSkip } from '../../support/require.js';
+import { RawSctp } from '../../support/sctp.js';
 import { tempDirs } from '../../support/temp-dir.js';
 
 /** Link-local addresses are to be had at once: waiting for duplicates takes a second or two. */
@@ -232,6 +233,32 @@ describe('traffic of a netlink network', function () {
       answer('server', OUTSIDE, 6009),
       'refused',
     ]);
+  });
+
+  it('sctp: an INIT to a published port of a range reaches the pod at its own, with a checksum that is right', async () => {
+    await start(networkSpec());
+    const { namespace } = await pod('server', [
+      mapping({ hostPort: 9000, guestPort: 6000, count: 3, protocol: 'sctp' }),
+    ]);
+    const [sender, receiver] = [new RawSctp(outside), new RawSctp(namespace)];
+    try {
+      for (const [port, tag] of [
+        [9003, 2],
+        [9002, 1],
+      ] as const)
+        sender.send(HOST, 40_000, port, tag);
+      expect(await receiver.seen(1, 10_000)).to.deep.equal({
+        from: OUTSIDE,
+        sourcePort: 40_000,
+        destinationPort: 6002,
+        sound: true,
+      });
+      // What is not published went out before it.
+      expect(await receiver.seen(2, 0), 'the neighbour').to.equal(undefined);
+    } finally {
+      sender.close();
+      receiver.close();
+    }
   });
 
   it('a host address is the only one that a port answers on; IPv6 has ports of its own', async () => {
