@@ -111,18 +111,6 @@ function hyperNetwork(this: Mocha.Suite, driver: 'qemu' | 'uml') {
       expect(await run(two, 'sh', '-c', 'ls -d /sys/class/net/eth0/queues/rx-*')).to.match(/rx-1/);
     });
 
-  if (driver === 'uml') {
-    it('joins a machine on QEMU to one on User Mode Linux', async () => {
-      const overrides = [{ path: ['hypervisor', 'driver'], value: 'qemu', flag: '--driver' }];
-      await using other = await createHyperplug({ configPath: sandbox.configPath, overrides });
-      await using three = await other.createPod({ id: 'three' });
-      const nics = [one, three].map((pod) => pod.nics.list()[0] as PodNic);
-      expect(await macBehind(three, address(nics[0]))).to.equal(nics[0]?.mac);
-      expect(await macBehind(one, address(nics[1]))).to.equal(nics[1]?.mac);
-      expect(await run(three, 'uname', '-r')).to.not.equal(await run(one, 'uname', '-r'));
-    });
-  }
-
   it('plugs eight NICs at once on two networks, each answering at the address it was given', async () => {
     const specs = Array.from({ length: 8 }, (_, index) => ({
       id: `n${index}`,

@@ -8,6 +8,7 @@ import { freePort } from '../support/free-port.js';
 import { TestNamespace } from '../support/netns.js';
 import { requireOrSkip } from '../support/require.js';
 import { type Finished, finish, processesNaming, Sandbox } from '../support/sandbox.js';
+import { buildUdpEcho, UDP_ASK } from '../support/udp-echo.js';
 import { NOBODY, readableProgram } from '../support/unprivileged.js';
 
 interface Session {
@@ -134,6 +135,20 @@ function rootless(this: Mocha.Suite, driver: 'qemu' | 'uml') {
     const taken = await run('run', '-p', `127.0.0.1:${port}:80`, '--', 'true');
     expect(taken.code).to.equal(125);
     expect(taken.stderr).to.contain('NET_PORT_IN_USE').and.to.contain('one');
+  });
+
+  it('publishes a UDP port: a datagram goes in, and its answer comes out', async () => {
+    const udpPort = await freePort();
+    const asked = (bytes: number, seconds: number) =>
+      internet.exec(process.execPath, '-e', UDP_ASK, ...['198.51.100.2', udpPort, bytes, seconds].map(String)).trim();
+    await ok('cp', buildUdpEcho(sandbox.root), 'one:/bin/udp-echo');
+    await ok('exec', 'one', '--', 'sh', '-c', 'udp-echo 53 </dev/null >/dev/null 2>&1 &');
+    await ok('port', 'add', 'one', `${udpPort}:53/udp`);
+    expect([asked(2, 30), asked(1400, 30)]).to.deep.equal(['came back', 'came back']);
+    await ok('port', 'rm', 'one', `${udpPort}/udp`);
+    expect(asked(2, 1)).to.equal('silence');
+    const refused = await run('port', 'add', 'one', `127.0.0.1:${udpPort}:53/udp`);
+    expect(refused.stderr).to.contain('NOT_SUPPORTED').and.to.contain('rootless.hostLoopback');
   });
 
   it('reaches the world outside as its user does, and not the loopback of the host', async () => {

@@ -1,14 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chownSync, constants, mkdirSync, statSync } from 'node:fs';
+import { accessSync, chownSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { execa } from 'execa';
 import { onEachDriver } from '../support/drivers.js';
 import { eventually } from '../support/eventually.js';
 import { freePort } from '../support/free-port.js';
 import { requireOrSkip } from '../support/require.js';
 import { type Finished, finish, Sandbox } from '../support/sandbox.js';
+import { buildUdpEcho, UDP_ASK } from '../support/udp-echo.js';
 import { NOBODY, readableProgram } from '../support/unprivileged.js';
 
 onEachDriver('hyperplug as an unprivileged user', function (driver) {
@@ -67,6 +69,21 @@ onEachDriver('hyperplug as an unprivileged user', function (driver) {
     try {
       const text = await eventually(async () => (await fetch(`http://127.0.0.1:${port}/`)).text(), 120_000);
       expect(text).to.equal('published\n');
+    } finally {
+      child.kill('SIGTERM');
+      await end;
+    }
+  });
+
+  it('publishes a UDP port: a datagram goes in, and its answer comes out', async () => {
+    const port = await freePort();
+    const serve = 'cat >/tmp/udp-echo; chmod +x /tmp/udp-echo; exec /tmp/udp-echo 53';
+    const child = start(['run', '-i', '-p', `127.0.0.1:${port}:53/udp`, '--', 'sh', '-c', serve]);
+    child.stdin.end(readFileSync(buildUdpEcho(sandbox.root)));
+    const end = finish(child, { timeoutMs: 400_000 });
+    try {
+      const argv = ['-e', UDP_ASK, '127.0.0.1', String(port), '1400', '120'];
+      expect((await execa(process.execPath, argv)).stdout).to.equal('came back');
     } finally {
       child.kill('SIGTERM');
       await end;

@@ -14,6 +14,7 @@ import type { SessionFiles, SessionRecord } from './record.js';
 const NAME_SERVER = 3;
 const NAMESPACE = 100;
 const ANY = '0.0.0.0';
+const LOOPBACK = /^127\./;
 const PRIVILEGED_PORTS = 1024;
 
 /**
@@ -41,6 +42,11 @@ export class SlirpForwards implements HostForwards {
     }
     if (isIPv6(hostAddress)) {
       const message = `hostAddress: expected an IPv4 address, got ${hostAddress}: rootless networks forward no other`;
+      throw new HyperplugError('NOT_SUPPORTED', message);
+    }
+    // Answers of UDP go to an address; libslirp sends none to the loopback without this. Of TCP there is a connection.
+    if (protocol === 'udp' && LOOPBACK.test(hostAddress) && !this.record.hostLoopback) {
+      const message = `hostAddress: expected another than ${hostAddress} for udp, or rootless.hostLoopback: true: slirp4netns answers no client on the loopback without it`;
       throw new HyperplugError('NOT_SUPPORTED', message);
     }
     return { ...mapping, hostAddress: ANY };

@@ -96,6 +96,10 @@ describe('SlirpForwards', () => {
     const forwards = new SlirpForwards(new SessionFiles(directory()), record);
     expect(() => forwards.inside({ ...mapping, hostAddress: '::' })).to.throw(/IPv4/);
     expect(() => forwards.inside({ ...mapping, protocol: 'sctp' })).to.throw(/tcp or udp/);
+    const datagrams = { ...mapping, protocol: 'udp', hostAddress: '127.0.0.1' } as const;
+    expect(() => forwards.inside(datagrams)).to.throw(/rootless\.hostLoopback/);
+    const open = new SlirpForwards(new SessionFiles(directory()), { ...record, hostLoopback: true });
+    expect(open.inside(datagrams).hostAddress).to.equal('0.0.0.0');
     expect(forwards.nameServers).to.deep.equal(['10.233.77.3']);
   });
 });
