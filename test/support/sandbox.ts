@@ -75,7 +75,13 @@ export class Sandbox {
 
   async dispose(): Promise<void> {
     for (const child of this.#children) child.kill('SIGKILL');
-    for (const { pid } of processesNaming(this.root)) process.kill(pid, 'SIGKILL');
+    for (const { pid } of processesNaming(this.root)) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // With the first of a namespace all others of it have ended.
+      }
+    }
     await rm(this.root, { recursive: true, force: true });
   }
 }
