@@ -1,51 +1,32 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { hasCode } from '../../../src/core/errors.js';
 import type { VmRecord, VmSpec } from '../../../src/core/hypervisor.js';
 import { sameProcess, waitGone } from '../../../src/host/process.js';
+import { Managers } from '../../support/manager-process.js';
 import { hasQemu, processesNaming, QemuFixture } from '../../support/qemu-fixture.js';
 import { requireOrSkip } from '../../support/require.js';
 
-const MANAGER = fileURLToPath(new URL('../../support/qemu-manager.js', import.meta.url));
 const call = () => ({ signal: AbortSignal.timeout(60_000) });
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('QEMU: death of its manager', function () {
   this.timeout(180_000);
   let fixture: QemuFixture;
-  let managers: ChildProcess[];
+  let managers: Managers;
   before(function () {
     requireOrSkip(this, hasQemu, 'qemu-system-x86_64 is not installed');
   });
   beforeEach(() => {
     fixture = new QemuFixture();
-    managers = [];
+    managers = new Managers(fixture.root);
   });
   afterEach(async () => {
-    for (const manager of managers) await kill(manager);
+    await managers.killAll();
     fixture.dispose();
   });
 
-  /** A manager in a process of its own; its lines come in order. */
-  const start = (spec: VmSpec) => {
-    const file = join(fixture.root, `${spec.id}.json`);
-    writeFileSync(file, JSON.stringify(spec));
-    const manager = spawn(process.execPath, [MANAGER, file], { stdio: ['ignore', 'pipe', 'inherit'] });
-    managers.push(manager);
-    return { manager, lines: createInterface({ input: manager.stdout! })[Symbol.asyncIterator]() };
-  };
-  const kill = async (manager: ChildProcess) => {
-    if (manager.exitCode !== null || manager.signalCode !== null) return;
-    manager.kill('SIGKILL');
-    await once(manager, 'exit');
-  };
   const launched = async (spec: VmSpec) => {
-    const { manager, lines } = start(spec);
+    const { manager, lines } = managers.start(spec);
     await lines.next();
     const record = JSON.parse((await lines.next()).value as string) as VmRecord;
     return { manager, record };
@@ -54,17 +35,17 @@ describe('QEMU: death of its manager', function () {
   it('ends with it', async () => {
     const { manager, record } = await launched(fixture.spec('halt'));
     expect(sameProcess(record.process)).to.equal(true);
-    await kill(manager);
+    await managers.kill(manager);
     await waitGone(record.process, call());
   });
 
   it('ends with it whenever it dies, and another launch in that directory works', async () => {
     const spec = fixture.spec('halt');
     for (const delayMs of [0, 20, 40, 60, 80, 100, 130]) {
-      const { manager, lines } = start(spec);
+      const { manager, lines } = managers.start(spec);
       await lines.next();
       await pause(delayMs);
-      await kill(manager);
+      await managers.kill(manager);
       const end = Date.now() + 30_000;
       while (processesNaming(spec.runDir).length > 0) {
         if (Date.now() > end) expect.fail(`a process is left, ${delayMs} ms after the launch began`);
@@ -78,7 +59,7 @@ describe('QEMU: death of its manager', function () {
 
   it('runs on when it was launched detached, and is adopted and ended by another', async () => {
     const { manager, record } = await launched(fixture.spec('cooperate', { detached: true }));
-    await kill(manager);
+    await managers.kill(manager);
     await pause(300);
     expect(sameProcess(record.process)).to.equal(true);
     const vm = await fixture.driver().adopt(record, call());
@@ -93,10 +74,10 @@ describe('QEMU: death of its manager', function () {
   it('is found and ended without a record, when its manager died before it had one', async () => {
     const spec = fixture.spec('halt', { detached: true });
     for (const delayMs of [10, 40, 70, 100, 150]) {
-      const { manager, lines } = start(spec);
+      const { manager, lines } = managers.start(spec);
       await lines.next();
       await pause(delayMs);
-      await kill(manager);
+      await managers.kill(manager);
       await fixture.driver().reap(spec.runDir, call());
       expect(fixture.leftovers(spec), `${delayMs} ms after the launch began`).to.deep.equal([]);
     }

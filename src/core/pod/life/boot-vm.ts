@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { GuestNic } from '../../agent.js';
 import type { CallOptions } from '../../calls.js';
 import { concurrently } from '../../concurrently.js';
@@ -165,6 +166,9 @@ async function fill({ storage, spec }: BootParts, vm: Vm, call: CallOptions): Pr
   return undefined;
 }
 
+/** machine-id(5): a version 4 UUID. Each boot has its own, a clone's too. */
+const newMachineId = () => randomUUID().replaceAll('-', '');
+
 async function configure({ spec, table }: BootParts, vm: Vm, call: CallOptions): Promise<GuestNic[]> {
   const { record } = table;
   const leased = record.nics.flatMap(({ lease }) => lease?.dns ?? []);
@@ -173,7 +177,8 @@ async function configure({ spec, table }: BootParts, vm: Vm, call: CallOptions):
   let number = 0;
   const configs = record.nics.map((nic) => nicConfig(nic, nic.kind === 'loopback' ? LOOPBACK : `eth${number++}`));
   const routes = record.routes.map((route) => guestRoute(route, record.nics));
-  const guestNics = await vm.configure({ hostname, dns, dnsSearch, dnsOptions }, configs, routes, call);
+  const setup = { hostname, dns, dnsSearch, dnsOptions, machineId: newMachineId() };
+  const guestNics = await vm.configure(setup, configs, routes, call);
   await vm.explained(() => readBack(vm.session, { present: record.nics, routes: record.routes }, record.nics, call));
   return guestNics;
 }
