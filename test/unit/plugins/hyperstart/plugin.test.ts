@@ -12,11 +12,11 @@ describe('hyperstart plugin', () => {
     expect(plugin.capabilities.channels).to.deep.equal(['sh.hyper.channel.0', 'sh.hyper.channel.1']);
   });
 
-  it('binds one agent, of the capabilities that it declares', () => {
+  it('binds one agent, of the capabilities that it declares', async () => {
     const container = new Container();
     plugin.register({ bind: container.bind.bind(container) } as never, plugin.options.parse({}));
-    const agent = container.get<GuestAgent>(TOKENS.agent);
-    expect(container.get<GuestAgent>(TOKENS.agent)).to.equal(agent);
+    const agent = await container.getAsync<GuestAgent>(TOKENS.agent);
+    expect(await container.getAsync<GuestAgent>(TOKENS.agent)).to.equal(agent);
     expect(agent.capabilities).to.deep.equal(plugin.capabilities);
   });
 });

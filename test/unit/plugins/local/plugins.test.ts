@@ -33,7 +33,7 @@ describe('the plugins of this machine', () => {
       container
         .bind(HOST_TOKENS.paths)
         .toConstantValue({ cacheDir: '/nowhere', runtimeDir: '/nowhere', stateDir: join(dir, 'root') });
-      const state = container.get(TOKENS.state);
+      const state = await container.getAsync(TOKENS.state);
       expect(existsSync(directory), 'nothing is made before it is used').to.equal(false);
       await state.transaction((transaction) => transaction.put(['a'], 1), callOptions());
       expect(existsSync(join(directory, 'state.mdb'))).to.equal(true);
@@ -41,14 +41,15 @@ describe('the plugins of this machine', () => {
     }
   });
 
-  it('are singletons whose capabilities are those they declare', () => {
+  it('are singletons whose capabilities are those they declare', async () => {
     const container = containerWith({ directory: dir });
     for (const [token, plugin] of [
       [TOKENS.state, localState],
       [TOKENS['address-pool'], localAddressPool],
     ] as const) {
-      expect(container.get<object>(token)).to.equal(container.get<object>(token));
-      expect(container.get<{ capabilities: unknown }>(token).capabilities).to.deep.equal(plugin.capabilities);
+      const service = await container.getAsync<{ capabilities: unknown }>(token);
+      expect(await container.getAsync<object>(token)).to.equal(service);
+      expect(service.capabilities).to.deep.equal(plugin.capabilities);
     }
   });
 
