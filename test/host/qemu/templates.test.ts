@@ -14,6 +14,7 @@ import type { QemuDriver } from '../../../src/plugins/qemu/driver.js';
 import { FD } from '../../../src/plugins/qemu/machine-plan.js';
 import { Managers } from '../../support/manager-process.js';
 import { hasQemu, processesNaming, QemuFixture } from '../../support/qemu-fixture.js';
+import { rejects } from '../../support/rejects.js';
 import { requireOrSkip } from '../../support/require.js';
 
 const CLONES = 6;
@@ -147,6 +148,11 @@ describe('QEMU: templates', function () {
     it('the template is as it was saved', () => {
       expect(digests(directory)).to.deep.equal(before_);
     });
+  });
+
+  it('of a kernel that is not there has no key', async () => {
+    const spec = fixture.spec('halt', { kernelPath: join(fixture.root, 'none') });
+    await rejects(fixture.driver().templateKey(spec, call()), 'IMAGE_NOT_FOUND', 'kernelPath');
   });
 
   it('without a user of its own for QEMU, clones map the file itself, and it stays as it was', async () => {
