@@ -39,7 +39,12 @@ export async function tarOf(files: readonly LayerFile[]): Promise<Buffer> {
 }
 
 /** An image layout with one image, called `latest`: layers are tar archives, the lowest first, each gzipped. */
-export function writeOciLayout(folder: string, layers: readonly Buffer[], config: object): { readonly digest: string } {
+export function writeOciLayout(
+  folder: string,
+  layers: readonly Buffer[],
+  config: object,
+  diffIds = layers.map((layer) => `sha256:${createHash('sha256').update(layer).digest('hex')}`),
+): { readonly digest: string } {
   mkdirSync(join(folder, 'blobs/sha256'), { recursive: true });
   const blob = (content: Buffer, mediaType: string) => {
     const hex = createHash('sha256').update(content).digest('hex');
@@ -50,7 +55,10 @@ export function writeOciLayout(folder: string, layers: readonly Buffer[], config
   const manifest = json(
     {
       schemaVersion: 2,
-      config: json({ os: 'linux', architecture: 'amd64', config }, 'application/vnd.oci.image.config.v1+json'),
+      config: json(
+        { os: 'linux', architecture: 'amd64', config, rootfs: { type: 'layers', diff_ids: diffIds } },
+        'application/vnd.oci.image.config.v1+json',
+      ),
       layers: layers.map((layer) => blob(gzipSync(layer), 'application/vnd.oci.image.layer.v1.tar+gzip')),
     },
     'application/vnd.oci.image.manifest.v1+json',

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { GuestAgent } from '../../src/core/agent.js';
 import type { HypervisorCapabilities, ProcessIdentity } from '../../src/core/hypervisor.js';
 import type { NetworkCapabilities, NetworkSpec } from '../../src/core/network.js';
 import { Wake } from '../../src/core/pod/events/wake.js';
@@ -30,7 +31,9 @@ export const NETWORKS: readonly NetworkSpec[] = [
 export interface PodFixtureOptions {
   readonly hypervisor?: Partial<HypervisorCapabilities>;
   readonly network?: Partial<NetworkCapabilities>;
-  readonly agent?: FakeAgent;
+  readonly agent?: GuestAgent;
+  /** The guest of each VM. */
+  readonly guest?: (id: string) => FakeGuest;
   readonly rootImages?: RootImageProvider;
 }
 
@@ -57,8 +60,8 @@ export class PodFixture {
   /** A new manager on the same machine, as after the death of the old one. */
   restart(): void {
     const { machine } = this;
-    const guest = () => {
-      const made = new FakeGuest();
+    const guest = ({ id }: { readonly id: string }) => {
+      const made = this.#options.guest?.(id) ?? new FakeGuest();
       this.guests.push(made);
       return made;
     };

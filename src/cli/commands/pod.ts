@@ -1,3 +1,4 @@
+import { HyperplugError, isHyperplugError } from '../../core/errors.js';
 import type { PodDetails, Pods } from '../../core/pod/pods-api.js';
 import { idOfDocument, parsePodDocuments } from '../../core/pod/spec-documents.js';
 import type { CommandContext } from '../context.js';
@@ -145,13 +146,15 @@ async function each(
   const results: unknown[] = [];
   let failures = 0;
   for (const [index, id] of ids.entries()) {
+    const which = ids.length > 1 ? `pod ${id ?? index + 1}` : undefined;
     if (context.interrupts.signal.aborted) throw context.interrupts.signal.reason;
     try {
       const pod = await body(id, index);
       results.push(pod ?? { id, removed: true });
       context.progress.clear();
       if (!context.common.json) await context.io.stdout.write(pod ? line(pod) : `${id}\n`);
-    } catch (error) {
+    } catch (reason) {
+      const error = which === undefined ? reason : naming(which, reason);
       failures += 1;
       results.push({ ...(id === undefined ? {} : { id }), error: errorObject(error, false) });
       if (!context.common.json) context.report(error);
@@ -159,4 +162,11 @@ async function each(
   }
   if (context.common.json) await context.print(results, () => '');
   return failures === 0 ? EXIT.ok : EXIT.failed;
+}
+
+/** Of several pods, the one that it is about: most errors name a field alone. */
+function naming(pod: string, error: unknown): unknown {
+  if (!isHyperplugError(error) || error.message.includes(pod)) return error;
+  const { code, message, cause, details, errors } = error;
+  return new HyperplugError(code, `${pod}: ${message}`, { cause, details, errors });
 }

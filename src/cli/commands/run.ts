@@ -47,7 +47,12 @@ export async function execute(context: CommandContext, argv: readonly string[], 
   } finally {
     if (kept !== undefined) {
       if (context.common.json) io.stderr.print(json({ kept }));
-      else context.say(`pod ${kept} is kept: hyperplug exec ${kept} COMMAND, hyperplug rm ${kept}`);
+      else {
+        // Its hypervisor alone can reach it.
+        const { driver } = context.common;
+        const which = driver === undefined ? kept : `--driver ${driver} ${kept}`;
+        context.say(`pod ${kept} is kept: hyperplug exec ${which} COMMAND, hyperplug rm ${which}`);
+      }
     }
   }
 }

@@ -73,6 +73,9 @@ class HeldPodBackend implements PodBackend {
     this.life = parts.life ?? noLife;
   }
 
+  get consoleStart(): number {
+    return this.parts.vm.console.start;
+  }
   get exited(): Promise<VmExit> {
     return this.parts.vm.hypervisor.exited;
   }

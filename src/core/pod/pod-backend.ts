@@ -18,6 +18,8 @@ export interface PodBackend {
   readonly id: string;
   readonly keep: boolean;
   readonly consoleLogPath: string;
+  /** Where what this boot's guest has written begins in it, where that is known. */
+  readonly consoleStart?: number;
   readonly exited: Promise<VmExit>;
   /** As known here, without asking. */
   readonly nics: readonly PodNic[];

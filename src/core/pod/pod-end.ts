@@ -16,15 +16,16 @@ const WORDS: Readonly<Record<VmExit['reason'], string>> = {
 
 /** For a command whose conversation broke, the VM's end where that is why; else the error as it is. */
 export async function endedWith(
-  pod: { readonly exited: Promise<VmExit>; readonly consoleLogPath: string },
+  pod: { readonly exited: Promise<VmExit>; readonly consoleLogPath: string; readonly consoleStart?: number },
   error: unknown,
 ): Promise<unknown> {
   if (!hasCode(error, 'AGENT_CLOSED', 'AGENT_PROTOCOL', 'VM_EXITED', 'VM_NOT_RUNNING')) return error;
   const exit = await Promise.race([pod.exited, delay(VM_EXIT_WAIT_MS, undefined, { ref: false })]);
   if (!exit) return error;
   const { reason, exitCode, signal, stderrTail } = exit;
+  const tail = await consoleTail({ path: pod.consoleLogPath, start: pod.consoleStart ?? 0 });
   return new HyperplugError('VM_EXITED', `the pod's VM ${WORDS[reason]} while the command ran`, {
     cause: error,
-    details: { reason, exitCode, signal, stderrTail, consoleTail: await consoleTail(pod.consoleLogPath) },
+    details: { reason, exitCode, signal, stderrTail, consoleTail: tail },
   });
 }

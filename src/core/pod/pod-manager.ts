@@ -18,10 +18,9 @@ import { stopPod } from './life/stop.js';
 import { restartDelayMs, restarts } from './life/supervisor.js';
 import { lockPod } from './lock.js';
 import type { PodLife } from './pod-backend.js';
-import type { PodRecord } from './record.js';
+import { type PodRecord, policyOf } from './record.js';
 import { type PodServices, podDirectories } from './services.js';
 import { checkPodId, parsePodSpec } from './spec.js';
-import type { RestartPolicy } from './spec-parts/common.js';
 import type { PodStatus } from './types.js';
 
 export const CALL_TIMEOUT_MS = 60_000;
@@ -254,18 +253,18 @@ export class PodManager {
   /** By the pod's own policy, as long as this process is there. */
   #restartLater(record: PodRecord, succeeded: boolean, kept: boolean): void {
     const { id, finishedAt, startedAt, restarts: before } = record;
-    const policy = (record.spec as { restartPolicy?: RestartPolicy } | null)?.restartPolicy ?? 'never';
-    if (this.#closing || !restarts(policy, succeeded)) return;
+    if (this.#closing || !restarts(policyOf(record) ?? 'never', succeeded)) return;
+    // Somebody else may have started, stopped or removed it, up to when we have its lock.
+    const due = (now: PodRecord) =>
+      !this.#closing && !now.stopped && now.finishedAt === finishedAt && now.createdAt === record.createdAt;
     const ranMs = Date.parse(finishedAt ?? '') - Date.parse(startedAt ?? '');
     const timer = setTimeout(
       () => {
         this.#timers.delete(timer);
         this.#aside(id, async () => {
-          const now = await this.services.store.read(id, deadline());
-          // Somebody else has started, or removed, it.
-          if (this.#closing || now.finishedAt !== finishedAt || now.createdAt !== record.createdAt) return;
+          if (!due(await this.services.store.read(id, deadline()))) return;
           try {
-            const hold = await startPod(this.services, this.holds, id, {}, before + 1);
+            const hold = await startPod(this.services, this.holds, id, {}, { restarts: before + 1, due });
             if (hold) hold.kept = kept;
           } catch {
             const failed = await this.services.store.read(id, deadline());

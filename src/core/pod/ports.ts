@@ -40,3 +40,12 @@ function range(value: number | string, field: string): { first: number; count: n
   if (first < 1 || last > 65535 || last < first) throw fieldError('POD_SPEC_INVALID', field, expected, value);
   return { first, count: last - first + 1 };
 }
+
+/** Whether two publications want a host port in common. */
+export function portsOverlap(a: PortMapping, b: PortMapping): boolean {
+  if (a.protocol !== b.protocol) return false;
+  if (a.hostPort >= b.hostPort + b.count || b.hostPort >= a.hostPort + a.count) return false;
+  const any = (address: string) => address === '0.0.0.0' || address === '::';
+  const sameFamily = a.hostAddress.includes(':') === b.hostAddress.includes(':');
+  return sameFamily && (a.hostAddress === b.hostAddress || any(a.hostAddress) || any(b.hostAddress));
+}

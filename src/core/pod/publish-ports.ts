@@ -5,7 +5,7 @@ import type { AddressLease, HostNicRecord, PortMapping } from '../network.js';
 import { UndoStack } from '../undo.js';
 import { portSchema } from './interface-spec.js';
 import type { PodNetworkParts } from './pod-network.js';
-import { parsePortRange } from './ports.js';
+import { parsePortRange, portsOverlap } from './ports.js';
 import type { NicRecord } from './record.js';
 import { checked, wrong } from './spec-errors.js';
 
@@ -84,7 +84,7 @@ function refuseOverlaps(nics: readonly NicRecord[], fresh: readonly PortMapping[
   const held = nics.flatMap(({ id, ports }) => ports.map((mapping) => ({ id, mapping })));
   for (const [index, mapping] of fresh.entries()) {
     const other = [...held, ...fresh.slice(0, index).map((each) => ({ id: 'the same call', mapping: each }))].find(
-      (each) => overlaps(each.mapping, mapping),
+      (each) => portsOverlap(each.mapping, mapping),
     );
     if (!other) continue;
     const what = `${mapping.hostPort}/${mapping.protocol} on ${mapping.hostAddress}`;
@@ -92,14 +92,6 @@ function refuseOverlaps(nics: readonly NicRecord[], fresh: readonly PortMapping[
       details: { ...mapping, holder: other.id },
     });
   }
-}
-
-function overlaps(a: PortMapping, b: PortMapping): boolean {
-  if (a.protocol !== b.protocol) return false;
-  if (a.hostPort >= b.hostPort + b.count || b.hostPort >= a.hostPort + a.count) return false;
-  const any = (address: string) => address === '0.0.0.0' || address === '::';
-  const sameFamily = a.hostAddress.includes(':') === b.hostAddress.includes(':');
-  return sameFamily && (a.hostAddress === b.hostAddress || any(a.hostAddress) || any(b.hostAddress));
 }
 
 /** Backend, then what the hypervisor has to do for it. */

@@ -4,6 +4,7 @@ import type { ProcessIdentity, VmExit, VmRecord } from '../hypervisor.js';
 import type { JsonValue } from '../json.js';
 import type { AddressLease, AllowList, HostNicRecord, InterfaceAddress, PortMapping } from '../network.js';
 import type { StateKey } from '../state-store.js';
+import type { ConsoleLog } from '../vm/console-tail.js';
 import type { RestartPolicy } from './spec-parts/common.js';
 import { POD_STATES, type PodOrigin, type PodState } from './types.js';
 
@@ -87,6 +88,8 @@ export interface PodRecord {
   readonly runDir: string;
   readonly dataDir: string;
   readonly consoleLogPath: string;
+  /** Bytes of the console's log that boots before this one wrote. */
+  readonly consoleStart?: number;
   /** What it holds now. Empty when it does not run and nothing of it was left. */
   readonly nics: readonly NicRecord[];
   readonly routes: readonly RouteRecord[];
@@ -97,6 +100,8 @@ export interface PodRecord {
   readonly restarts: number;
   /** How its VM came to be, last; missing: it has not run, or an earlier version started it. */
   readonly origin?: PodOrigin;
+  /** It was told to stop when it had ended already: whoever would restart it by its policy leaves it. */
+  readonly stopped?: boolean;
 }
 
 const PODS = 'pods';
@@ -176,5 +181,12 @@ function fromVersion1(old: PodRecordV1): PodRecord {
     restarts: 0,
   };
 }
+
+export const consoleOf = ({ consoleLogPath, consoleStart = 0 }: PodRecord): ConsoleLog => {
+  return { path: consoleLogPath, start: consoleStart };
+};
+
+export const policyOf = ({ spec }: PodRecord): RestartPolicy | undefined =>
+  (spec as { restartPolicy?: RestartPolicy } | null)?.restartPolicy;
 
 export const podRecordJson = (record: PodRecord): JsonValue => record as unknown as JsonValue;

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { deepFreeze, type JsonObject, type JsonValue } from '../json.js';
-import type { AllowList } from '../network.js';
+import type { AllowList, PortMapping } from '../network.js';
 import { allowJson, completeAllow, whiteListsSchema } from './allow-list.js';
 import {
   completeInterface,
@@ -12,7 +12,7 @@ import {
   portJson,
   portSchema,
 } from './interface-spec.js';
-import { parsePortRange } from './ports.js';
+import { parsePortRange, portsOverlap } from './ports.js';
 import type { RouteRecord } from './record.js';
 import { parseRoute } from './routes.js';
 import { checked, wrong } from './spec-errors.js';
@@ -151,8 +151,9 @@ export function parsePodSpec(input: unknown, defaults: PodDefaults): PodSpec {
   const ports = mappings.map(({ field, mapping }) => {
     const nicId = mapping.interface ?? ids[0];
     if (!ids.includes(nicId ?? '')) throw wrong(`${field}.interface`, `one of ${ids.join(', ')}`, nicId);
-    return { nicId, mapping: parsePortRange(mapping, field) };
+    return { nicId, field, mapping: parsePortRange(mapping, field) };
   });
+  refuseSharedPorts(ports);
   const interfaces = wanted.map((nic, index) => {
     const mine = ports.filter((port) => port.nicId === ids[index]).map((port) => port.mapping);
     return completeInterface(nic, ids[index] as string, network, mine, `interfaces[${index}]`);
@@ -225,6 +226,17 @@ function podJson(spec: Omit<PodSpec, 'json' | keyof PodContents>): JsonObject {
 function slotsLeft({ nicSlots, allNicSlots }: PodDefaults, interfaces: readonly InterfaceSpec[]): number {
   if (allNicSlots === undefined) return nicSlots;
   return Math.max(0, allNicSlots - interfaces.filter(({ kind }) => kind === 'network').length);
+}
+
+/** Two of one pod that want the same host port: the second could not be published. */
+function refuseSharedPorts(ports: readonly { readonly field: string; readonly mapping: PortMapping }[]): void {
+  for (const [index, { field, mapping }] of ports.entries()) {
+    const other = ports.slice(0, index).find((each) => portsOverlap(each.mapping, mapping));
+    if (!other) continue;
+    const { protocol, hostPort, count } = mapping;
+    const range = count > 1 ? `${hostPort}-${hostPort + count - 1}` : hostPort;
+    throw wrong(`${field}.hostPort`, `another ${protocol} port than ${other.field} has`, range);
+  }
 }
 
 /** hyperd's empty list means a default interface; this says that there shall be none. */

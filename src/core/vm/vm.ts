@@ -5,7 +5,7 @@ import { concurrently } from '../concurrently.js';
 import { HyperplugError, hasCode } from '../errors.js';
 import type { HypervisorDriver, HypervisorVm, VmExit, VmRecord, VmSpec } from '../hypervisor.js';
 import type { UndoStack } from '../undo.js';
-import { consoleTail } from './console-tail.js';
+import { type ConsoleLog, consoleLogFrom, consoleTail } from './console-tail.js';
 
 export interface VmDeps {
   readonly driver: HypervisorDriver;
@@ -17,7 +17,7 @@ export class Vm {
   private constructor(
     readonly hypervisor: HypervisorVm,
     readonly session: GuestSession,
-    private readonly consoleLogPath: string,
+    readonly console: ConsoleLog,
   ) {}
 
   /**
@@ -31,22 +31,23 @@ export class Vm {
     options: CallOptions,
     onLaunched: (hypervisor: HypervisorVm, call: CallOptions) => Promise<void>,
   ): Promise<Vm> {
+    const console = await consoleLogFrom(spec.consoleLogPath);
     const hypervisor = await deps.driver.launch(spec, options);
     undo.push('virtual machine', (call) => hypervisor.kill(call));
     const [, vm] = await concurrently<Vm | undefined>(
       [
         (call) => onLaunched(hypervisor, call).then(() => undefined),
-        (call) => Vm.#converse(deps, hypervisor, spec.consoleLogPath, spec.template?.role === 'clone', call),
+        (call) => Vm.#converse(deps, hypervisor, console, spec.template?.role === 'clone', call),
       ],
       options,
     );
     return vm as Vm;
   }
 
-  static async adopt(deps: VmDeps, record: VmRecord, consoleLogPath: string, options: CallOptions): Promise<Vm> {
+  static async adopt(deps: VmDeps, record: VmRecord, console: ConsoleLog, options: CallOptions): Promise<Vm> {
     const hypervisor = await deps.driver.adopt(record, options);
     try {
-      return await Vm.#converse(deps, hypervisor, consoleLogPath, true, options);
+      return await Vm.#converse(deps, hypervisor, console, true, options);
     } catch (error) {
       await hypervisor.release();
       throw error;
@@ -56,7 +57,7 @@ export class Vm {
   static async #converse(
     deps: VmDeps,
     hypervisor: HypervisorVm,
-    consoleLogPath: string,
+    console: ConsoleLog,
     resumed: boolean,
     options: CallOptions,
   ): Promise<Vm> {
@@ -71,9 +72,9 @@ export class Vm {
       }
       const { creditWindowBytes } = deps.driver.capabilities.channels;
       const session = await deps.agent.connect({ channels, creditWindowBytes, resumed }, options);
-      return new Vm(hypervisor, session, consoleLogPath);
+      return new Vm(hypervisor, session, console);
     } catch (error) {
-      throw await explain(error, hypervisor, consoleLogPath);
+      throw await explain(error, hypervisor, console);
     }
   }
 
@@ -99,7 +100,7 @@ export class Vm {
     try {
       return await body();
     } catch (error) {
-      throw await explain(error, this.hypervisor, this.consoleLogPath);
+      throw await explain(error, this.hypervisor, this.console);
     }
   }
 
@@ -117,12 +118,12 @@ export class Vm {
 }
 
 /** A lost conversation is the VM's death where it died: the error then says why, with the end of the console. */
-async function explain(error: unknown, hypervisor: HypervisorVm, consoleLogPath: string): Promise<unknown> {
+async function explain(error: unknown, hypervisor: HypervisorVm, console: ConsoleLog): Promise<unknown> {
   const lost = hasCode(error, 'AGENT_CLOSED', 'VM_EXITED', 'VM_NOT_RUNNING', 'AGENT_PROTOCOL', 'TIMEOUT');
   if (!lost) return error;
   // The channel's end comes before the process is seen gone.
   const exit = await Promise.race([hypervisor.exited, delay(500, undefined, { ref: false })]);
-  const tail = await consoleTail(consoleLogPath);
+  const tail = await consoleTail(console);
   if (!exit) {
     if (!hasCode(error, 'TIMEOUT')) return error;
     return new HyperplugError('TIMEOUT', error.message, {

@@ -10,7 +10,16 @@ export async function readTree(layers: readonly LayerSource[], limits: TreeLimit
   const tree = new Tree(limits);
   for (const [layer, source] of layers.entries()) {
     let entry = 0;
-    for await (const header of unpack(source())) tree.add(header, layer, entry++);
+    const bytes = source()[Symbol.asyncIterator]();
+    try {
+      for await (const header of unpack({ [Symbol.asyncIterator]: () => ({ next: () => bytes.next() }) })) {
+        tree.add(header, layer, entry++);
+      }
+      // What lies behind the end of an archive belongs to its digest.
+      while (!(await bytes.next()).done);
+    } finally {
+      await bytes.return?.();
+    }
   }
   return tree;
 }

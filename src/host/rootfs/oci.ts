@@ -41,6 +41,7 @@ const manifest = z.object({
 const config = z.object({
   architecture: z.string().optional(),
   os: z.string().optional(),
+  rootfs: z.object({ type: z.literal('layers'), diff_ids: z.array(digest).max(MAX_LAYERS) }).optional(),
   config: z
     .object({
       Env: z.array(z.string()).nullish(),
@@ -55,11 +56,17 @@ const config = z.object({
     .nullish(),
 });
 
+export interface OciLayer {
+  readonly path: string;
+  /** `sha256:…` of what it is uncompressed, as the image's configuration has it; undefined: that tells none. */
+  readonly diffId: string | undefined;
+}
+
 export interface OciImage {
   /** Of the manifest. */
   readonly digest: string;
-  /** Paths of verified blobs, the lowest first. */
-  readonly layers: readonly string[];
+  /** Verified blobs, the lowest first. */
+  readonly layers: readonly OciLayer[];
   readonly config: ImageConfig;
 }
 
@@ -86,7 +93,14 @@ export async function readOciImage(
     const settings = parse(config, await readBlob(layout, found.config, signal), 'config');
     if ((settings.os ?? 'linux') !== 'linux')
       throw invalid(`${layout}: expected an image for linux, got one for ${settings.os}`);
-    return { digest: found.digest, layers, config: imageConfig(settings) };
+    const diffIds = settings.rootfs?.diff_ids;
+    if (diffIds && diffIds.length !== layers.length)
+      throw invalid(`${layout}: its configuration tells of ${diffIds.length} layers, its manifest of ${layers.length}`);
+    return {
+      digest: found.digest,
+      layers: layers.map((path, index) => ({ path, diffId: diffIds?.[index] })),
+      config: imageConfig(settings),
+    };
   } catch (error) {
     throw sourceError(layout, error);
   }

@@ -19,9 +19,9 @@ import { createDisk } from './create-disk.js';
 import { sourceError } from './errors.js';
 import { fingerprint } from './fingerprint.js';
 import { type LayerSource, mergedArchive, readTree } from './merge.js';
-import { NO_CONFIG, readOciImage } from './oci.js';
+import { NO_CONFIG, type OciLayer, readOciImage } from './oci.js';
 import { squashArchive, squashDirectory } from './squashfs.js';
-import { compressionOf, decompressors, digestOf, plainBytes } from './streams.js';
+import { compressionOf, decompressors, digesting, digestOf, plainBytes } from './streams.js';
 import { DEFAULT_TREE_LIMITS, type TreeLimits } from './tree.js';
 
 /** Raised when the same source makes another image than before. */
@@ -114,19 +114,26 @@ export class HostRootImages implements RootImageProvider {
     }
     if (source.kind === 'archive') {
       const digest = await digestOf(path, signal);
-      return { digest, config: NO_CONFIG, build: (image, call) => this.#squashLayers([path], image, call) };
+      return {
+        digest,
+        config: NO_CONFIG,
+        build: (image, call) => this.#squashLayers([{ path, diffId: undefined }], image, call),
+      };
     }
     const { digest, layers, config } = await readOciImage(path, source.reference, signal);
     return { digest, config, build: (image, call) => this.#squashLayers(layers, image, call) };
   }
 
-  async #squashLayers(paths: readonly string[], image: string, options: RootImageOptions): Promise<void> {
+  async #squashLayers(archives: readonly OciLayer[], image: string, options: RootImageOptions): Promise<void> {
     const programs = decompressors(this.#tools, options);
     const layers: LayerSource[] = [];
-    for (const path of paths) {
+    for (const { path, diffId } of archives) {
       const compression = compressionOf(await firstBytes(path));
       const program = await programs.program(compression);
-      layers.push(() => plainBytes(path, compression, program, options.signal));
+      layers.push(() => {
+        const bytes = plainBytes(path, compression, program, options.signal);
+        return diffId === undefined ? bytes : digesting(bytes, diffId, path);
+      });
     }
     const tree = await readTree(layers, this.#limits);
     await squashArchive(mergedArchive(layers, tree), image, this.#tools, options);

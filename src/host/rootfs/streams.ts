@@ -110,3 +110,19 @@ export async function digestOf(path: string, signal: AbortSignal): Promise<strin
   await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), hash, { signal });
   return `sha256:${hash.digest('hex')}`;
 }
+
+/** The same bytes; at their end they have to have this digest (`sha256:…`). @throws ROOTFS_INVALID */
+export async function* digesting(
+  bytes: AsyncIterable<Buffer>,
+  expected: string,
+  path: string,
+): AsyncGenerator<Buffer, void, undefined> {
+  const hash = createHash('sha256');
+  for await (const chunk of bytes) {
+    hash.update(chunk);
+    yield chunk;
+  }
+  const seen = `sha256:${hash.digest('hex')}`;
+  if (seen !== expected)
+    throw invalid(`${path}: uncompressed its digest is ${seen}, its image says ${expected}`, { path });
+}

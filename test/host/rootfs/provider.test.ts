@@ -150,6 +150,21 @@ describe('root images', function () {
     await refused({ kind: 'oci-layout', path: at('oci') }, /digest/);
   });
 
+  it('an OCI layout whose layers are not those that its configuration tells of is refused', async () => {
+    const layer = await tarOf([{ path: 'a', content: 'x' }]);
+    const behind = Buffer.concat([layer, Buffer.alloc(4096)]);
+    const other = `sha256:${'0'.repeat(64)}`;
+    for (const [name, layers, ids, message] of [
+      ['another', [layer], [other], /uncompressed its digest is sha256:[0-9a-f]{64}, its image says sha256:0{64}/],
+      ['too-many', [layer, layer], [other], /tells of 1 layers, its manifest of 2/],
+    ] as const) {
+      writeOciLayout(at(name), layers, {}, [...ids]);
+      await refused({ kind: 'oci-layout', path: at(name) }, message);
+    }
+    writeOciLayout(at('padded'), [behind], {});
+    await provider.rootImage({ kind: 'oci-layout', path: at('padded') }, options());
+  });
+
   it('half-made images are never used, and go with the next build', async () => {
     const source = { kind: 'directory', path: at('tree') } as const;
     const image = await provider.rootImage(source, options());

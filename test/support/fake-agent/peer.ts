@@ -226,7 +226,10 @@ export class FakeAgent {
       case COMMAND.DELETEROUTE:
         return this.#kernel(id, () => this.network.removeRoutes(JSON.parse(body.toString()).routes));
       case COMMAND.GETNETWORK: {
-        const routes = this.network.routes.map(({ dest, gateway, metric = 0 }) => ({ dest, gateway, metric }));
+        const { links } = this.network;
+        const routes = this.network.routes.map(({ dest, gateway, metric = 0, mac, device }) => {
+          return { dest, gateway, metric, device: device ?? links.find((link) => link.mac === mac)?.name };
+        });
         return this.ack(id, { links: this.network.links, routes });
       }
       default:

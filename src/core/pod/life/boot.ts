@@ -9,6 +9,7 @@ import { chooseEndpoint } from '../../registry/check-selection.js';
 import type { BootWay } from '../../template/choice.js';
 import { handOver, type PoolClone } from '../../template/pool-clone.js';
 import type { UndoStack } from '../../undo.js';
+import { consoleLogFrom } from '../../vm/console-tail.js';
 import type { Vm } from '../../vm/vm.js';
 import { NicTable } from '../nic-table.js';
 import { plannedNic } from '../nics.js';
@@ -57,7 +58,8 @@ export async function bootPod(
     );
     const vm = way.clone ? record.vm : null;
     const nics = planned.map((nic) => nic.planned);
-    await table.update((now) => ({ ...now, nics, routes: [], vm, containers }), call);
+    const { start: consoleStart } = await consoleLogFrom(record.consoleLogPath);
+    await table.update((now) => ({ ...now, nics, routes: [], vm, containers, consoleStart }), call);
     undo.push(record.runDir, () => rm(record.runDir, { recursive: true, force: true }));
     if (way.clone) await takeOver(way.clone, record, undo);
     else await mkdir(record.runDir, { recursive: true, mode: 0o700 });

@@ -46,16 +46,16 @@ export async function collectLog(
 ): Promise<void> {
   if (maxFiles === 0) return;
   let parts = await logParts(directory);
-  let part = parts.at(-1);
-  let size = part?.generation === generation ? (await stat(part.path)).size : 0;
-  let offset = part?.generation === generation ? part.offset + size : 0;
+  let part = parts.findLast((each) => each.generation === generation);
+  let size = part ? (await stat(part.path)).size : 0;
+  let offset = part ? part.offset + size : 0;
   for (let taken = 0; taken < MAX_ROUND_BYTES; ) {
     const log = await session.readContainerLog(container, { offset, maxBytes: CHUNK_BYTES }, call);
     const content = log.content.subarray(0, CHUNK_BYTES);
     if (content.length === 0) return;
     const lost = log.offset !== offset;
     if (lost) offset = Math.max(offset, log.offset);
-    if (!part || part.generation !== generation || lost || size + content.length > maxFileBytes) {
+    if (!part || lost || size + content.length > maxFileBytes) {
       await mkdir(directory, { recursive: true, mode: 0o700 });
       const name = `${String(generation).padStart(14, '0')}-${String(offset).padStart(16, '0')}.log`;
       part = { path: join(directory, name), generation, offset };

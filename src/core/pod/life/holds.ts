@@ -9,7 +9,7 @@ import { lockPod } from '../lock.js';
 import { NicTable } from '../nic-table.js';
 import type { PodLife } from '../pod-backend.js';
 import { PodNetwork } from '../pod-network.js';
-import type { PodRecord } from '../record.js';
+import { consoleOf, type PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
 import { ContainerSupervisor } from './supervisor.js';
 
@@ -92,7 +92,7 @@ export class PodHolds {
       // Whoever held the lock before may have changed it.
       const record = await store.read(id, call);
       if (record.state !== 'running' || !record.vm) throw notRunning(record.id, record.state);
-      const vm = await Vm.adopt({ driver, agent }, record.vm, record.consoleLogPath, call);
+      const vm = await Vm.adopt({ driver, agent }, record.vm, consoleOf(record), call);
       const hold = this.add(id, { vm, table: new NicTable(store, record) }, lock);
       // What it says of its containers is of when somebody last looked.
       await hold.supervisor?.sync(call).catch(() => {});

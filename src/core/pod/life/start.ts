@@ -48,7 +48,7 @@ async function createBy(
     claimed = true;
     const booted = await bootPod(services, record, spec, way, undo, signal);
     await booted.table.update(
-      (now) => ({ ...now, ...hasStarted(way) }),
+      (now) => ({ ...now, ...hasStarted(now, way) }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
       [{ pod: spec.id, type: 'created' }, ...startEvents(booted)],
     );
@@ -100,8 +100,14 @@ export async function createStopped(
   }
 }
 
+/** By the pod's own policy. `due` is asked under the pod's lock: somebody else may have been at it. */
+export interface Restart {
+  readonly restarts: number;
+  due(record: PodRecord): boolean;
+}
+
 /**
- * Boots a recorded pod, in its turn. undefined: it runs in another process's hands, or by itself.
+ * Boots a recorded pod, in its turn. undefined: it runs in another process's hands, or by itself, or is not due any more.
  * @throws POD_BUSY; the plugins' codes: it is as before then.
  */
 export async function startPod(
@@ -109,15 +115,15 @@ export async function startPod(
   holds: PodHolds,
   id: string,
   { signal }: UserCallOptions,
-  restarts = 0,
+  restart?: Restart,
 ): Promise<PodHold | undefined> {
   const { store } = services;
   const known = await store.read(id, { signal: signal ?? AbortSignal.timeout(RECORD_TIMEOUT_MS) });
   const running = known.state === 'running' || known.state === 'paused' || known.spec === null;
-  if (running) return startBy(services, holds, id, undefined, { signal }, restarts);
+  if (running) return startBy(services, holds, id, undefined, { signal }, restart);
   const spec = startable(services, known);
   const way = await chooseWay(services, spec, signal);
-  return byWay(services, spec, way, signal, (chosen) => startBy(services, holds, id, chosen, { signal }, restarts));
+  return byWay(services, spec, way, signal, (chosen) => startBy(services, holds, id, chosen, { signal }, restart));
 }
 
 /** `way`: undefined where there was nothing to boot when it was last looked at. */
@@ -127,7 +133,7 @@ async function startBy(
   id: string,
   way: BootWay | undefined,
   { signal }: UserCallOptions,
-  restarts: number,
+  restart: Restart | undefined,
 ): Promise<PodHold | undefined> {
   const { store, host, directories } = services;
   const reading = { signal: signal ?? AbortSignal.timeout(RECORD_TIMEOUT_MS) };
@@ -148,7 +154,7 @@ async function startBy(
     const before = await withDeadline(`record of pod ${id}`, RECORD_TIMEOUT_MS, signal, async (call) =>
       settleLocked(services, await store.read(id, call), call),
     );
-    if (before.state === 'running') {
+    if (before.state === 'running' || restart?.due(before) === false) {
       await lock.release();
       if (chosen) await leaveClone(services, chosen, false);
       return undefined;
@@ -166,7 +172,7 @@ async function startBy(
     claimed = true;
     const booted = await bootPod(services, record, spec, by, undo, signal);
     await booted.table.update(
-      (now) => ({ ...now, ...hasStarted(by), restarts }),
+      (now) => ({ ...now, ...hasStarted(now, by), restarts: restart?.restarts ?? 0 }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
       startEvents(booted),
     );
@@ -214,11 +220,17 @@ function placeOf({ directories }: PodServices, id: string, { clone }: BootWay): 
   return { runDir: clone.runDir, vm: clone.vm.hypervisor.record() };
 }
 
-const hasStarted = ({ template, clone }: BootWay) =>
+/** Each boot later than the one before, however the clock was set meanwhile: logs are told apart by it. */
+function startTime({ startedAt }: PodRecord): string {
+  return new Date(Math.max(Date.now(), startedAt === null ? 0 : Date.parse(startedAt) + 1)).toISOString();
+}
+
+const hasStarted = (record: PodRecord, { template, clone }: BootWay) =>
   ({
     state: 'running',
     origin: { from: clone ? 'pool' : template ? 'template' : 'boot', template: template?.name ?? null },
-    startedAt: new Date().toISOString(),
+    startedAt: startTime(record),
+    stopped: false,
     finishedAt: null,
     exit: null,
     failure: null,

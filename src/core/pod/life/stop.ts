@@ -2,7 +2,7 @@ import { type CallOptions, raceSignal, withDeadline } from '../../calls.js';
 import type { VmExit } from '../../hypervisor.js';
 import { Vm } from '../../vm/vm.js';
 import { NicTable } from '../nic-table.js';
-import type { PodRecord } from '../record.js';
+import { consoleOf, type PodRecord, policyOf } from '../record.js';
 import type { PodServices } from '../services.js';
 import { endContainers } from './end-containers.js';
 import { finishPod } from './finish.js';
@@ -28,7 +28,7 @@ export async function stopPod(
     return record;
   }
   return withLock(services, id, `stop pod ${id}`, { signal: call.signal }, async (record, locked) => {
-    if (record.state !== 'running' && record.state !== 'paused') return record;
+    if (record.state !== 'running' && record.state !== 'paused') return heldBack(services, record, locked);
     const { store, driver, agent } = services;
     const table = new NicTable(store, record);
     const stopping = await markStopping(services, table, locked);
@@ -36,6 +36,13 @@ export async function stopPod(
     const exit = vm ? await end(vm, table, graceMs, locked) : KILLED;
     return finishPod(services, stopping, { exit, failure: null }, locked);
   });
+}
+
+/** Of one that has ended: it is not restarted. */
+async function heldBack({ store }: PodServices, record: PodRecord, call: CallOptions): Promise<PodRecord> {
+  const ended = record.state === 'exited' || record.state === 'failed';
+  if (!ended || record.stopped || (policyOf(record) ?? 'never') === 'never') return record;
+  return store.update(record.id, (now) => ({ ...now, stopped: true }), call);
 }
 
 async function stopHeld(
@@ -77,7 +84,7 @@ async function adopt(
         const hypervisor = await deps.driver.adopt(vm, limited);
         await hypervisor.resume(limited).finally(() => hypervisor.release());
       }
-      return Vm.adopt(deps, vm, record.consoleLogPath, limited);
+      return Vm.adopt(deps, vm, consoleOf(record), limited);
     });
   } catch (error) {
     if (call.signal.aborted) throw error;
@@ -88,9 +95,9 @@ async function adopt(
 /** Containers get their signals and their time; then the guest is asked to power off, and then its VM is killed. */
 async function end(vm: Vm, table: NicTable, graceMs: number, call: CallOptions): Promise<VmExit> {
   if (graceMs > 0) {
-    const due = Date.now() + graceMs;
+    const due = performance.now() + graceMs;
     await polite('end of its containers', graceMs, call, (limited) => endContainers(vm, table, limited));
-    const left = Math.max(due - Date.now(), Math.min(graceMs, POWER_OFF_MS));
+    const left = Math.max(due - performance.now(), Math.min(graceMs, POWER_OFF_MS));
     await polite('power-off of the guest', left, call, async (limited) => {
       await vm.session.destroyPod(limited);
       await raceSignal(vm.hypervisor.exited, limited.signal, 'power-off of the guest');

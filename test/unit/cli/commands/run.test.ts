@@ -69,7 +69,7 @@ describe('hyperplug run', () => {
       user: 'www',
     });
     expect(engine[0]).to.include({ configPath: 'c.yaml', driver: 'fake', logLevel: 'debug', logFormat: 'json' });
-    expect(err).to.contain('web is kept');
+    expect(err).to.contain('web is kept: hyperplug exec --driver fake web COMMAND, hyperplug rm --driver fake web');
   });
 
   it('gives the pod the NICs that were described, in their order', async () => {

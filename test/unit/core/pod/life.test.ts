@@ -188,6 +188,61 @@ describe('the life of a pod', function () {
     expect((await types()).slice(-2)).to.deep.equal(['started', 'exited']);
   });
 
+  it('one that waits to be restarted stays stopped once it is told to, by whatever manager', async () => {
+    const { pods } = fixture;
+    await pods.create({ id: 'p', restartPolicy: 'always' });
+    await pods.start('p');
+    const first = fixture.manager;
+    fixture.guest.panic();
+    await eventually(async () => expect((await pods.inspect('p')).state).to.equal('failed'), 20_000);
+    // Another manager, which knows nothing of the first one's timer.
+    fixture.restart();
+    expect(await fixture.pods.stop('p')).to.deep.include({ state: 'failed' });
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect((await fixture.pods.inspect('p')).state).to.equal('failed');
+    // To start it is to be asked again, and its policy holds from then on.
+    await fixture.pods.start('p');
+    fixture.guest.panic();
+    await eventually(async () => expect((await fixture.pods.inspect('p')).state).to.equal('running'), 20_000);
+    await fixture.pods.stop('p');
+    await first.close();
+  });
+
+  it('of two managers that would start it, one does', async () => {
+    const { pods } = fixture;
+    await pods.create({ id: 'p', restartPolicy: 'always' });
+    await pods.start('p');
+    const first = fixture.manager;
+    fixture.guest.panic();
+    await eventually(async () => expect((await pods.inspect('p')).state).to.equal('failed'), 20_000);
+    fixture.restart();
+    await fixture.pods.start('p');
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect((await types()).filter((type) => type === 'started')).to.have.length(2);
+    await fixture.pods.stop('p');
+    await first.close();
+  });
+
+  it('goes on when the clock is set back: each start is later than the one before, and waits end in their time', async () => {
+    const { pods } = fixture;
+    await pods.create({ id: 'p' });
+    const before = (await pods.start('p')).startedAt ?? '';
+    await pods.stop('p');
+    const real = Date.now;
+    Date.now = () => real() - 86_400_000;
+    try {
+      const again = (await pods.start('p')).startedAt ?? '';
+      expect(Date.parse(again)).to.be.above(Date.parse(before));
+      agent.always = silent;
+      const begun = performance.now();
+      await pods.stop('p', { graceMs: 100 });
+      expect(performance.now() - begun).to.be.below(30_000);
+    } finally {
+      Date.now = real;
+      agent.always = undefined;
+    }
+  });
+
   it('two handles of one process share it; the pod is let go of with the last', async () => {
     const { pods } = fixture;
     await pods.create({ id: 'p' });

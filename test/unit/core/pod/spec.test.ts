@@ -142,6 +142,15 @@ describe('parsePodSpec', () => {
       /9-8/,
     ],
     [
+      'a host port twice',
+      {
+        portmappings: [{ hostPort: '8080-8089', containerPort: '80-89' }],
+        containers: [{ command: 'id', ports: [{ hostPort: 8085, containerPort: 1 }] }],
+      },
+      'containers[0].ports[0].hostPort',
+      /another tcp port than portmappings\[0\] has, got 8085/,
+    ],
+    [
       'a host name for an address',
       { portmappings: [{ hostAddress: 'localhost', hostPort: 1, containerPort: 1 }] },
       'portmappings[0].hostAddress',
