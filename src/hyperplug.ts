@@ -6,7 +6,7 @@ import { type ConfigOverride, type LoadedConfig, loadConfig } from './core/confi
 import type { Diagnosis } from './core/diagnosis.js';
 import { combineErrors, isHyperplugError } from './core/errors.js';
 import { tidyTemplates } from './core/gc/templates.js';
-import type { GcReport } from './core/gc/types.js';
+import type { GcFinding, GcReport } from './core/gc/types.js';
 import type { GuestImage } from './core/guest-image.js';
 import type { HostServices } from './core/host-services.js';
 import { initNetworks } from './core/network-init.js';
@@ -44,6 +44,7 @@ import { mustBeInside, rootlessBindings, rootlessFindings } from './rootless.js'
 const IMAGE_TIMEOUT_MS = 30 * 60_000;
 const KERNEL_TIMEOUT_MS = 5 * 60 * 60_000;
 const GC_LOOK_TIMEOUT_MS = 30_000;
+const ROOT_IMAGE_UNUSED_MS = 30 * 86_400_000;
 const DIAGNOSE_TIMEOUT_MS = 120_000;
 /** It may unpack a hypervisor. */
 const CHOICE_TIMEOUT_MS = 10 * 60_000;
@@ -172,6 +173,7 @@ class Engine implements Hyperplug {
   readonly #hostServices: HostServices;
   readonly #logger: PluginLogger | undefined;
   readonly #serves: boolean;
+  readonly #rootImages: HostRootImages;
   readonly networks: Networks;
   readonly pods: Pods;
   readonly templates: Templates;
@@ -195,6 +197,7 @@ class Engine implements Hyperplug {
     this.#directories = directoriesOf(loaded);
     this.#hostServices = options.host ?? hostServices;
     this.#tools = new DebianToolProvider({ cacheDir: this.#directories.cacheDirectory });
+    this.#rootImages = new HostRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools });
     this.#host = new PluginHost(loaded.select(choice?.name), {
       bindings: [
         { token: HOST_TOKENS.tools, value: this.#tools },
@@ -279,7 +282,16 @@ class Engine implements Hyperplug {
     const cache = await tidyCache(folders, dryRun);
     const look = { signal: options.signal ?? AbortSignal.timeout(GC_LOOK_TIMEOUT_MS) };
     const templates = await tidyTemplates((await this.#templated(options)).store, gcHost, { dryRun }, look);
-    return { dryRun, findings: [...wayOut, ...report.findings, ...templates, ...cache] };
+    const roots = await this.#tidyRootImages(dryRun, look);
+    return { dryRun, findings: [...wayOut, ...report.findings, ...templates, ...cache, ...roots] };
+  }
+
+  /** Images that no pod was started from for long, and that nothing has open. */
+  async #tidyRootImages(dryRun: boolean, { signal }: CallOptions): Promise<GcFinding[]> {
+    const unused = { unusedForMs: ROOT_IMAGE_UNUSED_MS, dryRun, signal, progress: silentProgress };
+    const { removed } = await this.#rootImages.prune(unused);
+    const why = 'no pod was started from this root image for 30 days';
+    return removed.map((id) => ({ kind: 'cache', id, why, action: 'removed' }));
   }
 
   async diagnose(options: UserCallOptions = {}): Promise<readonly Diagnosis[]> {
@@ -355,7 +367,7 @@ class Engine implements Hyperplug {
       ...common,
       backend: services.network,
       store: new PodStore(services.state, () => wake.announce()),
-      rootImages: new HostRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools }),
+      rootImages: this.#rootImages,
       templates: this.#templates,
       pool: this.#pool,
       image: (imageSignal) => this.#image(imageSignal),

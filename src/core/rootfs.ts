@@ -73,10 +73,14 @@ export interface RootImageProvider {
   /** A new file with an empty file system; one that is there is left as it is. @throws ROOTFS_INVALID, HOST_IO. */
   createDisk(request: DiskRequest, options: RootImageOptions): Promise<void>;
   /**
-   * Removes cached images that were last given out before `unusedForMs` ago (default 0: all), but not those of these digests.
-   * VMs that run keep what they have open.
+   * Removes cached images that were last given out before `unusedForMs` ago (default 0: all), but not those of these digests,
+   * nor one that a process has open. With `dryRun` nothing is removed, and `removed` says what would be.
    */
   prune(
-    options: RootImageOptions & { readonly unusedForMs?: number; readonly keep?: readonly string[] },
+    options: RootImageOptions & {
+      readonly unusedForMs?: number;
+      readonly keep?: readonly string[];
+      readonly dryRun?: boolean;
+    },
   ): Promise<{ readonly removed: readonly string[]; readonly freedBytes: number }>;
 }

@@ -14,6 +14,7 @@ import type {
 import { explainSystemError } from '../../core/system-error.js';
 import { acquireLockTelling, makeCacheDir } from '../debian/cache-folder.js';
 import { acquireLock } from '../lock.js';
+import { fileKey, openFiles } from '../open-files.js';
 import type { ToolProvider } from '../tools.js';
 import { createDisk } from './create-disk.js';
 import { sourceError } from './errors.js';
@@ -78,13 +79,10 @@ export class HostRootImages implements RootImageProvider {
     return createDisk(request, this.#tools, options);
   }
 
-  async prune({
-    signal,
-    unusedForMs = 0,
-    keep = [],
-  }: RootImageOptions & { readonly unusedForMs?: number; readonly keep?: readonly string[] }) {
+  async prune({ signal, unusedForMs = 0, keep = [], dryRun = false }: Parameters<RootImageProvider['prune']>[0]) {
     const removed: string[] = [];
     let freedBytes = 0;
+    let open: ReadonlySet<string> | undefined;
     for (const name of await readdir(this.#folder).catch(() => [])) {
       throwIfAborted(signal, 'prune');
       if (!FOLDER.test(name)) continue;
@@ -93,6 +91,13 @@ export class HostRootImages implements RootImageProvider {
       const memo = await readMemo(folder);
       if (memo && keep.includes(memo.digest)) continue;
       if (found && Date.now() - found.atimeMs < unusedForMs) continue;
+      open ??= await openFiles();
+      if (found && open.has(fileKey(found))) continue;
+      if (dryRun) {
+        removed.push(memo?.digest ?? name);
+        freedBytes += found?.size ?? 0;
+        continue;
+      }
       const lock = await acquireLock(`${folder}.lock`, { purpose: 'pruning', signal, exclusive: true });
       try {
         await rm(folder, { recursive: true, force: true });

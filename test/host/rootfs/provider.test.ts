@@ -1,7 +1,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -186,10 +188,15 @@ describe('root images', function () {
     await provider.rootImage(source, options());
   });
 
-  it('prune removes what is not kept and not used', async () => {
+  it('prune removes what is not kept, not used and not open', async () => {
     const one = await provider.rootImage({ kind: 'directory', path: at('tree') }, options());
     expect((await provider.prune({ ...options(), unusedForMs: 3_600_000 })).removed).to.deep.equal([]);
     expect((await provider.prune({ ...options(), keep: [one.digest] })).removed).to.deep.equal([]);
+    const held = openSync(one.path, 'r');
+    expect((await provider.prune(options())).removed).to.deep.equal([]);
+    closeSync(held);
+    const asked = { removed: [one.digest], freedBytes: one.sizeBytes };
+    expect(await provider.prune({ ...options(), dryRun: true })).to.deep.equal(asked);
     const { removed, freedBytes } = await provider.prune(options());
     expect(removed).to.deep.equal([one.digest]);
     expect(freedBytes).to.equal(one.sizeBytes);

@@ -109,7 +109,7 @@ describe('hyperplug pod', () => {
     const { exitCode, out, err } = await cli(['pod', 'stop', 'a', 'x', 'b'], { hyperplug });
     expect([exitCode, out]).to.deep.equal([125, 'b\n']);
     expect(err).to.equal(
-      'hyperplug: POD_BUSY: another process holds it\nhyperplug: POD_NOT_FOUND: no pod of the id "x"\n',
+      'hyperplug: POD_BUSY: pod a: another process holds it\nhyperplug: POD_NOT_FOUND: pod x: no pod of the id "x"\n',
     );
   });
   it('wait prints what came of each', async () => {
