@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { root } from './set-up.mjs';
 
 /** A test run that does not end has left something open, which is a defect of its own. */
@@ -68,8 +68,9 @@ function add(total, { batch, stats, code, signal }) {
   if (code === 0) return;
   total.code = code ?? 1;
   total.signal ??= signal;
-  const how = stats && !signal ? '' : ` did not finish (${signal ?? `exit code ${code}`})`;
-  total.bad.push(`${batch.join(' ')}${how}`);
+  const failed = (stats?.failed ?? []).filter((file) => file !== '');
+  total.bad.push(...failed.map((file) => relative(join(root, 'dist', 'test'), file)));
+  if (!stats || signal) total.bad.push(`did not finish (${signal ?? `exit code ${code}`}): ${batch.join(' ')}`);
 }
 
 /** What it writes is shown in one piece when it has ended. */

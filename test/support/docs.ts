@@ -68,7 +68,7 @@ export function configTable(): string {
   const schema = configJsonSchema(new PluginRegistry(PLUGIN_KINDS.map(names))) as unknown as Schema;
   // Which names a selector takes depends on the plugins there are.
   const lines = rows(schema, '').map((row) =>
-    /^\| `\w+\.(?:driver|backend)`/.test(row) ? row.replace(/\| `"[^|]*"` \| `/, '| name of a plugin | `') : row,
+    /^\| `\w+\.(?:driver|backend)`/.test(row) ? row.replace('| text | `', '| name of a plugin | `') : row,
   );
   return [
     ...TABLE_HEAD,
