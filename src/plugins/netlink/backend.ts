@@ -212,7 +212,7 @@ export class NetlinkBackend implements NetworkBackend {
     const attempt = async (step: () => Promise<unknown>) => step().catch((error: unknown) => errors.push(error));
     await attempt(async () => {
       if (!(await this.#publisher.any(podId, nicId, call))) return;
-      await this.#turns.run('withdrawal of ports', call, () => this.#publisher.unpublishAll(podId, nicId, call));
+      await this.#turns.together('withdrawal of ports', call, this.#withdrawAll, { podId, nicId });
     });
     const device = (data as unknown as DeviceRecord | null) ?? this.#plannedDevice(network, podId, nicId);
     const tap = this.#open.get(device.device);
@@ -401,6 +401,11 @@ export class NetlinkBackend implements NetworkBackend {
     if (!firewall.capabilities.restricts) return;
     await this.#turns.together('end of the restriction of a NIC', call, this.#unrestrictAll, `${podId}/${nicId}`);
   }
+
+  readonly #withdrawAll: Batch<Pick<NicPlan, 'podId' | 'nicId'>, void> = async (nics, call) => {
+    await this.#publisher.unpublishAll(nics, call);
+    return nics.map(() => undefined);
+  };
 
   readonly #restrictAll: Batch<readonly Restriction[], void> = async (asked, call) => {
     await this.deps.firewall.restrict?.(asked.flat(), call);

@@ -3,7 +3,7 @@ import type { CallOptions } from '../../core/calls.js';
 import { fieldError, HyperplugError } from '../../core/errors.js';
 import type { Firewall, PublishedPort } from '../../core/firewall.js';
 import type { HostForwards } from '../../core/host-forwards.js';
-import type { AddressLease, PortMapping } from '../../core/network.js';
+import type { AddressLease, NicPlan, PortMapping } from '../../core/network.js';
 import { UndoStack } from '../../core/undo.js';
 import { forgetUdpFlows } from './conntrack.js';
 import type { HostPorts } from './host-ports.js';
@@ -118,12 +118,12 @@ export class Publisher {
       );
   }
 
-  /** All that rules or this process know of a NIC. */
-  async unpublishAll(podId: string, nicId: string, call: CallOptions): Promise<void> {
-    const mine = `${podId}/${nicId}/`;
-    const ports = (await this.firewall.published(call)).filter(({ id }) => id.startsWith(mine));
+  /** All that rules or this process know of these NICs. */
+  async unpublishAll(nics: readonly Pick<NicPlan, 'podId' | 'nicId'>[], call: CallOptions): Promise<void> {
+    const mine = nics.map(({ podId, nicId }) => `${podId}/${nicId}/`);
+    const ports = (await this.firewall.published(call)).filter(({ id }) => mine.some((each) => id.startsWith(each)));
     if (ports.length > 0) await this.unpublish(ports, call);
-    this.hostPorts.releaseOf(podId, nicId);
+    for (const { podId, nicId } of nics) this.hostPorts.releaseOf(podId, nicId);
   }
 
   /** Whether there is anything to withdraw; asked without the lock. */
