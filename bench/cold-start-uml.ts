@@ -1,24 +1,10 @@
 import { buildImage } from '../src/hyperplug.js';
-import { umlArgs } from '../src/plugins/uml/argv.js';
 import type { Scenario } from './harness/scenario.js';
+import { bareUml, UML } from './support/bare-uml.js';
 import { HYPERPLUG, untilFirstByte } from './support/first-byte.js';
 import { TempDir } from './support/temp-dir.js';
 
-const UML = 'linux.uml';
 const timeoutMs = 60_000;
-
-/** The driver's own arguments, but for the channels, the console on stdout, and a shell that powers off. */
-function bare(initramfsPath: string, directory: string, id: string): string[] {
-  const fds = { sockets: 0, console: 1, initramfs: 0, channels: [] };
-  const plan = { memoryMib: 256, tuning: 'fast' as const, fds, disks: [], hostfs: '/none', kernelArgs: [] };
-  const ours = /^(initrd|umid|uml_dir|mconsole|hyper_use_serial)/;
-  return [
-    ...umlArgs(plan).filter((word) => !ours.test(word)),
-    ...[`initrd=${initramfsPath}`, `uml_dir=${directory}`, `umid=${id}`],
-    // After the dashes stand the arguments of init.
-    ...['rdinit=/bin/sh', '--', '-c', '"uname -a; poweroff -f"'],
-  ];
-}
 
 export default {
   shows:
@@ -48,7 +34,12 @@ export default {
           name: 'bare linux.uml, the command as init',
           role: 'floor',
           target: { atMost: 1.25 },
-          run: () => untilFirstByte(UML, bare(bareInitramfsPath, directory.path, `bare${++serial}`), options),
+          run: () =>
+            untilFirstByte(
+              UML,
+              bareUml(bareInitramfsPath, directory.path, `bare${++serial}`, 'uname -a; poweroff -f'),
+              options,
+            ),
         },
       ],
     };

@@ -8,26 +8,29 @@ import { Rtnl } from '../../src/plugins/netlink/rtnl.js';
 import { openTap } from '../../src/plugins/netlink/tap.js';
 import { bareQemu, QEMU, tunedKernelArgs } from './bare-qemu.js';
 import { BareQmp, connected } from './bare-qmp.js';
+import { BareShell, SHELL_LOOP } from './bare-shell.js';
+import { drain } from './streams.js';
 
 const SLOTS = 4;
-const CHANNELS = ['sh.hyper.channel.0', 'sh.hyper.channel.1'];
+const CHANNELS = ['sh.hyper.channel.0', 'sh.hyper.channel.1', 'bench'];
+const channelPath = (directory: string, at: number) => join(directory, `c${at}.sock`);
 /** What is slow to set up in the guest is off. */
 const LIGHT = Object.fromEntries(
   ['vq', 'rx', 'vlan', 'rx_extra', 'mac_addr', 'guest_offloads'].map((name) => [`ctrl_${name}`, false]),
 );
 
-/** The arguments of a machine like ours: a root port for each NIC, the agent's two ports as sockets. */
+/** The arguments of a machine like ours: a root port for each NIC, the agent's two ports and another one as sockets. */
 function machine(image: GuestImage, directory: string): string[] {
   const ports = Array.from({ length: SLOTS }, (_, slot) => [
     '-device',
     `pcie-root-port,id=slot${slot},bus=pcie.0,chassis=${slot + 1},slot=${slot + 1}`,
   ]);
   const channels = CHANNELS.map((name, at) => [
-    ...['-chardev', `socket,id=c${at},path=${join(directory, `c${at}.sock`)},server=on,wait=off`],
+    ...['-chardev', `socket,id=c${at},path=${channelPath(directory, at)},server=on,wait=off`],
     ...['-device', `virtserialport,bus=s.0,nr=${at + 1},chardev=c${at},name=${name}`],
   ]);
   const devices = ['-serial', 'null', '-qmp', `unix:${join(directory, 'qmp.sock')},server=on,wait=off`];
-  const serial = ['-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci,id=s,max_ports=3'];
+  const serial = ['-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci,id=s,max_ports=4'];
   return bareQemu(image, tunedKernelArgs(image), [...devices, ...serial, ...channels.flat(), ...ports.flat()]);
 }
 
@@ -47,6 +50,7 @@ export class BareGuest {
 
   private constructor(
     private readonly child: ChildProcess,
+    private readonly directory: string,
     readonly qmp: BareQmp,
     readonly session: GuestSession,
   ) {}
@@ -55,8 +59,8 @@ export class BareGuest {
     const child = spawn(QEMU, machine(image, directory), { stdio: ['ignore', 'ignore', 'inherit'] });
     try {
       const qmp = await BareQmp.connect(join(directory, 'qmp.sock'), signal);
-      const paths = CHANNELS.map((_, at) => join(directory, `c${at}.sock`));
-      return new BareGuest(child, qmp, await agentOf(paths, signal));
+      const paths = [0, 1].map((at) => channelPath(directory, at));
+      return new BareGuest(child, directory, qmp, await agentOf(paths, signal));
     } catch (error) {
       child.kill('SIGKILL');
       throw error;
@@ -88,6 +92,18 @@ export class BareGuest {
   async removeNic(): Promise<void> {
     await this.qmp.removeDevice('nic');
     await this.qmp.execute('netdev_del', { id: 'n' });
+  }
+
+  /** A shell in the guest that works the third port. */
+  async shell(signal: AbortSignal): Promise<BareShell> {
+    const port = await connected(channelPath(this.directory, 2), signal);
+    const script = `set -- /dev/vport*p3; exec <$1 >$1; echo; ${SHELL_LOOP}`;
+    await this.session.exec(
+      { argv: ['sh', '-c', script], env: {}, workingDirectory: '/', terminal: false },
+      { signal },
+    );
+    await drain(port, 1);
+    return new BareShell(port, port, () => port.destroy());
   }
 
   async stop(): Promise<void> {
