@@ -6,6 +6,7 @@ import { root, setUp } from './set-up.mjs';
 const TESTS = [
   'unit/docs.test.js',
   'unit/daemon/openapi.test.js',
+  'unit/bench/page.test.js',
   'contract/kit/create-plugin.test.js',
   'contract/kit/guides.test.js',
   'contract/kit/reference.test.js',

@@ -97,7 +97,7 @@ export class BareGuest {
   /** A shell in the guest that works the third port. */
   async shell(signal: AbortSignal): Promise<BareShell> {
     const port = await connected(channelPath(this.directory, 2), signal);
-    const script = `set -- /dev/vport*p3; exec <$1 >$1; echo; ${SHELL_LOOP}`;
+    const script = `set -- /dev/vport*p3; exec 0<>$1 1>&0; echo; ${SHELL_LOOP}`;
     await this.session.exec(
       { argv: ['sh', '-c', script], env: {}, workingDirectory: '/', terminal: false },
       { signal },
