@@ -22,6 +22,7 @@ export async function engineHere(driver: 'qemu' | 'uml', config: Record<string, 
     hyperplug,
     configPath: sandbox.configPath,
     async [Symbol.asyncDispose]() {
+      await hyperplug.networks.teardown([], { force: true });
       await hyperplug.close();
       await sandbox.dispose();
     },
