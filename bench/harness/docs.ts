@@ -46,15 +46,16 @@ export function page(result: BenchResult, scenarios: Shown): string {
     '',
     `Machine: ${machineText(result)}. [The samples](benchmarks.json)`,
     '',
-    ...[...scenarios].flatMap(([name, { shows }]) => section(name, shows, taken.get(name))),
+    ...[...scenarios].flatMap(([name, { shows }]) => section(name, shows, taken.get(name), result.machine.cpus)),
   ].join('\n');
 }
 
-function section(name: string, shows: string, taken: ScenarioResult | undefined): string[] {
+function section(name: string, shows: string, taken: ScenarioResult | undefined, cpus: number): string[] {
   const head = [`## ${name}`, '', `${shows}`, ''];
   if (!taken) return [...head, 'Not in this run.', ''];
   if (taken.skipped !== undefined) return [...head, `Skipped: ${taken.skipped}.`, ''];
-  const when = `${taken.takenAt.slice(0, 10)}, load ${taken.load.map((value) => value.toFixed(1)).join(' ')}.`;
+  const busy = (taken.load[0] ?? 0) > 2 * cpus ? ' The machine was busy with other things: ratios spread.' : '';
+  const when = `${taken.takenAt.slice(0, 10)}, load ${taken.load.map((value) => value.toFixed(1)).join(' ')}.${busy}`;
   const failed = taken.failed === undefined ? [] : [`It failed: ${taken.failed}`, ''];
   return [...head, when, '', ...failed, ...taken.comparisons.flatMap(table)];
 }
