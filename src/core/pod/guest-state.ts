@@ -28,7 +28,7 @@ export interface ExpectedState {
 }
 
 /**
- * Reads the guest's network and compares it with what shall be; undefined where the agent cannot read it.
+ * Reads the guest's network and compares it with what shall be; undefined where the agent cannot read it, or nothing is expected.
  * @throws AGENT_REFUSED with `details.differences`: the guest acknowledged what it did not do.
  */
 export async function readBack(
@@ -37,17 +37,19 @@ export async function readBack(
   nics: readonly NicRecord[],
   call: CallOptions,
 ): Promise<GuestNetwork | undefined> {
-  if (!session.features.readNetwork) return undefined;
+  const { present = [], absent = [], routes = [], absentRoutes = [] } = expected;
+  const nothing = [present, absent, routes, absentRoutes].every((each) => each.length === 0);
+  if (nothing || !session.features.readNetwork) return undefined;
   const network = await session.readNetwork(call);
   const wrong = [
-    ...(expected.present ?? []).flatMap((nic) => nicDifferences(nic, network, expected.removed?.[nic.id] ?? [])),
-    ...(expected.absent ?? [])
+    ...present.flatMap((nic) => nicDifferences(nic, network, expected.removed?.[nic.id] ?? [])),
+    ...absent
       .filter((nic) => linkOf(network, nic) !== undefined)
       .map(({ id, mac }) => `NIC ${id} (${mac}) is still there`),
-    ...(expected.routes ?? [])
+    ...routes
       .filter((route) => !guestHas(network, route, nics))
       .map((route) => `the route to ${route.destination} is missing`),
-    ...(expected.absentRoutes ?? [])
+    ...absentRoutes
       .filter((route) => guestHas(network, route, nics))
       .map((route) => `the route to ${route.destination} is still there`),
   ];

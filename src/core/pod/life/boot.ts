@@ -27,6 +27,8 @@ const STORAGE_TIMEOUT_MS = 30 * 60_000;
 export interface Booted {
   readonly vm: Vm;
   readonly table: NicTable;
+  /** The record of a pod that was booted so. */
+  readonly done: (record: PodRecord) => PodRecord;
 }
 
 /**
@@ -68,17 +70,19 @@ export async function bootPod(
   return withDeadline(`boot of pod ${spec.id}`, services.bootTimeoutMs, signal, async (call) => {
     const boot = way.clone ? claimedVm : way.template ? cloneVm : undefined;
     const { vm, guestNics } = await (boot ? boot(parts, call) : bootVm(parts, nics, call));
-    const names = guestNics.map((guest) => guest.name);
-    await table.update(
-      (now) => ({
-        ...now,
-        nics: now.nics.map((nic, index) => ({ ...nic, state: 'ready', guestName: names[index] ?? null })),
-      }),
-      call,
-    );
     for (const [index, nic] of table.list().entries()) table.sawGuest(nic.id, guestNics[index] as GuestNic);
     await startContainers(vm, table, call);
-    return { vm, table };
+    return { vm, table, done: doneBy(guestNics) };
+  });
+}
+
+/** What is true of the record now; it is written with the word that the pod runs, in one. */
+function doneBy(guestNics: readonly GuestNic[]): Booted['done'] {
+  const startedAt = new Date().toISOString();
+  return (now) => ({
+    ...now,
+    nics: now.nics.map((nic, index) => ({ ...nic, state: 'ready', guestName: guestNics[index]?.name ?? null })),
+    containers: now.containers.map((each) => (each.process ? { ...each, state: 'running', startedAt } : each)),
   });
 }
 
@@ -101,14 +105,6 @@ async function startContainers(vm: Vm, table: NicTable, call: CallOptions): Prom
       ),
       call,
     ),
-  );
-  const startedAt = new Date().toISOString();
-  await table.update(
-    (now) => ({
-      ...now,
-      containers: now.containers.map((each) => (each.process ? { ...each, state: 'running', startedAt } : each)),
-    }),
-    call,
   );
 }
 

@@ -48,7 +48,7 @@ async function createBy(
     claimed = true;
     const booted = await bootPod(services, record, spec, way, undo, signal);
     await booted.table.update(
-      (now) => ({ ...now, ...hasStarted(now, way) }),
+      (now) => ({ ...booted.done(now), ...hasStarted(now, way) }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
       [{ pod: spec.id, type: 'created' }, ...startEvents(booted)],
     );
@@ -172,7 +172,7 @@ async function startBy(
     claimed = true;
     const booted = await bootPod(services, record, spec, by, undo, signal);
     await booted.table.update(
-      (now) => ({ ...now, ...hasStarted(now, by), restarts: restart?.restarts ?? 0 }),
+      (now) => ({ ...booted.done(now), ...hasStarted(now, by), restarts: restart?.restarts ?? 0 }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
       startEvents(booted),
     );
