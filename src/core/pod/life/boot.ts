@@ -60,7 +60,8 @@ export async function bootPod(
     );
     const vm = way.clone ? record.vm : null;
     const nics = planned.map((nic) => nic.planned);
-    const { start: consoleStart } = await consoleLogFrom(record.consoleLogPath);
+    // That of a clone takes the place of what there was.
+    const consoleStart = way.clone ? 0 : (await consoleLogFrom(record.consoleLogPath)).start;
     await table.update((now) => ({ ...now, nics, routes: [], vm, containers, consoleStart }), call);
     undo.push(record.runDir, () => rm(record.runDir, { recursive: true, force: true }));
     if (way.clone) await takeOver(way.clone, record, undo);
