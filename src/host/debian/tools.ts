@@ -98,11 +98,12 @@ async function firstProgram(root: string, { program, folder }: ToolSource): Prom
 
 /** Synchronously: a start looks in some fifty places, and each by way of a thread would take ten times as long. */
 function isProgram(path: string): boolean {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return false;
   try {
+    if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return false;
     accessSync(path, constants.X_OK);
     return true;
   } catch {
+    // A folder of PATH that we may not look into (root's, after a change of user) is not ours to search.
     return false;
   }
 }
