@@ -132,6 +132,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   counters: 'by no suite: figures for people',
   adoptLease: 'by no suite: for a backend that keeps leases in memory',
   setMtu: 'by no suite: the effect is the backend’s own',
+  serve: 'by no suite: what it changes is when, not what',
   repair: 'by no suite: optional, see `status()` and `init()`',
 };
 
