@@ -1,6 +1,10 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { promisify } from 'node:util';
+
+let serial = 0;
 
 /** Each of these asks the operating system what is there, in words; an empty list says that nothing is. */
 export type LeftoversCheck = () => Promise<readonly string[]>;
@@ -63,6 +67,11 @@ export async function openDescriptors(): Promise<ReadonlyMap<number, string>> {
 export async function descriptorsSince(
   interesting: (target: string) => boolean = (target) => target.startsWith('socket:') || target.startsWith('/dev/'),
 ): Promise<LeftoversCheck> {
+  // libuv opens /dev/null with a process's first stream, and keeps it (uv__stream_init).
+  const server = createServer().listen({ path: `\0hyperplug-${process.pid}-${++serial}` });
+  await once(server, 'listening');
+  server.close();
+  await once(server, 'close');
   const before = await openDescriptors();
   return async () =>
     [...(await openDescriptors())]
