@@ -11,6 +11,8 @@ import type { Pool, PoolStatus } from './types.js';
 
 const CALL_TIMEOUT_MS = 60_000;
 const CLAIM_TIMEOUT_MS = 5_000;
+/** What is done first in a pod is not held up by the making of the next clone. */
+const REFILL_DELAY_MS = 500;
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
 /** How often clones are compared with what a new one would be. */
@@ -41,6 +43,7 @@ export class PoolEngine implements Pool {
   #retryMs = FIRST_RETRY_MS;
   #filling: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #dueMs = 0;
   #stop = new AbortController();
   readonly #ending = new Set<Promise<unknown>>();
   #closed = false;
@@ -113,7 +116,7 @@ export class PoolEngine implements Pool {
       }
       this.#claims += 1;
       const { image, template } = clone;
-      return { image, template, clone, afterwards: () => this.#refillSoon(0) };
+      return { image, template, clone, afterwards: () => this.#refillSoon(REFILL_DELAY_MS) };
     }
   }
 
@@ -165,6 +168,7 @@ export class PoolEngine implements Pool {
     this.#size = 0;
     this.#failure = null;
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#stop.abort(new HyperplugError('ABORTED', 'the pool is drained'));
     await this.#filling?.catch(() => {});
     this.#stop = new AbortController();
@@ -172,10 +176,17 @@ export class PoolEngine implements Pool {
     await Promise.all(this.#ending);
   }
 
+  /** Not later than somebody else has asked for. */
   #refillSoon(delayMs: number): void {
-    clearTimeout(this.#timer);
     if (this.#closed || this.#size === 0) return;
-    this.#timer = setTimeout(() => void this.#refill().catch(() => {}), delayMs).unref();
+    const dueMs = performance.now() + delayMs;
+    if (this.#timer && this.#dueMs <= dueMs) return;
+    clearTimeout(this.#timer);
+    this.#dueMs = dueMs;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      void this.#refill().catch(() => {});
+    }, delayMs).unref();
   }
 
   /** One filling at a time, whoever asks. */

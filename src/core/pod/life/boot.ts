@@ -12,7 +12,7 @@ import type { UndoStack } from '../../undo.js';
 import { consoleLogFrom } from '../../vm/console-tail.js';
 import type { Vm } from '../../vm/vm.js';
 import { NicTable } from '../nic-table.js';
-import { plannedNic } from '../nics.js';
+import { type PlannedNic, plannedNic } from '../nics.js';
 import type { PodRecord } from '../record.js';
 import type { PodServices } from '../services.js';
 import type { PodSpec } from '../spec.js';
@@ -31,9 +31,13 @@ export interface Booted {
   readonly done: (record: PodRecord) => PodRecord;
 }
 
+/** What its record says of its NICs before anything is made: bootPod() is given the same. */
+export const plannedNics = ({ backend }: PodServices, spec: PodSpec): readonly PlannedNic[] =>
+  spec.interfaces.map((nic) => plannedNic(nic, spec.id, backend.name, spec.allow));
+
 /**
- * init → prepare → launch → add, as the original's CreateXPod. The pod's record stands in a passing state already, and says
- * what is under way before it is; what is made is on `undo`. Resolves when the guest is as it was asked for: to write that
+ * init → prepare → launch → add, as the original's CreateXPod. The pod's record stands in a passing state already, with
+ * its NICs as `planned`, and says what is under way before it is; what is made is on `undo`. Resolves when the guest is as it was asked for: to write that
  * it runs is the caller's.
  */
 export async function bootPod(
@@ -41,6 +45,7 @@ export async function bootPod(
   record: PodRecord,
   spec: PodSpec,
   way: BootWay,
+  planned: readonly PlannedNic[],
   undo: UndoStack,
   signal: AbortSignal | undefined,
 ): Promise<Booted> {
@@ -48,21 +53,20 @@ export async function bootPod(
   const endpoint = chooseEndpoint(backend.capabilities, driver.capabilities);
   if (!endpoint) throw new TypeError(`${backend.name} and ${driver.name} share no kind of NIC endpoint`);
   const table = new NicTable(store, record);
-  const planned = spec.interfaces.map((nic) => plannedNic(nic, spec.id, backend.name, spec.allow));
+  undo.pushWhenClean('record of what it holds', (undoCall) =>
+    table.update((now) => ({ ...now, nics: [], routes: [], vm: null, containers: [] }), undoCall),
+  );
   const storage = await prepareStorage(services, spec, record.dataDir, {
     signal: signal ?? AbortSignal.timeout(STORAGE_TIMEOUT_MS),
   });
   const parts = { services, spec, way, storage, planned, table, endpoint, undo };
   const containers = plannedContainers(storage.containers);
   const nics = await withDeadline(`network of pod ${spec.id}`, NETWORK_TIMEOUT_MS, signal, async (call) => {
-    undo.pushWhenClean('record of what it holds', (undoCall) =>
-      table.update((now) => ({ ...now, nics: [], routes: [], vm: null, containers: [] }), undoCall),
-    );
-    const vm = way.clone ? record.vm : null;
-    const nics = planned.map((nic) => nic.planned);
     // That of a clone takes the place of what there was.
     const consoleStart = way.clone ? 0 : (await consoleLogFrom(record.consoleLogPath)).start;
-    await table.update((now) => ({ ...now, nics, routes: [], vm, containers, consoleStart }), call);
+    if (containers.length > 0 || record.containers.length > 0 || consoleStart !== (record.consoleStart ?? 0)) {
+      await table.update((now) => ({ ...now, containers, consoleStart }), call);
+    }
     undo.push(record.runDir, () => rm(record.runDir, { recursive: true, force: true }));
     if (way.clone) await takeOver(way.clone, record, undo);
     else await mkdir(record.runDir, { recursive: true, mode: 0o700 });

@@ -2,18 +2,22 @@ import { mkdir, rm } from 'node:fs/promises';
 import type { CallOptions } from '../../calls.js';
 import type { PoolClone } from '../../template/pool-clone.js';
 import type { UndoStack } from '../../undo.js';
-import type { PodRecord } from '../record.js';
+import type { NicRecord, PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
 import type { PodSpec } from '../spec.js';
 
-/** Record first, then the directory that survives stops. The pod's lock is held. @throws POD_ALREADY_EXISTS. */
+/**
+ * Record first, then the directory that survives stops. The pod's lock is held. `begun`: of a pod that is started at once.
+ * @throws POD_ALREADY_EXISTS.
+ */
 export async function createRecord(
   { store, host, driver, backend, directories }: PodServices,
   spec: PodSpec,
   undo: UndoStack,
   call: CallOptions,
-  clone?: PoolClone,
+  begun: { readonly nics: readonly NicRecord[]; readonly clone?: PoolClone | undefined } = { nics: [] },
 ): Promise<PodRecord> {
+  const { nics, clone } = begun;
   const dirs = podDirectories(directories, spec.id);
   const record: PodRecord = {
     version: 2,
@@ -37,7 +41,7 @@ export async function createRecord(
     runDir: clone?.runDir ?? dirs.run,
     dataDir: dirs.data,
     consoleLogPath: dirs.consoleLog,
-    nics: [],
+    nics,
     routes: [],
     vm: clone?.vm.hypervisor.record() ?? null,
     containers: [],

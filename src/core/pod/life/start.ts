@@ -9,7 +9,7 @@ import { lockPod } from '../lock.js';
 import type { PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
 import { type PodSpec, parsePodSpec } from '../spec.js';
-import { type Booted, bootPod, checkLimits } from './boot.js';
+import { type Booted, bootPod, checkLimits, plannedNics } from './boot.js';
 import { byWay, chooseWay } from './boot-way.js';
 import type { PodHold, PodHolds } from './holds.js';
 import { createRecord } from './new-record.js';
@@ -38,15 +38,16 @@ async function createBy(
 ): Promise<PodHold> {
   const { host, directories } = services;
   const undo = new UndoStack();
+  const planned = plannedNics(services, spec);
   let claimed = false;
   try {
     const lock = await lockPod(host, podDirectories(directories, spec.id).lock, spec.id, `pod ${spec.id}`, signal);
     undo.push('pod lock', () => lock.release({ remove: true }));
     const record = await withDeadline(`record of pod ${spec.id}`, RECORD_TIMEOUT_MS, signal, (call) =>
-      createRecord(services, spec, undo, call, way.clone),
+      createRecord(services, spec, undo, call, { nics: planned.map((nic) => nic.planned), clone: way.clone }),
     );
     claimed = true;
-    const booted = await bootPod(services, record, spec, way, undo, signal);
+    const booted = await bootPod(services, record, spec, way, planned, undo, signal);
     await booted.table.update(
       (now) => ({ ...booted.done(now), ...hasStarted(now, way) }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
@@ -163,14 +164,20 @@ async function startBy(
     const by = chosen ?? (await chooseWay(services, spec, signal));
     chosen = by;
     const manager = await host.self();
+    const planned = plannedNics(services, spec);
+    const nics = planned.map((nic) => nic.planned);
     undo.pushWhenClean('pod record', (call) =>
       store.update(id, (now) => ({ ...now, state: before.state, failure: before.failure }), call),
     );
     const record = await withDeadline(`record of pod ${id}`, RECORD_TIMEOUT_MS, signal, (call) =>
-      store.update(id, (now) => ({ ...now, state: 'starting', manager, ...placeOf(services, id, by) }), call),
+      store.update(
+        id,
+        (now) => ({ ...now, state: 'starting', manager, nics, routes: [], ...placeOf(services, id, by) }),
+        call,
+      ),
     );
     claimed = true;
-    const booted = await bootPod(services, record, spec, by, undo, signal);
+    const booted = await bootPod(services, record, spec, by, planned, undo, signal);
     await booted.table.update(
       (now) => ({ ...booted.done(now), ...hasStarted(now, by), restarts: restart?.restarts ?? 0 }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
