@@ -83,6 +83,16 @@ describe('local state store on a real disk', function () {
     }
   });
 
+  it('is inherited by nothing that its process starts, be it written by this thread or another', async () => {
+    const store = open();
+    for (const way of ['its own', 'another'] as const) {
+      if (way === 'another') store.serve();
+      await store.transaction((transaction) => transaction.put(['a'], way), callOptions());
+      const files = await finished(run(['-l', '/proc/self/fd'], 'ls'));
+      expect(files).to.include('pipe:').and.not.include(dir);
+    }
+  });
+
   it('counts every increment of four processes', async () => {
     const children = Array.from({ length: 4 }, (_, index) => {
       return run([child, 'increment', path, '50', ...(index % 2 === 0 ? ['serves'] : [])]);

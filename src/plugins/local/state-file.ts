@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { getSystemErrorName } from 'node:util';
 import type { RootDatabase } from 'lmdb';
 import { HyperplugError, isHyperplugError } from '../../core/errors.js';
+import { closeOnExec } from '../../host/close-on-exec.js';
 import { ensureDirectory } from '../../host/paths.js';
 
 export type Database = RootDatabase<Buffer, Buffer>;
@@ -55,7 +56,7 @@ export function openDatabase(path: string, mapBytes = MAP_BYTES): Database {
     for (const file of [path, `${path}-lock`]) makeFile(file);
     // On first use, and by require: its CommonJS bundle loads in two thirds of the time.
     const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb');
-    return open<Buffer, Buffer>({
+    const database = open<Buffer, Buffer>({
       path,
       noSubdir: true,
       encoding: 'binary',
@@ -66,6 +67,9 @@ export function openDatabase(path: string, mapBytes = MAP_BYTES): Database {
       maxReaders: MAX_READERS,
       maxDbs: 1,
     });
+    // LMDB leaves one to be inherited for writing: by hypervisors, whose user may not so much as read the file.
+    closeOnExec(path);
+    return database;
   } catch (error) {
     throw unavailable(path, error);
   }
