@@ -1,11 +1,11 @@
-import type { GuestNic } from '../agent.js';
+import type { GuestNetwork, GuestNic } from '../agent.js';
 import { type CallOptions, throwIfAborted } from '../calls.js';
 import { concurrently } from '../concurrently.js';
 import { combineErrors, HyperplugError } from '../errors.js';
 import { chooseEndpoint } from '../registry/check-selection.js';
 import { UndoStack } from '../undo.js';
 import { allowOf } from './allow-list.js';
-import { linkOf, nicConfig, readBack, unplug } from './guest-state.js';
+import { checkAnswers, linkOf, nicConfig, readBack, unplug } from './guest-state.js';
 import { type InterfaceSpec, LOOPBACK, parseNicInputs } from './interface-spec.js';
 import type { NicTable } from './nic-table.js';
 import { type PlannedNic, type PreparedNic, plannedNic, podNic, prepareNic, seeForwards } from './nics.js';
@@ -52,13 +52,15 @@ async function addPlanned(
       ],
       call,
     )) as [GuestNic[], RouteRecord[]];
+    const present = ids.map((id) => table.find(id));
+    checkAnswers(vm.session, present, guests);
+    let network: GuestNetwork | undefined;
     // They go with their NICs, whose undo takes those from the guest.
     if (routes.length > 0) {
       const sent = routes.map((route) => guestRoute(route, table.list()));
       await vm.explained(() => vm.session.addRoutes(sent, call));
+      network = await readBack(vm.session, { present, routes }, table.list(), call);
     }
-    const present = ids.map((id) => table.find(id));
-    const network = await readBack(vm.session, { present, routes }, table.list(), call);
     for (const [index, nic] of present.entries()) {
       const guest = network ? linkOf(network, nic) : guests[index];
       if (guest) table.sawGuest(nic.id, guest);

@@ -53,7 +53,21 @@ export async function readBack(
       .filter((route) => guestHas(network, route, nics))
       .map((route) => `the route to ${route.destination} is still there`),
   ];
-  if (wrong.length === 0) return network;
+  refuseDifferences(wrong);
+  return network;
+}
+
+/**
+ * Compares what the agent answered of NICs that it has set up, which it read from its kernel, with what they shall be.
+ * @throws AGENT_REFUSED as readBack()
+ */
+export function checkAnswers(session: GuestSession, nics: readonly NicRecord[], answers: readonly GuestNic[]): void {
+  if (!session.features.readNetwork) return;
+  refuseDifferences(nics.flatMap((nic) => nicDifferences(nic, { links: answers, routes: [] }, [])));
+}
+
+function refuseDifferences(wrong: readonly string[]): void {
+  if (wrong.length === 0) return;
   const reason = `read back, the guest's network is not as it acknowledged: ${wrong.join('; ')}`;
   throw new HyperplugError('AGENT_REFUSED', reason, { details: { reason, differences: wrong } });
 }

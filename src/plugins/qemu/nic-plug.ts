@@ -82,10 +82,17 @@ export class NicPlug {
     const undo = new UndoStack(this.options.detachTimeoutMs);
     undo.pushWhenClean(`slot ${slot}`, async () => this.table.free(slot));
     try {
-      if (endpoint.kind === 'tap-fd') await this.#addTap(endpoint, slot, undo, call);
-      else await this.#addUserNetwork(endpoint, slot, undo, call);
+      const names = endpoint.kind === 'tap-fd' ? await this.#handOver(endpoint, slot, undo, call) : [];
+      undo.pushWhenClean(`backend in slot ${slot}`, (undoCall) => this.#deleteNetdev(slot, undoCall));
       undo.push(`device of NIC ${nic.id}`, (undoCall) => this.#removeDevice(deviceId(slot, nic.id), undoCall));
-      await this.#execute('device_add', nicDevice(nic, slot, slotBus(this.options.machine, slot)), call);
+      // QEMU takes them in this order: a device whose backend it refused it refuses, too.
+      const answers = await Promise.allSettled([
+        endpoint.kind === 'tap-fd'
+          ? this.#execute('netdev_add', tapNetdev(slot, names), call)
+          : this.#addUserNetwork(endpoint, slot, call),
+        this.#execute('device_add', nicDevice(nic, slot, slotBus(this.options.machine, slot)), call),
+      ]);
+      for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
       return this.table.attached(slot);
     } catch (error) {
       throw await undo.fail('VM_HYPERVISOR_FAILED', `NIC ${nic.id} was not attached, nor wholly undone`, error);
@@ -158,22 +165,23 @@ export class NicPlug {
     return typeof answer === 'string' ? answer.trim() : '';
   }
 
-  async #addUserNetwork(endpoint: BuiltinEndpoint, slot: number, undo: UndoStack, call: CallOptions): Promise<void> {
+  async #addUserNetwork(endpoint: BuiltinEndpoint, slot: number, call: CallOptions): Promise<void> {
     const { properties, forwards } = userNetdev(endpoint, slot);
-    undo.pushWhenClean(`backend in slot ${slot}`, (undoCall) => this.#deleteNetdev(slot, undoCall));
     await this.#addNetdev({ ...properties, hostfwd: forwards.map((str) => ({ str })) }, endpoint.forwards, call);
   }
 
-  /** netdev_add takes the named descriptors over; as long as it has not, they are QEMU's to close on our word. */
-  async #addTap(endpoint: TapEndpoint, slot: number, undo: UndoStack, call: CallOptions): Promise<void> {
+  /**
+   * The descriptors' names. netdev_add takes them over; as long as it has not, they are QEMU's to close on our word. Answered
+   * before anything else is sent: a descriptor that waits for room in the socket would be overtaken.
+   */
+  async #handOver(endpoint: TapEndpoint, slot: number, undo: UndoStack, call: CallOptions): Promise<readonly string[]> {
     const names = endpoint.fds.map((_, queue) => tapFdName(slot, queue));
     for (const [queue, fd] of endpoint.fds.entries()) {
       const fdname = names[queue] as string;
       undo.push(`descriptor ${fdname}`, (undoCall) => this.#closeFd(fdname, undoCall));
       await this.#limited('getfd', call, (limited) => this.qmp.executeWithFds('getfd', { fdname }, [fd], limited));
     }
-    undo.pushWhenClean(`backend in slot ${slot}`, (undoCall) => this.#deleteNetdev(slot, undoCall));
-    await this.#execute('netdev_add', tapNetdev(slot, names), call);
+    return names;
   }
 
   async #closeFd(fdname: string, call: CallOptions): Promise<void> {
