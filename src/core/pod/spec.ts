@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { deepFreeze, type JsonObject, type JsonValue } from '../json.js';
 import type { AllowList, PortMapping } from '../network.js';
@@ -79,9 +80,12 @@ const podSchema = z.strictObject({
     .describe('network of the interfaces that name none, a default interface among them; `none`: no NIC at all'),
   interfaces: z.array(interfaceSchema).max(32).optional(),
   routes: z.array(routeSchema).max(256).optional(),
-  dns: z.array(z.string()).max(8).optional(),
-  dnsOptions: z.array(z.string().regex(/^\S+$/)).max(16).optional(),
-  dnsSearch: z.array(z.string().regex(HOSTNAME)).max(16).optional(),
+  dns: z
+    .array(z.string().refine((text) => isIP(text) !== 0, 'an IPv4 or IPv6 address'))
+    .max(8)
+    .optional(),
+  dnsOptions: z.array(z.string().regex(/^\S+$/, 'text without spaces')).max(16).optional(),
+  dnsSearch: z.array(z.string().regex(HOSTNAME, 'a domain (RFC 1123)')).max(16).optional(),
   portmappings: z.array(portSchema).max(1024).optional(),
   portmappingWhiteLists: whiteListsSchema.nullish(),
   labels: z.record(z.string().min(1).max(128), z.string().max(1024)).optional(),

@@ -44,9 +44,9 @@ function walk(value: unknown, path: string, pattern: string): unknown {
   const known = /^$|^(containers|interfaces|volumes)\[\]$|^containers\[\]\.ports\[\]$|^services$/.test(pattern);
   const entries = Object.entries(value).flatMap(([key, member]): [string, unknown][] => {
     const below = (text: string) => (text === '' ? key : `${text}.${key}`);
-    const why = known ? REFUSED_FIELDS[below(pattern)] : undefined;
+    const why = known ? own(REFUSED_FIELDS, below(pattern)) : undefined;
     if (why === undefined) {
-      const name = (known ? ALIASES[below(pattern)] : undefined) ?? key;
+      const name = (known ? own(ALIASES, below(pattern)) : undefined) ?? key;
       return [[name, known ? walk(member, below(path), below(pattern)) : member]];
     }
     if (isEmpty(member)) return [];
@@ -56,6 +56,10 @@ function walk(value: unknown, path: string, pattern: string): unknown {
   });
   return Object.fromEntries(entries);
 }
+
+/** Not what every object has, `constructor` and the like. */
+const own = (texts: Readonly<Record<string, string>>, key: string) =>
+  Object.hasOwn(texts, key) ? texts[key] : undefined;
 
 function isEmpty(value: unknown): boolean {
   if (value === undefined || value === null || value === '' || value === false || value === 0) return true;

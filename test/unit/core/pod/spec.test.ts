@@ -112,6 +112,13 @@ describe('parsePodSpec', () => {
     ['one below', { containers: [{ image: '/x', comand: [] }] }, 'containers[0].comand', /did you mean "command"/],
     ['an id that is no name', { id: 'Web_1' }, 'id', /"Web_1" \(string\)/],
     ['a memory that is no number', { resource: { memory: '128' } }, 'resource.memory', /"128" \(string\)/],
+    [
+      'a name server that is no address',
+      { dns: ['9.9.9.9', 'one.one'] },
+      'dns[1]',
+      /an IPv4 or IPv6 address, got "one.one"/,
+    ],
+    ['a field of every object', { constructor: 1 }, 'constructor', /unknown field/],
     ['no CPU', { resource: { vcpu: 0 } }, 'resource.vcpu', /0 \(number\)/],
     ['a multicast MAC', { interfaces: [{ mac: '01:00:5e:00:00:01' }] }, 'interfaces[0].mac', /unicast/],
     ['a MAC of five octets', { interfaces: [{ mac: '52:54:00:00:01' }] }, 'interfaces[0].mac', /52:54:00:00:01/],
