@@ -399,7 +399,11 @@ export class NetlinkBackend implements NetworkBackend {
   async #unrestrict({ podId, nicId }: Pick<NicPlan, 'podId' | 'nicId'>, call: CallOptions): Promise<void> {
     const { firewall } = this.deps;
     if (!firewall.capabilities.restricts) return;
-    await this.#turns.together('end of the restriction of a NIC', call, this.#unrestrictAll, `${podId}/${nicId}`);
+    const nic = `${podId}/${nicId}`;
+    // Looked at without a turn: where there is none, whoever holds the networks' lock is not waited for.
+    const there = await firewall.restricted?.(call);
+    if (there && !there.some(({ id }) => id === nic)) return;
+    await this.#turns.together('end of the restriction of a NIC', call, this.#unrestrictAll, nic);
   }
 
   readonly #withdrawAll: Batch<Pick<NicPlan, 'podId' | 'nicId'>, void> = async (nics, call) => {

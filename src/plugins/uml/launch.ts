@@ -138,7 +138,7 @@ async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser 
     const { O_RDONLY, O_DIRECTORY, O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
     const append = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
     let { path: initramfsPath } = initramfsOf(spec);
-    if (disks.length > 0) {
+    if (disks.length > 0 || spec.overlays) {
       const merged = await withModules(initramfsPath, tools.uml, runDir.initramfsFile, { signal });
       if (merged) initramfsPath = runDir.initramfsFile;
       else log.warn({ vm: spec.id }, 'User Mode Linux came without its modules: no squashfs, no overlays');

@@ -201,5 +201,8 @@ function vmSpec({ services, spec, way, storage }: BootParts, nics: readonly Prep
     nics: nics.map((nic) => nic.vmNic),
     disks: storage.disks,
     shares: storage.shares,
+    ...(storage.containers.some(({ setup }) => setup.layer.kind === 'tmpfs' || setup.layer.kind === 'disk') && {
+      overlays: true,
+    }),
   });
 }
