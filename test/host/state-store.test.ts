@@ -184,7 +184,8 @@ describe('local state store on a real disk', function () {
     it(`says STATE_UNAVAILABLE when the disk is full, commits nothing of it, and works again (${who})`, async function () {
       requireOrSkip(this, process.getuid?.() === 0, 'mounting a small tmpfs needs root');
       mkdirSync(join(dir, 'mnt'));
-      const script = 'mount -t tmpfs -o size=300k none "$1" && exec "$2" "$3" fill "$1/state/state.mdb" "${@:4}"';
+      const script =
+        'mount -t tmpfs -o size=300k none "$1"; dir=$1; node=$2; child=$3; shift 3; exec "$node" "$child" fill "$dir/state/state.mdb" "$@"';
       const argv = ['-m', 'bash', '-ec', script, 'bash', join(dir, 'mnt'), process.execPath, child, ...serves];
       const [error, last, count, written, counter] = JSON.parse(await finished(run(argv, 'unshare')));
       expect(error.code).to.equal('STATE_UNAVAILABLE');
