@@ -69,11 +69,11 @@ function hyperNetwork(this: Mocha.Suite, driver: 'qemu' | 'uml') {
     pods.add(pod);
     return pod;
   }
-  /** Without those of a thread that the state store may have begun meanwhile: its event loop, and its own view of the file. */
+  /** Without those of a thread that the state store may have begun meanwhile: its event loop with its pipe, its view of the file. */
   const openDescriptors = () =>
     readdirSync('/proc/self/fd').filter((fd) => {
       try {
-        return !/^anon_inode:|\.mdb$/.test(readlinkSync(`/proc/self/fd/${fd}`));
+        return !/^anon_inode:|^pipe:|\.mdb$/.test(readlinkSync(`/proc/self/fd/${fd}`));
       } catch {
         return false; // the directory's own, closed by now
       }
