@@ -9,7 +9,9 @@ import type { PortMapping } from './network.js';
 export interface HostForwards {
   /** Name servers that answer in there. */
   readonly nameServers: readonly string[];
-  /** A mapping as it is to be made in the namespace. @throws NOT_SUPPORTED it cannot be forwarded. */
+  /** Before a mapping is made. @throws NOT_SUPPORTED it cannot be forwarded. */
+  check(mapping: PortMapping): void;
+  /** A mapping as it is in the namespace, of one that was refused, too: what is recorded can always be taken away. */
   inside(mapping: PortMapping): PortMapping;
   /** The other way; as it is where nothing is forwarded to it. */
   outside(mapping: PortMapping): PortMapping;

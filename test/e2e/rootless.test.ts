@@ -149,6 +149,7 @@ function rootless(this: Mocha.Suite, driver: 'qemu' | 'uml') {
     expect(asked(2, 1)).to.equal('silence');
     const refused = await run('port', 'add', 'one', `127.0.0.1:${udpPort}:53/udp`);
     expect(refused.stderr).to.contain('NOT_SUPPORTED').and.to.contain('rootless.hostLoopback');
+    expect(await ok('port', 'ls', 'one')).to.not.contain(String(udpPort));
   });
 
   it('reaches the world outside as its user does, and not the loopback of the host', async () => {

@@ -35,8 +35,7 @@ export class SlirpForwards implements HostForwards {
     return [this.#address(NAME_SERVER)];
   }
 
-  inside(mapping: PortMapping): PortMapping {
-    const { protocol, hostAddress } = mapping;
+  check({ protocol, hostAddress }: PortMapping): void {
     if (protocol === 'sctp') {
       throw new HyperplugError('NOT_SUPPORTED', 'protocol: expected tcp or udp, got sctp: not in rootless networks');
     }
@@ -49,6 +48,9 @@ export class SlirpForwards implements HostForwards {
       const message = `hostAddress: expected another than ${hostAddress} for udp, or rootless.hostLoopback: true: slirp4netns answers no client on the loopback without it`;
       throw new HyperplugError('NOT_SUPPORTED', message);
     }
+  }
+
+  inside(mapping: PortMapping): PortMapping {
     return { ...mapping, hostAddress: ANY };
   }
 

@@ -183,6 +183,7 @@ export class NetlinkBackend implements NetworkBackend {
       throw new HyperplugError('NOT_SUPPORTED', `endpoint: expected tap-fd or interface, got ${plan.endpoint}`);
     }
     const network = this.#network(plan.lease.network);
+    this.#checkForwards(plan.ports);
     const ports = publishedPorts(network, plan.lease, this.#inside(plan.ports), this.deps.firewall);
     const restrictions = restrictionsOf(network, plan.lease, plan.allow, this.deps.firewall);
     const ground = this.#ground();
@@ -230,6 +231,7 @@ export class NetlinkBackend implements NetworkBackend {
     mappings: readonly PortMapping[],
     call: CallOptions,
   ): Promise<void> {
+    this.#checkForwards(mappings);
     const ports = publishedPorts(this.#network(lease.network), lease, this.#inside(mappings), this.deps.firewall);
     if (ports.length === 0) return;
     if (data) await letPortsHairpin(this.#ground(), data as unknown as DeviceRecord, call);
@@ -329,6 +331,11 @@ export class NetlinkBackend implements NetworkBackend {
     const where = this.options.netns ?? "this process's network namespace";
     const links = await this.#ground().rtnl.links(call);
     return [{ id: 'netlink.rtnetlink', status: 'ok', summary: `rtnetlink answers: ${links.length} links in ${where}` }];
+  }
+
+  /** @throws NOT_SUPPORTED what cannot be forwarded into the namespace. */
+  #checkForwards(mappings: readonly PortMapping[]): void {
+    for (const mapping of mappings) this.deps.forwards?.check(mapping);
   }
 
   #inside(mappings: readonly PortMapping[]): readonly PortMapping[] {

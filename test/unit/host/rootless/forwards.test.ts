@@ -94,12 +94,13 @@ describe('SlirpForwards', () => {
 
   it('forwards no IPv6 and no sctp', () => {
     const forwards = new SlirpForwards(new SessionFiles(directory()), record);
-    expect(() => forwards.inside({ ...mapping, hostAddress: '::' })).to.throw(/IPv4/);
-    expect(() => forwards.inside({ ...mapping, protocol: 'sctp' })).to.throw(/tcp or udp/);
+    expect(() => forwards.check({ ...mapping, hostAddress: '::' })).to.throw(/IPv4/);
+    expect(() => forwards.check({ ...mapping, protocol: 'sctp' })).to.throw(/tcp or udp/);
     const datagrams = { ...mapping, protocol: 'udp', hostAddress: '127.0.0.1' } as const;
-    expect(() => forwards.inside(datagrams)).to.throw(/rootless\.hostLoopback/);
+    expect(() => forwards.check(datagrams)).to.throw(/rootless\.hostLoopback/);
     const open = new SlirpForwards(new SessionFiles(directory()), { ...record, hostLoopback: true });
-    expect(open.inside(datagrams).hostAddress).to.equal('0.0.0.0');
+    expect(() => open.check(datagrams)).to.not.throw();
+    expect(forwards.inside(datagrams).hostAddress, 'what was refused can be taken away').to.equal('0.0.0.0');
     expect(forwards.nameServers).to.deep.equal(['10.233.77.3']);
   });
 });
