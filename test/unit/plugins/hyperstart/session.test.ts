@@ -342,7 +342,7 @@ describe('hyperstart session with our agent, what an original cannot', () => {
     await session.addRoutes([{ destination: 'default', gateway: '10.0.0.1', mac: MAC, metric: 5 }], calls());
     const { links, routes } = await session.readNetwork(calls());
     expect(links.map(({ name }) => name)).to.deep.equal(['lo', 'eth0', 'net0']);
-    expect(routes).to.deep.equal([{ destination: 'default', gateway: '10.0.0.1', metric: 5 }]);
+    expect(routes).to.deep.equal([{ destination: 'default', gateway: '10.0.0.1', device: 'net0', metric: 5 }]);
     await session.removeRoutes([{ destination: 'default' }], calls());
     expect((await session.readNetwork(calls())).routes).to.deep.equal([]);
     await session.deleteInterface({ mac: MAC, expectedName: 'eth0' }, calls());
