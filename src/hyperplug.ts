@@ -231,7 +231,12 @@ class Engine implements Hyperplug {
         await this.#started(call);
         return this.#host.services.network;
       },
-      init: (specs, call) => initNetworks(this.#host.services.hypervisor, this.#host.services.network, specs, call),
+      init: async (specs, call) => {
+        const { hypervisor, network } = this.#host.services;
+        // All of them: then no pod has to see to them again.
+        if (specs.length === loaded.networks.length) await this.#initNetworks(call);
+        else await initNetworks(hypervisor, network, specs, call);
+      },
       nics: async (call) => (await this.#started(call)).nicsInUse(call),
       forget: () => {
         this.#networks = undefined;

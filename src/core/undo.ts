@@ -1,6 +1,7 @@
 import { type CallOptions, withDeadline } from './calls.js';
 import type { ErrorCode } from './error-codes.js';
 import { combineErrors } from './errors.js';
+import { loopShare } from './loop-share.js';
 
 interface Step {
   readonly what: string;
@@ -39,6 +40,7 @@ export class UndoStack {
       const { what, undo, whenClean } = step;
       if (whenClean && errors.length > 0) continue;
       try {
+        await loopShare.take();
         await withDeadline(`undo: ${what}`, this.stepTimeoutMs, undefined, undo);
       } catch (error) {
         errors.push(error);

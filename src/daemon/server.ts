@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { errorToWire, type WireError } from '../client/wire/errors.js';
 import { HyperplugError, isHyperplugError } from '../core/errors.js';
+import { loopShare } from '../core/loop-share.js';
 import { sendStream } from './answers.js';
 import { endSocket } from './exec-stream.js';
 import { isTooDeep, MAX_DEPTH } from './json-depth.js';
@@ -123,6 +124,7 @@ async function answer(
   input: Parameters<Operation['handle']>[1],
   reply: FastifyReply,
 ): Promise<void> {
+  await loopShare.take();
   const result = await handle(context, input);
   reply.header('hyperplug-request-id', context.requestId);
   if (kind.kind === 'json') {

@@ -3,6 +3,7 @@ import { type CallOptions, throwIfAborted } from '../calls.js';
 import { concurrently } from '../concurrently.js';
 import { fieldError, HyperplugError } from '../errors.js';
 import type { HypervisorDriver, HypervisorVm, NicEndpointKind, VmNic } from '../hypervisor.js';
+import { loopShare } from '../loop-share.js';
 import { randomMac } from '../mac.js';
 import type { AddressLease, AllowList, HostNic, InterfaceAddress, NetworkBackend } from '../network.js';
 import type { UndoStack } from '../undo.js';
@@ -139,6 +140,7 @@ export async function prepareNic(
   };
   let made = planned.host as HostNic['record'];
   undo.pushWhenClean(`host side of ${nicId}`, (undoCall) => backend.detach(made, undoCall));
+  await loopShare.take();
   const host = await backend.attach(plan, call);
   made = host.record;
   return {

@@ -1,6 +1,7 @@
 import { abortError, type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { JsonValue } from '../../core/json.js';
+import { loopShare } from '../../core/loop-share.js';
 import { checkStateKey, checkStatePrefix } from '../../core/state/keys.js';
 import { runBody } from '../../core/state/transaction-body.js';
 import type { StateEntry, StateKey, StateStore, StateTransaction, UnreadableEntry } from '../../core/state-store.js';
@@ -123,14 +124,21 @@ export class LocalStateStore implements StateStore {
       return;
     }
     const writes: Writes = new Map();
-    const outcomes = jobs.map((job) => runJob(database, job, writes));
+    const outcomes: (() => void)[] = [];
     try {
+      for (const job of jobs) {
+        await loopShare.take();
+        outcomes.push(runJob(database, job, writes));
+      }
       if (writes.size > 0) await this.#commit(database, writes);
     } catch (error) {
       for (const job of jobs) job.reject(unavailable(this.#path, error));
       return;
     }
-    for (const settle of outcomes) settle();
+    for (const settle of outcomes) {
+      await loopShare.take();
+      settle();
+    }
   }
 
   async #commit(database: Database, writes: Writes): Promise<void> {

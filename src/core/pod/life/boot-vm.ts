@@ -4,6 +4,7 @@ import type { CallOptions } from '../../calls.js';
 import { concurrently } from '../../concurrently.js';
 import type { HypervisorVm, NicEndpointKind, VmSpec } from '../../hypervisor.js';
 import { deepFreeze } from '../../json.js';
+import { loopShare } from '../../loop-share.js';
 import type { BootWay } from '../../template/choice.js';
 import { templateVmSpec } from '../../template/make.js';
 import { renewGuest } from '../../template/renew.js';
@@ -170,6 +171,7 @@ async function fill({ storage, spec }: BootParts, vm: Vm, call: CallOptions): Pr
 const newMachineId = () => randomUUID().replaceAll('-', '');
 
 async function configure({ spec, table }: BootParts, vm: Vm, call: CallOptions): Promise<GuestNic[]> {
+  await loopShare.take();
   const { record } = table;
   const leased = record.nics.flatMap(({ lease }) => lease?.dns ?? []);
   const dns = spec.dns.length > 0 ? spec.dns : [...new Set(leased)];
@@ -179,6 +181,7 @@ async function configure({ spec, table }: BootParts, vm: Vm, call: CallOptions):
   const routes = record.routes.map((route) => guestRoute(route, record.nics));
   const setup = { hostname, dns, dnsSearch, dnsOptions, machineId: newMachineId() };
   const guestNics = await vm.configure(setup, configs, routes, call);
+  await loopShare.take();
   await vm.explained(() => readBack(vm.session, { present: record.nics, routes: record.routes }, record.nics, call));
   return guestNics;
 }

@@ -5,6 +5,7 @@ import { concurrently } from '../../concurrently.js';
 import type { ContainerProcess } from '../../container.js';
 import { fieldError } from '../../errors.js';
 import type { HypervisorCapabilities } from '../../hypervisor.js';
+import { loopShare } from '../../loop-share.js';
 import { chooseEndpoint } from '../../registry/check-selection.js';
 import type { BootWay } from '../../template/choice.js';
 import { handOver, type PoolClone } from '../../template/pool-clone.js';
@@ -70,9 +71,11 @@ export async function bootPod(
     undo.push(record.runDir, () => rm(record.runDir, { recursive: true, force: true }));
     if (way.clone) await takeOver(way.clone, record, undo);
     else await mkdir(record.runDir, { recursive: true, mode: 0o700 });
+    await loopShare.take();
     return driver.capabilities.coldplugNic && !way.template ? prepare(parts, undefined, undo, call) : [];
   });
   return withDeadline(`boot of pod ${spec.id}`, services.bootTimeoutMs, signal, async (call) => {
+    await loopShare.take();
     const boot = way.clone ? claimedVm : way.template ? cloneVm : undefined;
     const { vm, guestNics } = await (boot ? boot(parts, call) : bootVm(parts, nics, call));
     for (const [index, nic] of table.list().entries()) table.sawGuest(nic.id, guestNics[index] as GuestNic);
