@@ -3,7 +3,7 @@ import type { CallOptions } from '../core/calls.js';
 import { raceSignal, throwIfAborted } from '../core/calls.js';
 import { HyperplugError } from '../core/errors.js';
 import type { ProcessIdentity } from '../core/hypervisor.js';
-import { openPidfd } from './process-pidfd.js';
+import { openPidfd, type Pidfd } from './process-pidfd.js';
 
 /** What /proc says of a process at one moment. */
 export interface ProcessSnapshot {
@@ -74,9 +74,22 @@ let ownProcess: ProcessIdentity | undefined;
 
 /** True while exactly this process lives: same boot, pid and start time, and not a zombie. */
 export function sameProcess(identity: ProcessIdentity): boolean {
+  return isStill(identity, (state) => !hasEnded(state));
+}
+
+/** The pid is still this process's, be it a zombie. */
+function isStill(identity: ProcessIdentity, accepts: (state: string) => boolean = () => true): boolean {
   if (identity.bootId !== currentBootId()) return false;
   const now = readProcess(identity.pid);
-  return now !== undefined && now.identity.startTime === identity.startTime && !hasEnded(now.state);
+  return now !== undefined && now.identity.startTime === identity.startTime && accepts(now.state);
+}
+
+/**
+ * Whether a descriptor that was just opened is this process's. A zombie counts: its first thread has ended, others may
+ * still be at work with all its files, and the descriptor alone tells when the last of them is gone.
+ */
+function held(pidfd: Pidfd | 'unavailable', identity: ProcessIdentity): boolean {
+  return pidfd === 'unavailable' ? sameProcess(identity) : isStill(identity);
 }
 
 function hasEnded(state: string): boolean {
@@ -120,7 +133,7 @@ const POLL_INTERVAL_MS = 50;
 export function watchProcess(identity: ProcessIdentity): ProcessWatch {
   // The pidfd first, then the check: so it cannot be another process's.
   const pidfd = openPidfd(identity.pid);
-  if (pidfd === 'gone' || !sameProcess(identity)) {
+  if (pidfd === 'gone' || !held(pidfd, identity)) {
     if (typeof pidfd === 'object') pidfd.close();
     return { gone: Promise.resolve(), close() {} };
   }
@@ -157,14 +170,15 @@ export async function waitGone(identity: ProcessIdentity, options: CallOptions):
 }
 
 /**
- * Sends a signal to exactly this process, never to another that has its pid now. False: it is gone already.
+ * Sends a signal to exactly this process, never to another that has its pid now. False: it is gone already; a zombie
+ * takes it, and it ends threads that it still has.
  * @throws HOST_PERMISSION
  */
 export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
   const pidfd = openPidfd(identity.pid);
   if (pidfd === 'gone') return false;
   try {
-    if (!sameProcess(identity)) return false;
+    if (!held(pidfd, identity)) return false;
     if (pidfd !== 'unavailable') return pidfd.sendSignal(signal);
     process.kill(identity.pid, signal);
     return true;
@@ -186,6 +200,6 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
  * @throws TIMEOUT, ABORTED: it was signalled and still lives (stuck in the kernel); HOST_PERMISSION.
  */
 export async function killProcess(identity: ProcessIdentity, options: CallOptions): Promise<void> {
-  if (!signalProcess(identity, 'SIGKILL')) return;
+  signalProcess(identity, 'SIGKILL');
   await waitGone(identity, options);
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { hasCode } from '../../src/core/errors.js';
 import {
@@ -83,6 +83,19 @@ describe('host processes', () => {
     await waitGone(snapshot.identity, deadline());
   });
 
+  it('ends a process whose first thread has ended before the others, and waits for these', async () => {
+    // Its threads hold its files: a VM of which only the first thread is gone still has its sockets and taps.
+    const { child } = start(['python3', '-c', FIRST_THREAD_ENDS]);
+    const pid = child.pid!;
+    await until(() => readProcess(pid)?.state === 'Z' || undefined);
+    const { identity } = readProcess(pid)!;
+    const error = await waitGone(identity, { signal: AbortSignal.timeout(100) }).catch((reason: unknown) => reason);
+    expect(hasCode(error, 'TIMEOUT')).to.equal(true);
+    await killProcess(identity, deadline());
+    // Its parent, this process, may have reaped it or not.
+    expect(existsSync(`/proc/${pid}/task`) ? readdirSync(`/proc/${pid}/task`) : []).to.have.lengthOf.at.most(1);
+  });
+
   it('tells the end of a process that is not its child', async () => {
     const { child } = start(['sh', '-c', 'sleep 60 & wait']);
     const pid = await until(() => processChildren(child.pid!)[0]);
@@ -101,6 +114,12 @@ describe('host processes', () => {
     expect(sameProcess(identity)).to.equal(true);
   });
 });
+
+const FIRST_THREAD_ENDS = `
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+`;
 
 function processChildren(pid: number): number[] {
   const text = processFile(pid);

@@ -19,6 +19,8 @@ const record = z.object({
   hostLoopback: z.boolean(),
   /** Stays when nothing runs in it: networks were made to stay. */
   pinned: z.boolean(),
+  /** They have let go of it, and are in its namespace until they have ended. */
+  leaving: z.array(identity).default([]),
 });
 
 /** The namespaces of one runtime directory's rootless networks. */

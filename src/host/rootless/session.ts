@@ -4,7 +4,7 @@ import { overlap, parseSubnet } from '../../core/config/subnet.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { acquireLock, flock } from '../lock.js';
-import { killProcess, sameProcess } from '../process.js';
+import { killProcess, ownIdentity, sameProcess } from '../process.js';
 import type { ToolProvider } from '../tools.js';
 import { SlirpForwards } from './forwards.js';
 import { type RootlessTools, startHolder } from './holder.js';
@@ -110,7 +110,8 @@ async function makeSession(
   await removeProcesses(files, call);
   const { holder, netns } = await startHolder(files, tools, undefined, call);
   const cidr = RANGES.find((range) => subnets.every((subnet) => !overlapping(range, subnet))) ?? RANGES[0] ?? '';
-  const record = { version: 1, netns, holder, slirp: null, cidr, mtu, hostLoopback, pinned: false } as const;
+  const fresh = { slirp: null, pinned: false, leaving: [] };
+  const record: SessionRecord = { version: 1, netns, holder, cidr, mtu, hostLoopback, ...fresh };
   files.write(record);
   files.writeForwards([]);
   return record;
@@ -137,10 +138,19 @@ export async function closeSession({ files, useFd }: Pick<SessionUse, 'files' | 
     purpose: 'end of the rootless network',
   });
   closeSync(useFd);
-  if (!(await endUnused(files, call))) return false;
+  if (!(await endUnused(files, call))) {
+    noteLeaving(files);
+    return false;
+  }
   await lock.release({ remove: true });
   rmSync(files.directory, { recursive: true, force: true });
   return true;
+}
+
+/** The next that leaves does not take this process, which may take its time to end, for one that runs on. The change lock is held. */
+function noteLeaving(files: SessionFiles): void {
+  const record = files.read();
+  if (record) files.write({ ...record, leaving: [...record.leaving.filter(sameProcess), ownIdentity()] });
 }
 
 /** The change lock is held. */
@@ -156,7 +166,8 @@ async function endUnused(files: SessionFiles, call: CallOptions): Promise<boolea
     }
   }
   if (record && current(files)) {
-    const running = processesIn(record.netns).filter(({ pid }) => pid !== process.pid && pid !== record.holder.pid);
+    const ending = new Set([ownIdentity(), record.holder, ...record.leaving.filter(sameProcess)].map(({ pid }) => pid));
+    const running = processesIn(record.netns).filter(({ pid }) => !ending.has(pid));
     if (running.length > 0 || (await linksOfVms(call)).length > 0) return false;
   }
   await removeProcesses(files, call);

@@ -17,6 +17,7 @@ const record: SessionRecord = {
   mtu: 1500,
   hostLoopback: false,
   pinned: false,
+  leaving: [],
 };
 const mapping: PortMapping = {
   protocol: 'tcp',
