@@ -1,5 +1,5 @@
-// mocha's own report, and its counts and the files that failed in the file that the reporter option `stats` names, for the
-// summary of all stages.
+// mocha's own report; and in the file that the reporter option `stats` names its counts, what failed, and how long each
+// test file took, for the summary of all stages.
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import Mocha from 'mocha';
@@ -11,8 +11,24 @@ export default class Reporter extends Mocha.reporters.Spec {
     // goes to a file no stream has been there before them.
     const first = createServer().listen({ path: `\0hyperplug-test-${process.pid}` }, () => first.close());
     const file = options.reporterOptions?.stats;
-    const failed = new Set();
-    runner.on('fail', (test) => failed.add(test.file ?? test.parent?.file ?? ''));
-    if (file) runner.once('end', () => writeFileSync(file, JSON.stringify({ ...this.stats, failed: [...failed] })));
+    if (file) watch(runner, (seen) => writeFileSync(file, JSON.stringify({ ...this.stats, ...seen })));
   }
+}
+
+/** @param {(seen: { failed: { file: string, title: string, message: string }[], seconds: Record<string, number> }) => void} tell */
+function watch(runner, tell) {
+  const failed = [];
+  const seconds = {};
+  runner.on('fail', (test, error) => {
+    const message = String(error?.message ?? error);
+    failed.push({ file: test.file ?? test.parent?.file ?? '', title: test.fullTitle(), message });
+  });
+  // A file's hooks count: the time from its first suite's begin to its end.
+  runner.on('suite', (suite) => {
+    suite.hyperplugBegan = Date.now();
+  });
+  runner.on('suite end', ({ file, parent, hyperplugBegan }) => {
+    if (file && parent?.root) seconds[file] = (seconds[file] ?? 0) + (Date.now() - hyperplugBegan) / 1000;
+  });
+  runner.once('end', () => tell({ failed, seconds }));
 }

@@ -1,6 +1,15 @@
 // One stage of npm test: its files in mocha processes of their own, as many at once as there are CPUs, the longest first.
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { root } from './set-up.mjs';
@@ -9,8 +18,13 @@ import { root } from './set-up.mjs';
 const RUN_TIMEOUT_MS = 20 * 60_000;
 /** More at once would not be quicker where machines are emulated, and each has its memory. */
 const MAX_AT_ONCE = 2;
-/** Of files that test-seconds.json does not name. */
+/** Of a failed test's message, in the summary; the whole is above it. */
+const MAX_LINES_OF_FAILURE = 12;
+/** Of files of which nothing is known. */
 const USUAL_SECONDS = 4;
+/** How long each test file took: of a whole run on two CPUs, and above it what was measured here. */
+const KNOWN_SECONDS = join(root, 'scripts', 'test-seconds.json');
+const MEASURED_SECONDS = join(root, 'dist', 'test-seconds.json');
 
 /** Told to end: what runs ends, and nothing more is begun. */
 let stopped = false;
@@ -18,7 +32,7 @@ let stopped = false;
 /**
  * @param {{ name: string, timeoutMs: number, filesPerRun: number }} stage timeoutMs is mocha's, per test.
  * @param {readonly string[]} mochaArgs
- * @returns {Promise<{ stats?: object, code: number, signal: string | null, bad: string[] }>} bad: files that failed, or did not finish.
+ * @returns {Promise<{ stats?: object, code: number, signal: string | null, bad: string[] }>} bad: what failed or did not finish, in words.
  */
 export async function runStage({ name, timeoutMs, filesPerRun }, mochaArgs) {
   const started = Date.now();
@@ -49,9 +63,17 @@ export function testFiles(stage) {
 }
 
 function longestFirst(files) {
-  const known = JSON.parse(readFileSync(join(root, 'scripts', 'test-seconds.json'), 'utf8'));
+  const known = { ...readJson(KNOWN_SECONDS), ...readJson(MEASURED_SECONDS) };
   const seconds = (file) => known[file] ?? USUAL_SECONDS;
   return files.sort((a, b) => seconds(b) - seconds(a) || (a < b ? -1 : 1));
+}
+
+function readJson(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return {};
+  }
 }
 
 /** Round robin, so that none has all that is long. */
@@ -64,14 +86,22 @@ function add(total, { batch, stats, code, signal }) {
   if (stats) {
     total.stats ??= { passes: 0, failures: 0, pending: 0 };
     for (const count of ['passes', 'failures', 'pending']) total.stats[count] += stats[count];
+    const seconds = Object.entries(stats.seconds).map(([file, took]) => [nameOf(file), Math.round(took * 10) / 10]);
+    const measured = { ...readJson(MEASURED_SECONDS), ...Object.fromEntries(seconds) };
+    writeFileSync(MEASURED_SECONDS, `${JSON.stringify(measured, Object.keys(measured).sort(), 2)}\n`);
   }
   if (code === 0) return;
   total.code = code ?? 1;
   total.signal ??= signal;
-  const failed = (stats?.failed ?? []).filter((file) => file !== '');
-  total.bad.push(...failed.map((file) => relative(join(root, 'dist', 'test'), file)));
+  for (const { file, title, message } of stats?.failed ?? []) {
+    const lines = message.split('\n').slice(0, MAX_LINES_OF_FAILURE);
+    total.bad.push(`${nameOf(file)}: ${title}`, ...lines.map((line) => `  ${line.slice(0, 400)}`));
+  }
   if (!stats || signal) total.bad.push(`did not finish (${signal ?? `exit code ${code}`}): ${batch.join(' ')}`);
 }
+
+/** As testFiles() gives it. */
+const nameOf = (file) => relative(join(root, 'dist', 'test'), file);
 
 /** What it writes is shown in one piece when it has ended. */
 async function runFiles({ batch, place }, timeoutMs, mochaArgs) {
