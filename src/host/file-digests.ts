@@ -35,7 +35,7 @@ export class FileDigests {
       await digest;
       await this.#write();
     } catch (error) {
-      this.#known.delete(key);
+      if (this.#known.get(key) === digest) this.#known.delete(key);
       throw error;
     }
     return digest;

@@ -1,7 +1,18 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { FileDigests } from '../../../src/host/file-digests.js';
 
@@ -57,4 +68,32 @@ describe('digests of files', () => {
     expect(failure).to.have.property('name', 'AbortError');
     expect(await digests.of(file, signal)).to.equal(sha256('first'));
   });
+
+  it('a call that waits for the reading of another, which is aborted, reads by itself', async () => {
+    const digests = new FileDigests(memory);
+    const large = join(root, 'large');
+    const size = 64 * 1024 * 1024;
+    writeFileSync(large, '');
+    truncateSync(large, size);
+    const abort = new AbortController();
+    const first = digests.of(large, abort.signal).catch((error: Error) => error.name);
+    while (!isOpen(large)) await delay(1);
+    const second = digests.of(large, signal);
+    // Long enough for it to find that the first is reading, and too short to read all of it.
+    await delay(10);
+    abort.abort();
+    expect(await first).to.equal('AbortError');
+    expect(await second).to.equal(createHash('sha256').update(Buffer.alloc(size)).digest('hex'));
+  });
 });
+
+/** By this process. */
+function isOpen(path: string): boolean {
+  return readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      return false; // the directory's own, closed by now
+    }
+  });
+}
