@@ -1,6 +1,6 @@
 import { fieldError, HyperplugError } from '../errors.js';
-import { formatAddress, formatIpv4, parseAddressWithPrefix } from './address-text.js';
-import { PAGE_BITS } from './bitmap-page.js';
+import { formatAddress, formatIpv4, parseAddressWithPrefix, parseIpv4 } from './address-text.js';
+import { PAGE_BITS, PAGE_SHIFT } from './bitmap-page.js';
 import { Holdings } from './holdings.js';
 import { type BitPlace, offsetOf, placeOf, SparseBitmap } from './sparse-bitmap.js';
 import { inside, type PoolLayout } from './subnet.js';
@@ -17,6 +17,9 @@ export interface Holding {
  */
 export class AddressSpace {
   readonly #layout: PoolLayout;
+  /** Of the subnet; exact for IPv4 alone. */
+  readonly #base: number;
+  readonly #size: number;
   readonly #first: BitPlace;
   readonly #last: BitPlace;
   /** Allocated and reserved. */
@@ -27,6 +30,8 @@ export class AddressSpace {
 
   constructor(layout: PoolLayout) {
     this.#layout = layout;
+    this.#base = Number(layout.subnet.base);
+    this.#size = Number(layout.subnet.size);
     this.#first = placeOf(layout.first);
     this.#last = placeOf(layout.last);
     this.#reserved = new Set(layout.reserved);
@@ -85,11 +90,12 @@ export class AddressSpace {
    * @throws IPAM_ADDRESS_INVALID, IPAM_ADDRESS_OUT_OF_RANGE.
    */
   release(address: string): Holding | undefined {
-    const place = placeOf(this.#offset(address));
+    const quick = this.#ipv4Place(address);
+    const place = quick ?? placeOf(this.#offset(address));
     const owner = this.#holdings.remove(place);
     if (owner === undefined) return undefined;
     this.#used.clear(place.page, place.bit);
-    return { address: this.#text(place), owner };
+    return { address: quick ? address : this.#text(place), owner };
   }
 
   /** All that `owner` holds, in ascending order. */
@@ -144,8 +150,16 @@ export class AddressSpace {
 
   #text(place: BitPlace): string {
     const { family, base } = this.#layout.subnet;
-    if (family === 4) return formatIpv4(Number(base) + place.page * PAGE_BITS + place.bit);
+    if (family === 4) return formatIpv4(this.#base + place.page * PAGE_BITS + place.bit);
     return formatAddress(family, base + offsetOf(place));
+  }
+
+  /** Of an IPv4 address of this network, whose text is canonical then; undefined: whatever else it is. */
+  #ipv4Place(text: string): BitPlace | undefined {
+    if (this.#layout.subnet.family !== 4 || typeof text !== 'string') return undefined;
+    const offset = (parseIpv4(text) ?? Number.NaN) - this.#base;
+    if (!(offset >= 0 && offset < this.#size)) return undefined;
+    return { page: offset >>> PAGE_SHIFT, bit: offset & (PAGE_BITS - 1) };
   }
 
   #offset(text: string): bigint {

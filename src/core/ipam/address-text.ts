@@ -8,20 +8,32 @@ export interface ParsedAddress {
   readonly value: bigint;
 }
 
+const ZERO = 48;
+/** As a digit. */
+const DOT = 46 - ZERO;
+
 export const familyBits = (family: Family): 32 | 128 => (family === 4 ? 32 : 128);
 
 /** Dotted decimal with four numbers and no leading zeros (which some programs read as octal); undefined: it is not that. */
 export function parseIpv4(text: string): number | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 4) return undefined;
   let value = 0;
-  for (const part of parts) {
-    if (!/^(0|[1-9][0-9]{0,2})$/.test(part)) return undefined;
-    const byte = Number(part);
-    if (byte > 255) return undefined;
-    value = value * 256 + byte;
+  let dots = 0;
+  /** -1: no digit of it yet. */
+  let byte = -1;
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - ZERO;
+    if (digit >= 0 && digit <= 9) {
+      if (byte === 0) return undefined;
+      byte = byte < 0 ? digit : byte * 10 + digit;
+      if (byte > 255) return undefined;
+    } else {
+      if (digit !== DOT || byte < 0 || dots === 3) return undefined;
+      value = value * 256 + byte;
+      byte = -1;
+      dots++;
+    }
   }
-  return value;
+  return dots === 3 && byte >= 0 ? value * 256 + byte : undefined;
 }
 
 /** RFC 4291 section 2.2, all three forms, without a zone; undefined: it is not that. */

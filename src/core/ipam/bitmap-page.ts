@@ -1,5 +1,6 @@
 /** Bits of one page. */
-export const PAGE_BITS = 1 << 15;
+export const PAGE_SHIFT = 15;
+export const PAGE_BITS = 1 << PAGE_SHIFT;
 
 const WORDS = PAGE_BITS / 32;
 const GROUPS = WORDS / 32;

@@ -1,6 +1,4 @@
-import { BitmapPage, PAGE_BITS } from './bitmap-page.js';
-
-const PAGE_SHIFT = 15n;
+import { BitmapPage, PAGE_BITS, PAGE_SHIFT } from './bitmap-page.js';
 
 /** A bit's place: its page, and its number in the page. Pages of a 64-bit space fit a number; its bits do not. */
 export interface BitPlace {
@@ -9,11 +7,11 @@ export interface BitPlace {
 }
 
 export function placeOf(offset: bigint): BitPlace {
-  return { page: Number(offset >> PAGE_SHIFT), bit: Number(offset & BigInt(PAGE_BITS - 1)) };
+  return { page: Number(offset >> BigInt(PAGE_SHIFT)), bit: Number(offset & BigInt(PAGE_BITS - 1)) };
 }
 
 export function offsetOf(place: BitPlace): bigint {
-  return (BigInt(place.page) << PAGE_SHIFT) | BigInt(place.bit);
+  return (BigInt(place.page) << BigInt(PAGE_SHIFT)) | BigInt(place.bit);
 }
 
 /**
