@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
+import type { SessionFeatures } from '../../src/core/agent.js';
 import { type CallOptions, raceSignal } from '../../src/core/calls.js';
 import { HyperplugError } from '../../src/core/errors.js';
-import { FakeAgent, FakeSession } from '../../src/testing/index.js';
+import { FAKE_FEATURES, FakeAgent, FakeSession } from '../../src/testing/index.js';
 
 type Answer = { readonly result: unknown; readonly body: Buffer };
 type Ask = () => Promise<Answer>;
@@ -27,6 +28,11 @@ export class FaultyAgent extends FakeAgent {
   /** For every call, until it is taken back. */
   always: Behaviour | undefined;
 
+  /** @param lacks what the agent in the guest cannot do. */
+  constructor(readonly lacks: Partial<SessionFeatures> = {}) {
+    super();
+  }
+
   plan(name: string, behaviour: Behaviour): void {
     this.#planned.set(name, [...(this.#planned.get(name) ?? []), behaviour]);
   }
@@ -42,6 +48,8 @@ export class FaultyAgent extends FakeAgent {
 }
 
 class FaultySession extends FakeSession {
+  override readonly features: SessionFeatures = { ...FAKE_FEATURES, ...(this.agent as FaultyAgent).lacks };
+
   override async call(name: string, args: unknown, options: CallOptions, body?: Uint8Array): Promise<Answer> {
     const ask = () => super.call(name, args, options, body);
     const behaviour = (this.agent as FaultyAgent).behaviour(name);

@@ -2,22 +2,25 @@ import type { GuestNetwork, GuestNic } from '../agent.js';
 import { type CallOptions, throwIfAborted } from '../calls.js';
 import { concurrently } from '../concurrently.js';
 import { combineErrors, HyperplugError } from '../errors.js';
+import type { AddressLease } from '../network.js';
 import { chooseEndpoint } from '../registry/check-selection.js';
 import { UndoStack } from '../undo.js';
 import { allowOf } from './allow-list.js';
 import { checkAnswers, linkOf, nicConfig, readBack, unplug } from './guest-state.js';
 import { type InterfaceSpec, LOOPBACK, parseNicInputs } from './interface-spec.js';
 import type { NicTable } from './nic-table.js';
-import { type PlannedNic, type PreparedNic, plannedNic, podNic, prepareNic, seeForwards } from './nics.js';
+import { leaseNic, type PlannedNic, type PreparedNic, plannedNic, podNic, prepareNic, seeForwards } from './nics.js';
 import type { PodNetworkParts } from './pod-network.js';
 import type { NicRecord, RouteRecord } from './record.js';
-import { defaultRoutes, guestRoute, sameRoute } from './routes.js';
+import { defaultRoutes, guestRoute, type RoutableNic } from './routes.js';
 import type { PodNic } from './types.js';
 
 interface Added {
   readonly nic: PlannedNic;
   /** Of this NIC alone: what cannot be undone of one holds up no other. */
   readonly undo: UndoStack;
+  /** Under way; of the loopback none. */
+  lease: Promise<AddressLease> | undefined;
 }
 
 /** Turns that are no NIC's. */
@@ -31,6 +34,10 @@ export async function addNics(parts: PodNetworkParts, inputs: unknown, call: Cal
   return parts.table.inTurns(ids, () => addPlanned(parts, added, ids, call));
 }
 
+/**
+ * Until all is done the record says what each NIC was planned to be, which is enough to undo it; what it turned out to be is
+ * written at the end, with its routes.
+ */
 async function addPlanned(
   parts: PodNetworkParts,
   added: readonly Added[],
@@ -38,48 +45,44 @@ async function addPlanned(
   call: CallOptions,
 ): Promise<PodNic[]> {
   const { vm, table } = parts;
-  const routesUndo = new UndoStack();
+  let routes: readonly RouteRecord[] = [];
   try {
     const prepared = await concurrently(
       added.map((each) => (limited: CallOptions) => prepareOne(parts, each, limited)),
       call,
     );
-    // What each holds is on its way to the disk while the guest is busy: until then their plans say enough to undo them.
-    const [guests = [], routes = []] = (await concurrently<GuestNic[] | RouteRecord[]>(
-      [
-        (limited) => plugAll(parts, added, prepared, limited),
-        (limited) => recordAll(parts, added, prepared, routesUndo, limited),
-      ],
-      call,
-    )) as [GuestNic[], RouteRecord[]];
-    const present = ids.map((id) => table.find(id));
-    checkAnswers(vm.session, present, guests);
+    const made = added.map(({ nic }, index) => prepared[index]?.record ?? nic.planned);
+    routes = table.claimRoutes((there) => defaultRoutes(routable(added, made), there));
+    const guests = await plugAll(parts, added, prepared, call);
+    checkAnswers(vm.session, made, guests);
     let network: GuestNetwork | undefined;
     // They go with their NICs, whose undo takes those from the guest.
     if (routes.length > 0) {
       const sent = routes.map((route) => guestRoute(route, table.list()));
       await vm.explained(() => vm.session.addRoutes(sent, call));
-      network = await readBack(vm.session, { present, routes }, table.list(), call);
+      network = await readBack(vm.session, { present: made, routes }, table.list(), call);
     }
-    for (const [index, nic] of present.entries()) {
+    for (const [index, nic] of made.entries()) {
       const guest = network ? linkOf(network, nic) : guests[index];
       if (guest) table.sawGuest(nic.id, guest);
     }
+    const ready = new Map(
+      made.map((nic) => [nic.id, { ...nic, state: 'ready', guestName: table.guest(nic.id)?.name ?? nic.guestName }]),
+    ) as ReadonlyMap<string, NicRecord>;
     await table.update(
       (record) => ({
         ...record,
-        nics: record.nics.map((nic) =>
-          ids.includes(nic.id)
-            ? { ...nic, state: 'ready', guestName: table.guest(nic.id)?.name ?? nic.guestName }
-            : nic,
-        ),
+        nics: record.nics.map((nic) => ready.get(nic.id) ?? nic),
+        routes: [...record.routes, ...routes],
       }),
       call,
       ids.map((id) => table.event('nic-added', id)),
     );
     return ids.map((id) => podNic(table.find(id), table.guest(id)));
   } catch (error) {
-    throw await undoAll(parts, added, routesUndo, error);
+    throw await undoAll(parts, added, error);
+  } finally {
+    table.unclaimRoutes(routes);
   }
 }
 
@@ -89,8 +92,9 @@ async function inOrder<T>(tasks: readonly ((call: CallOptions) => Promise<T>)[],
   return results;
 }
 
-/** Ids, names and MACs are taken in the record before anything is made. */
-function plan({ services, table }: PodNetworkParts, inputs: unknown, call: CallOptions): Promise<Added[]> {
+/** Ids, names and MACs are taken in the record before anything is made; their addresses are in the same commit. */
+function plan(parts: PodNetworkParts, inputs: unknown, call: CallOptions): Promise<Added[]> {
+  const { services, table } = parts;
   const { backend, driver, defaults } = services;
   const { id: podId } = table.record;
   // Ids that nobody named are chosen by what is taken, so no other may choose meanwhile.
@@ -101,18 +105,30 @@ function plan({ services, table }: PodNetworkParts, inputs: unknown, call: CallO
       throw new HyperplugError('NOT_SUPPORTED', `hypervisor ${driver.name} does not declare hotplugNic`);
     }
     refuseGateways(specs, table);
-    const nics = specs.map((spec) => plannedNic(spec, podId, backend.name, allowOf(table.record.spec)));
-    throwIfAborted(call.signal, `add NICs to pod ${podId}`);
-    await table.reserve(
-      nics.map(({ planned }) => planned),
-      call,
-    );
-    return nics.map((nic) => {
-      const undo = new UndoStack();
-      undo.pushWhenClean(`record of NIC ${nic.spec.id}`, (undoCall) => table.drop(nic.spec.id, undoCall));
-      return { nic, undo };
+    const added = specs.map((spec): Added => {
+      const nic = plannedNic(spec, podId, backend.name, allowOf(table.record.spec));
+      return { nic, undo: new UndoStack(), lease: undefined };
     });
+    throwIfAborted(call.signal, `add NICs to pod ${podId}`);
+    const records = added.map(({ nic }) => nic.planned);
+    try {
+      await table.reserve(records, call, () => {
+        for (const each of added) lease(parts, each, call);
+      });
+    } catch (error) {
+      throw await undoAll(parts, added, error);
+    }
+    return added;
   });
+}
+
+function lease({ services, table }: PodNetworkParts, added: Added, call: CallOptions): void {
+  const { nic, undo } = added;
+  undo.pushWhenClean(`record of NIC ${nic.spec.id}`, (undoCall) => table.drop(nic.spec.id, undoCall));
+  if (nic.spec.kind === 'loopback') return;
+  added.lease = leaseNic(services.backend, nic, undo, call);
+  // Whoever waits for it hears of it.
+  added.lease.catch(() => {});
 }
 
 /** A second default route is known to be one before anything is made. */
@@ -124,7 +140,7 @@ function refuseGateways(specs: readonly InterfaceSpec[], table: NicTable): void 
 /** Its address and its host device; nothing for the loopback. */
 async function prepareOne(
   { services, vm, table }: PodNetworkParts,
-  { nic, undo }: Added,
+  { nic, undo, lease: leased }: Added,
   call: CallOptions,
 ): Promise<PreparedNic | undefined> {
   if (nic.spec.kind === 'loopback') return undefined;
@@ -132,7 +148,7 @@ async function prepareOne(
   const endpoint = chooseEndpoint(backend.capabilities, driver.capabilities);
   if (!endpoint) throw new TypeError(`${backend.name} and ${driver.name} share no kind of NIC endpoint`);
   const { cpus } = table.record;
-  return prepareNic({ backend, endpoint, cpus, netnsPath: vm.hypervisor.netnsPath }, nic, undo, call);
+  return prepareNic({ backend, endpoint, cpus, netnsPath: vm.hypervisor.netnsPath }, nic, undo, call, leased);
 }
 
 function plugAll(
@@ -160,40 +176,18 @@ async function plugOne(
   undo.push(`device of NIC ${id}`, (undoCall) => unplug(vm, table.find(id), undoCall));
   await vm.hypervisor.attachNic(vmNic, call);
   await host.handedOver();
-  const expectedName = freeKernelName(table.list());
+  const expectedName = freeKernelName(table);
   const guest = await vm.explained(() => vm.session.setupInterface(nicConfig(record, expectedName), call));
   await seeForwards(services.driver, vm.hypervisor, vmNic, call);
   table.sawGuest(id, guest);
   return guest;
 }
 
-/** What was made for all of them, and the default routes by them, in one write. */
-async function recordAll(
-  { table }: PodNetworkParts,
-  added: readonly Added[],
-  prepared: readonly (PreparedNic | undefined)[],
-  undo: UndoStack,
-  call: CallOptions,
-): Promise<RouteRecord[]> {
-  const records = new Map(prepared.flatMap((each) => (each ? [[each.record.id, each.record]] : [])));
-  const routable = added.flatMap(({ nic: { spec } }) => {
-    const lease = records.get(spec.id)?.lease;
-    return lease ? [{ id: spec.id, lease, gateway: spec.gateway }] : [];
+function routable(added: readonly Added[], made: readonly NicRecord[]): RoutableNic[] {
+  return added.flatMap(({ nic: { spec } }, index) => {
+    const given = made[index]?.lease;
+    return given ? [{ id: spec.id, lease: given, gateway: spec.gateway }] : [];
   });
-  let routes: RouteRecord[] = [];
-  undo.push('record of default routes', async (undoCall) => {
-    if (routes.length === 0) return;
-    await table.setRoutes((all) => all.filter((route) => !routes.some((each) => sameRoute(each, route))), undoCall);
-  });
-  await table.update((record) => {
-    routes = defaultRoutes(routable, record.routes);
-    return {
-      ...record,
-      nics: record.nics.map((nic) => records.get(nic.id) ?? nic),
-      routes: [...record.routes, ...routes],
-    };
-  }, call);
-  return routes;
 }
 
 async function addLoopback(
@@ -210,20 +204,17 @@ async function addLoopback(
   return guest;
 }
 
-/** The name that the guest's kernel gives next: the lowest that is free. */
-function freeKernelName(nics: readonly NicRecord[]): string {
-  const names = nics.map(({ guestName, name }) => guestName ?? name);
+/** The name that the guest's kernel gives next: the lowest that is free. What the guest said last is newer than the record. */
+function freeKernelName(table: NicTable): string {
+  const names = table.list().map(({ id, guestName, name }) => table.guest(id)?.name ?? guestName ?? name);
   for (let number = 0; ; number++) if (!names.includes(`eth${number}`)) return `eth${number}`;
 }
 
-async function undoAll(
-  { vm, table }: PodNetworkParts,
-  added: readonly Added[],
-  routesUndo: UndoStack,
-  cause: unknown,
-): Promise<unknown> {
+async function undoAll({ vm, table }: PodNetworkParts, added: readonly Added[], cause: unknown): Promise<unknown> {
   const undone = await Promise.all(
-    added.map(async ({ nic, undo }) => {
+    added.map(async ({ nic, undo, lease: leased }) => {
+      // What is on its way would come after its undo.
+      await leased?.catch(() => {});
       const errors = await undo.unwind();
       const { id } = nic.spec;
       // What could not be taken away is a NIC still, to be removed by whoever tries next.
@@ -234,7 +225,7 @@ async function undoAll(
       return errors;
     }),
   );
-  const errors = [...undone.flat(), ...(await routesUndo.unwind())];
+  const errors = undone.flat();
   const ids = added.map(({ nic }) => nic.spec.id).join(', ');
   const told = await vm.explained(() => Promise.reject(cause)).catch((error: unknown) => error);
   if (errors.length === 0) return told;

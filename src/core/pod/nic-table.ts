@@ -18,6 +18,7 @@ export class NicTable {
   /** The last operation on each NIC: one at a time, different NICs at once. */
   readonly #turns = new Turns();
   readonly #guests = new Map<string, GuestNic>();
+  readonly #claimed = new Set<RouteRecord>();
 
   constructor(
     private readonly store: PodStore,
@@ -59,12 +60,21 @@ export class NicTable {
     this.#guests.set(id, guest);
   }
 
-  /** Takes ids and MACs for NICs that are about to be made. @throws VM_NIC_EXISTS */
-  async reserve(nics: readonly NicRecord[], call: CallOptions): Promise<void> {
-    await this.update((record) => {
-      for (const [index, nic] of nics.entries()) refuseTwice(nic, [...record.nics, ...nics.slice(0, index)]);
+  /**
+   * Takes ids and MACs for NICs that are about to be made.
+   * @param alongside as of update(); not called for what is refused.
+   * @throws VM_NIC_EXISTS
+   */
+  async reserve(nics: readonly NicRecord[], call: CallOptions, alongside: () => void): Promise<void> {
+    const refuse = (there: readonly NicRecord[]) => {
+      for (const [index, nic] of nics.entries()) refuseTwice(nic, [...there, ...nics.slice(0, index)]);
+    };
+    refuse(this.#record.nics);
+    const change = (record: PodRecord) => {
+      refuse(record.nics);
       return { ...record, nics: [...record.nics, ...nics] };
-    }, call);
+    };
+    await this.update(change, call, [], alongside);
   }
 
   async set(
@@ -102,14 +112,36 @@ export class NicTable {
     await this.update((record) => ({ ...record, routes: change(record.routes) }), call);
   }
 
-  /** Writes take turns, so that what is read here is never older than what was written. */
+  /**
+   * Default routes by NICs that are not in the record yet.
+   * @param choose is given those that the pod has, and those that others were given meanwhile.
+   */
+  claimRoutes(choose: (routes: readonly RouteRecord[]) => readonly RouteRecord[]): readonly RouteRecord[] {
+    const chosen = choose([...this.#record.routes, ...this.#claimed]);
+    for (const route of chosen) this.#claimed.add(route);
+    return chosen;
+  }
+
+  /** They are in the record, or never will be. */
+  unclaimRoutes(routes: readonly RouteRecord[]): void {
+    for (const route of routes) this.#claimed.delete(route);
+  }
+
+  /**
+   * Writes take turns, so that what is read here is never older than what was written.
+   * @param alongside called when the store has been given this write: what it gives to the same store comes to the disk with
+   * it, or later, and never before.
+   */
   async update(
     change: (record: PodRecord) => PodRecord,
     call: CallOptions,
     events: readonly PodEventInput[] = [],
+    alongside: () => void = () => {},
   ): Promise<void> {
     const write = async () => {
-      this.#record = await this.store.update(this.#record.id, change, call, events);
+      const written = this.store.update(this.#record.id, change, call, events);
+      alongside();
+      this.#record = await written;
     };
     const written = this.#lastWrite.then(write, write);
     this.#lastWrite = written.catch(() => {});

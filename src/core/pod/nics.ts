@@ -92,13 +92,13 @@ export function prepareNics(
   );
 }
 
-/** An address goes back only when its device is known to be gone: until then the guest may use it. */
-export async function prepareNic(
-  { backend, endpoint, cpus, netnsPath }: NicMaking,
+/** Addresses of its network. They go back only when its device is known to be gone: until then the guest may use them. */
+export async function leaseNic(
+  backend: NetworkBackend,
   { spec, planned }: PlannedNic,
   undo: UndoStack,
   call: CallOptions,
-): Promise<PreparedNic> {
+): Promise<AddressLease> {
   const whole = planned.lease as AddressLease;
   const { network, podId, nicId } = whole;
   if (spec.tap !== undefined && !backend.capabilities.tapByName) {
@@ -116,7 +116,20 @@ export async function prepareNic(
     );
   }
   undo.pushWhenClean(`address of ${nicId}`, (undoCall) => backend.releaseAddress(whole, undoCall));
-  const given = await backend.allocateAddress({ network, podId, nicId, addresses: spec.addresses.map(bare) }, call);
+  return backend.allocateAddress({ network, podId, nicId, addresses: spec.addresses.map(bare) }, call);
+}
+
+/** @param leased of leaseNic(), where it has begun already. */
+export async function prepareNic(
+  { backend, endpoint, cpus, netnsPath }: NicMaking,
+  nic: PlannedNic,
+  undo: UndoStack,
+  call: CallOptions,
+  leased: Promise<AddressLease> = leaseNic(backend, nic, undo, call),
+): Promise<PreparedNic> {
+  const { spec, planned } = nic;
+  const given = await leased;
+  const { podId, nicId } = given;
   checkPrefixes(spec, given);
   const mtu = spec.mtu ?? given.mtu;
   checkMtu(backend, mtu, `interfaces.${nicId}.mtu`, given.mtu);

@@ -47,7 +47,7 @@ export const FAKE_FEATURES: SessionFeatures = Object.freeze({
 
 /** The host's end of one conversation. Methods are small so that a test can put a defect into one of them. */
 export class FakeSession implements GuestSession {
-  readonly features = FAKE_FEATURES;
+  readonly features: SessionFeatures = FAKE_FEATURES;
   readonly description = `fake ${FAKE_PROTOCOL_VERSION}`;
   readonly closed: Promise<Error>;
   readonly greeted: Promise<void>;

@@ -279,3 +279,27 @@ describe('NICs added to a running pod', function () {
     });
   });
 });
+
+it('NICs added at once by an agent that knows no MACs are each expected by the name that the kernel gives', async () => {
+  const agent = new FaultyAgent({ nicByMac: false, readNetwork: false });
+  const fixture = new PodFixture({ agent });
+  try {
+    const pod = await fixture.pod();
+    const named: { expected: string; given: string | undefined }[] = [];
+    agent.always = async (ask, args) => {
+      const { mac, expectedName } = args as { mac: string; expectedName?: string };
+      const given = fixture.guest.network.read().links.find((link) => link.mac === mac)?.name;
+      if (expectedName !== undefined && given !== 'eth0') named.push({ expected: expectedName, given });
+      return ask();
+    };
+    const two = [{ network: 'back' }, { network: 'back', ifname: 'wan0' }];
+    await Promise.all([pod.nics.add(two), pod.nics.add({ network: 'back' })]);
+    expect(named.map(({ expected }) => expected)).to.deep.equal(named.map(({ given }) => given));
+    expect(named).to.have.length(3);
+    expect(fixture.guest.network.read().links.map(({ name }) => name)).to.include.members(['eth0', 'eth1', 'wan0']);
+    await pod.remove();
+    expect(fixture.leftovers()).to.deep.equal([]);
+  } finally {
+    fixture.dispose();
+  }
+});
