@@ -48,7 +48,8 @@ export interface StateStore {
   /** What list() had to leave out. */
   unreadable(prefix: StateKey, options: CallOptions): Promise<readonly UnreadableEntry[]>;
   /**
-   * Runs `body` and commits what it wrote, all or nothing; resolves when it is on disk (with `durable`).
+   * Runs `body` and commits what it wrote, all or nothing; resolves when it is on disk (with `durable`). Those of one process
+   * run in the order of the calls.
    * A body that throws, or returns a promise (TypeError), commits nothing. An aborted signal before the body ran: nothing ran.
    */
   transaction<T>(body: (transaction: StateTransaction) => T, options: CallOptions): Promise<T>;

@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Hyperplug, Pod, PodNic } from '../../src/core/pod/types.js';
 import { createHyperplug } from '../../src/hyperplug.js';
 import { eventually } from '../support/eventually.js';
+import { heldByQemu } from '../support/held-by-qemu.js';
 import { TestNamespace } from '../support/netns.js';
 import { requireOrSkip } from '../support/require.js';
 import { Sandbox } from '../support/sandbox.js';
@@ -54,7 +56,8 @@ function hyperNetwork(this: Mocha.Suite, driver: 'qemu' | 'uml') {
     await hyperplug.prepare({ timeoutMs: 600_000 });
     await hyperplug.networks.init();
     descriptors = openDescriptors();
-    one = await create({ id: 'one', nicSlots: 8 });
+    // Kept, so that its QEMU has a monitor to spare for the test's questions.
+    one = await create({ id: 'one', nicSlots: 8, keep: true });
     two = await create({ id: 'two', ...(cpus > 1 && { resource: { vcpu: cpus } }) });
   });
 
@@ -176,8 +179,9 @@ function hyperNetwork(this: Mocha.Suite, driver: 'qemu' | 'uml') {
     expect((await server).signal).to.equal('SIGKILL');
   });
 
-  it('leaves no tap, rule, address or descriptor after 100 rounds of adding and removing', async () => {
+  it('leaves no tap, rule, address, descriptor or object of QEMU after 100 rounds of adding and removing', async () => {
     const before = { descriptors: openDescriptors(), rules: rules().split('\n').length, links: namespace.links() };
+    const held = driver === 'qemu' && (await heldByQemu(join(sandbox.root, 'run/pods/one')));
     for (let round = 0; round < 100; round++) {
       const nic = await one.nics.add({ id: 'round', network: round % 2 === 0 ? 'default' : 'back' });
       expect(nic.guest?.up).to.equal(true);
@@ -186,6 +190,7 @@ function hyperNetwork(this: Mocha.Suite, driver: 'qemu' | 'uml') {
     await eventually(async () => expect(namespace.links()).to.deep.equal(before.links), 15_000);
     expect(rules().split('\n').length).to.equal(before.rules);
     expect(openDescriptors()).to.be.at.most(before.descriptors + 1);
+    if (held) expect(await heldByQemu(join(sandbox.root, 'run/pods/one'))).to.deep.equal(held);
   });
 
   it('leaves nothing when pods and networks are gone', async () => {
