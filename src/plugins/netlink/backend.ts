@@ -391,7 +391,8 @@ export class NetlinkBackend implements NetworkBackend {
       asked.flatMap((each) => each.asked),
       call,
     );
-    return asked.map(({ ports }) => fresh.filter(({ id }) => ports.some((port) => port.id === id)));
+    const ids = new Set(fresh.map(({ id }) => id));
+    return asked.map(({ ports }) => ports.filter(({ id }) => ids.has(id)));
   };
 
   readonly #unpublishAll: Batch<readonly Pick<PublishedPort, 'id' | 'mapping'>[], void> = async (doomed, call) => {
