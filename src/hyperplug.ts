@@ -4,7 +4,7 @@ import { builtinPlugins } from './builtin-plugins.js';
 import { type CallOptions, raceSignal, type UserCallOptions, withDeadline } from './core/calls.js';
 import { type ConfigOverride, type LoadedConfig, loadConfig } from './core/config/load-config.js';
 import type { Diagnosis } from './core/diagnosis.js';
-import { combineErrors, isHyperplugError } from './core/errors.js';
+import { combineErrors, hasCode } from './core/errors.js';
 import { tidyTemplates } from './core/gc/templates.js';
 import type { GcFinding, GcReport } from './core/gc/types.js';
 import type { GuestImage } from './core/guest-image.js';
@@ -425,19 +425,24 @@ class Engine implements Hyperplug {
   }
 
   /** What managers that died have left is cleared before something new is made; that it cannot be does not stop us. */
-  #sweepOnce(pods: PodManager, options: UserCallOptions): Promise<void> {
-    this.#swept ??= pods.sweep(gcHost, options).then(
+  #sweepOnce(pods: PodManager, { signal }: UserCallOptions): Promise<void> {
+    // Not by this caller's signal: others wait for it as well.
+    this.#swept ??= pods.sweep(gcHost, {}).then(
       ({ removed, errors }) => {
         if (removed.length > 0) this.#logger?.info({ pods: removed }, 'removed pods whose manager had died');
         for (const error of errors)
           this.#logger?.warn({ err: error }, 'a pod whose manager had died could not be removed');
       },
       (error: unknown) => {
-        if (isHyperplugError(error) && error.code === 'ABORTED') throw error;
+        // Nothing new can be recorded, either; the next call tries again.
+        if (hasCode(error, 'STATE_UNAVAILABLE')) {
+          this.#swept = undefined;
+          throw error;
+        }
         this.#logger?.warn({ err: error }, 'pods of dead managers could not be looked for');
       },
     );
-    return this.#swept;
+    return signal ? raceSignal(this.#swept, signal, 'looking for pods of dead managers') : this.#swept;
   }
 
   async #close(): Promise<void> {

@@ -70,7 +70,9 @@ function fields(error: HyperplugError, style: ErrorStyle): string[] {
     for (const line of text.trimEnd().split('\n').slice(-MAX_STDERR_LINES)) lines.push(`    ${visible(line)}`);
   }
   const all = error.errors.length > 1 ? error.errors : [];
-  for (const one of all) lines.push(`  - ${label(one)}: ${visible(messageOf(one))}`);
+  const each = new Set(all.map((one) => `${label(one)}: ${visible(messageOf(one))}`));
+  // One reason for all of them: the message has it.
+  if (each.size > 1) for (const text of each) lines.push(`  - ${text}`);
   for (const help of [fix, hint]) {
     if (typeof help === 'string') lines.push(`  ${style.paint('bold', 'fix')}: ${visible(help)}`);
   }

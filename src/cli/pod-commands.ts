@@ -11,8 +11,9 @@ export function addPodCommands(program: Command, kit: CommandKit): void {
 }
 
 export const container = () => new Option('-c, --container <id>', 'in this container of the pod');
-const file = (description: string) => new Option('-f, --file <file>', description);
-const someFile = () => file('the pods that this file specifies, by their ids; - is standard input');
+const file = (description: string) =>
+  new Option('-f, --file <file>', description).argParser((text, all: string[] | undefined) => [...(all ?? []), text]);
+const someFile = () => file('the pods that this file specifies, by their ids; - is standard input; repeatable');
 const labels = () =>
   new Option('--label <KEY=VALUE>', 'those with this label alone; repeatable')
     .argParser((text, all: string[]) => [...all, text])
@@ -23,13 +24,15 @@ function podCommands(program: Command, { command, run }: CommandKit): void {
   const load = () => import('./commands/pod.js');
 
   command(pod, 'create', 'make pods as a file specifies them, without starting them')
-    .addOption(file('YAML or JSON, one pod or several; - is standard input'))
+    .addOption(file('YAML or JSON, one pod or several; - is standard input; repeatable'))
     .option('--start', 'start them too')
     .action(async (options, made) => run(made, async (context) => (await load()).create(context, options)));
 
   command(pod, 'start', 'start pods')
     .argument('[POD...]', 'pods')
-    .addOption(file('the pods that this file specifies, made where they are not there; - is standard input'))
+    .addOption(
+      file('the pods that this file specifies, made where they are not there; - is standard input; repeatable'),
+    )
     .action(async (pods: string[], options, made) =>
       run(made, async (context) => (await load()).start(context, pods, options)),
     );

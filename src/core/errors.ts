@@ -75,5 +75,6 @@ export function combineErrors(code: ErrorCode, what: string, errors: readonly un
   const all = flattenErrors(errors);
   if (all.length === 1) return all[0];
   const words = all.map((error) => (error instanceof Error ? error.message : String(error)));
-  return new HyperplugError(code, `${what}: ${words.join('; ')}`, { cause: all[0], errors: all });
+  // One reason may have been in the way of several steps.
+  return new HyperplugError(code, `${what}: ${[...new Set(words)].join('; ')}`, { cause: all[0], errors: all });
 }

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -253,6 +253,31 @@ describe('local state store on a real disk', function () {
     for (const [place, reason] of cases) {
       const error = await expectCode(open(place).get(['a'], callOptions()), 'STATE_UNAVAILABLE');
       expect(error.message).to.include(place).and.to.match(reason);
+    }
+  });
+
+  it('is read where it cannot be written, and written again when it can', async function () {
+    requireOrSkip(this, process.getuid?.() === 0, 'mounting needs root');
+    const directory = join(dir, 'state');
+    await open().transaction((transaction) => transaction.put(['a'], 1), callOptions());
+    await stores.pop()?.stop();
+    const store = open();
+    execFileSync('mount', ['--bind', directory, directory]);
+    try {
+      execFileSync('mount', ['-o', 'remount,ro,bind', directory]);
+      for (const reader of [store, open()]) {
+        expect(await reader.get(['a'], callOptions())).to.equal(1);
+        expect(await reader.list([], callOptions())).to.deep.equal([{ key: ['a'], value: 1 }]);
+        const write = reader.transaction((transaction) => transaction.put(['a'], 2), callOptions());
+        expect((await expectCode(write, 'STATE_UNAVAILABLE')).message).to.match(/read-only/);
+      }
+      await expectCode(open(join(directory, 'other.mdb')).get(['a'], callOptions()), 'STATE_UNAVAILABLE');
+      execFileSync('mount', ['-o', 'remount,rw,bind', directory]);
+      await store.transaction((transaction) => transaction.put(['a'], 3), callOptions());
+      expect(await store.get(['a'], callOptions())).to.equal(3);
+    } finally {
+      for (const each of stores.splice(0)) await each.stop();
+      execFileSync('umount', ['--lazy', directory]);
     }
   });
 

@@ -7,8 +7,8 @@ import { readText } from '../input.js';
 import { stateText } from '../pod-text.js';
 
 export interface PodTargets {
-  /** Path of specifications; `-`: standard input. */
-  readonly file?: string;
+  /** Paths of specifications; `-`: standard input. */
+  readonly file?: readonly string[];
 }
 
 /** Makes each pod of the file; goes on past failures. */
@@ -105,15 +105,27 @@ async function byId(
 async function idsOf(
   context: CommandContext,
   ids: readonly string[],
-  { file }: PodTargets,
+  { file: files }: PodTargets,
 ): Promise<readonly string[]> {
-  if (file === undefined) {
+  if (files === undefined) {
     if (ids.length === 0) throw usageError('no pod was given', 'name pods by id, or by a file with --file');
     return [...new Set(ids)];
   }
   refuseIds(ids);
-  const specs = await parsePodDocuments(await readText(context.io, file), file);
-  return specs.map((spec, index) => idOfDocument(spec, file, index));
+  const documents = await readDocuments(context, files);
+  const named = documents.flatMap(({ file, specs }) => specs.map((spec, index) => idOfDocument(spec, file, index)));
+  return [...new Set(named)];
+}
+
+/** All are read before anything is done. @throws CLI_USAGE a file is named twice; POD_SPEC_INVALID, HOST_IO. */
+async function readDocuments(context: CommandContext, files: readonly string[]) {
+  const twice = files.find((file, index) => files.indexOf(file) !== index);
+  if (twice !== undefined) throw usageError(`--file: expected each file once, got ${twice} twice`);
+  const documents: { readonly file: string; readonly specs: readonly unknown[] }[] = [];
+  for (const file of files) {
+    documents.push({ file, specs: await parsePodDocuments(await readText(context.io, file), file) });
+  }
+  return documents;
 }
 
 /** @throws CLI_USAGE */
@@ -123,12 +135,17 @@ function refuseIds(ids: readonly string[]): void {
 
 async function withSpecs(
   context: CommandContext,
-  file: string | undefined,
+  files: readonly string[] | undefined,
   body: (pods: Pods, specs: readonly unknown[]) => Promise<number>,
 ): Promise<number> {
-  if (file === undefined) throw usageError('no specification was given', '--file FILE; - is standard input');
-  const specs = await parsePodDocuments(await readText(context.io, file), file);
-  return context.withHyperplug(({ pods }) => body(pods, specs));
+  if (files === undefined) throw usageError('no specification was given', '--file FILE; - is standard input');
+  const documents = await readDocuments(context, files);
+  return context.withHyperplug(({ pods }) =>
+    body(
+      pods,
+      documents.flatMap(({ specs }) => specs),
+    ),
+  );
 }
 
 const labelOf = (spec: unknown): string | undefined => {

@@ -18,7 +18,11 @@ export function unavailable(path: string, error: unknown): HyperplugError {
   if (isHyperplugError(error) && error.code.startsWith('STATE_')) return error;
   const code = (error as { code?: unknown }).code;
   const name = typeof code === 'number' && code > 0 ? getSystemErrorName(-code) : undefined;
-  const message = error instanceof Error ? error.message : String(error);
+  // LMDB's own words go on with addresses of its buffers.
+  const message = (error instanceof Error ? error.message : String(error)).replace(
+    /: Attempting to write page .*$/s,
+    '',
+  );
   const reason = `${name ? `${message} (${name})` : message}${name === 'EIO' || name === 'ENOSPC' ? freeSpace(path) : ''}`;
   return new HyperplugError('STATE_UNAVAILABLE', `state store ${path}: ${reason}`, {
     cause: error,
@@ -73,6 +77,35 @@ export function openDatabase(path: string, mapBytes = MAP_BYTES): Database {
   } catch (error) {
     throw unavailable(path, error);
   }
+}
+
+/**
+ * The file as it is, where it cannot be written: on a file system that is read-only, LMDB reads without its lock file. A
+ * store that would have to be made or migrated first is refused. @throws STATE_CORRUPT, STATE_UNAVAILABLE.
+ */
+export function openReadOnly(path: string): Database {
+  try {
+    checkHeader(path);
+    const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb');
+    return open<Buffer, Buffer>({
+      path,
+      noSubdir: true,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      readOnly: true,
+      maxReaders: MAX_READERS,
+    });
+  } catch (error) {
+    throw unavailable(path, error);
+  }
+}
+
+/** Whether `error` says that the file system is read-only. */
+export function isReadOnly(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if ((at as NodeJS.ErrnoException).code === 'EROFS') return true;
+  }
+  return false;
 }
 
 /**

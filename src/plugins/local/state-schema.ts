@@ -33,6 +33,13 @@ export function ensureSchema(database: Database, path: string, { version, migrat
   });
 }
 
+/** Of a store that cannot be written. @throws STATE_VERSION it is of another version; STATE_CORRUPT, as above. */
+export function checkSchema(database: Database, path: string, { version }: Schema): void {
+  const found = readVersion(database, path);
+  if (found === version || found === undefined) return;
+  throw versionError(path, found, `expected ${version}, and it cannot be migrated where it is read-only`);
+}
+
 /** undefined: the store is new. */
 function readVersion(database: Database, path: string): number | undefined {
   const bytes = database.get(SCHEMA_KEY);

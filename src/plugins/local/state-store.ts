@@ -6,8 +6,8 @@ import { checkStateKey, checkStatePrefix } from '../../core/state/keys.js';
 import { runBody } from '../../core/state/transaction-body.js';
 import type { StateEntry, StateKey, StateStore, StateTransaction, UnreadableEntry } from '../../core/state-store.js';
 import { STATE_CAPABILITIES } from './capabilities.js';
-import { type Database, openDatabase, prepareDirectory, unavailable } from './state-file.js';
-import { ensureSchema, type Schema, schema } from './state-schema.js';
+import { type Database, isReadOnly, openDatabase, openReadOnly, prepareDirectory, unavailable } from './state-file.js';
+import { checkSchema, ensureSchema, type Schema, schema } from './state-schema.js';
 import { commitWrites, readValue, scan, TransactionView, type Writes } from './state-view.js';
 import { type QueuedJob, TransactionQueue } from './transaction-queue.js';
 import { WriterThread } from './writer-thread.js';
@@ -27,6 +27,8 @@ export class LocalStateStore implements StateStore {
   readonly #mapBytes: number | undefined;
   readonly #queue: TransactionQueue;
   #database: Database | undefined;
+  /** Where it cannot be written, for those who only read. */
+  #readOnly: Database | undefined;
   #writer: WriterThread | undefined;
   #commits = 0;
   #stopped: HyperplugError | undefined;
@@ -52,6 +54,13 @@ export class LocalStateStore implements StateStore {
     const database = this.#database;
     this.#database = undefined;
     await this.#writer?.close();
+    await database?.close();
+    await this.#closeReadOnly();
+  }
+
+  async #closeReadOnly(): Promise<void> {
+    const database = this.#readOnly;
+    this.#readOnly = undefined;
     await database?.close();
   }
 
@@ -85,9 +94,7 @@ export class LocalStateStore implements StateStore {
   async #read<T>(options: CallOptions, read: (database: Database) => T): Promise<T> {
     throwIfAborted(options.signal, 'state read');
     this.#throwIfStopped();
-    // Opening takes a turn at the lock, as it may make or migrate the file.
-    if (!this.#database) await this.#turn(() => undefined, options);
-    const database = this.#opened();
+    const database = await this.#readable(options);
     try {
       // Without this, a read in the same turn of the event loop as an earlier one would see that one's snapshot.
       database.resetReadTxn();
@@ -95,6 +102,31 @@ export class LocalStateStore implements StateStore {
     } catch (error) {
       throw unavailable(this.#path, error);
     }
+  }
+
+  /** Opening takes a turn at the lock, as it may make or migrate the file; on a read-only file system nobody does. */
+  async #readable(options: CallOptions): Promise<Database> {
+    if (this.#database) return this.#database;
+    try {
+      await this.#turn(() => undefined, options);
+    } catch (error) {
+      if (!isReadOnly(error)) throw error;
+      this.#throwIfStopped();
+      this.#readOnly ??= this.#openReadOnly();
+      return this.#readOnly;
+    }
+    return this.#opened();
+  }
+
+  #openReadOnly(): Database {
+    const database = openReadOnly(this.#path);
+    try {
+      checkSchema(database, this.#path, this.#schema);
+    } catch (error) {
+      void database.close();
+      throw unavailable(this.#path, error);
+    }
+    return database;
   }
 
   #turn<T>(run: (transaction: StateTransaction) => T, { signal }: CallOptions): Promise<T> {
@@ -148,6 +180,7 @@ export class LocalStateStore implements StateStore {
   }
 
   async #open(): Promise<Database> {
+    await this.#closeReadOnly();
     const database = openDatabase(this.#path, this.#mapBytes);
     try {
       ensureSchema(database, this.#path, this.#schema);

@@ -18,6 +18,7 @@ import { killTree, type LaunchTools, launch } from './launch.js';
 import { checkEndpoint } from './nic-plug.js';
 import type { UmlOptions } from './options.js';
 import type { SlirpTools } from './slirp.js';
+import { umlProcess } from './start-up-words.js';
 import { UmlRunDir, umlInitMarker } from './uml-run-dir.js';
 import { NotificationSource, UmlVm } from './uml-vm.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
@@ -70,7 +71,7 @@ export class UmlDriver implements HypervisorDriver {
     const { commandTimeoutMs } = this.options;
     const notifications = await NotificationSource.open(runDir.notifySocket, data.user ?? undefined);
     const slirpTools = () => this.#slirpTools({ signal: AbortSignal.timeout(commandTimeoutMs) });
-    const process = adoptedProcess(record.process, runDir.stderrFile);
+    const process = umlProcess(adoptedProcess(record.process, runDir.stderrFile));
     const vm = new UmlVm({ id, runDir, process, data, commandTimeoutMs, slirpTools, notifications });
     try {
       await withDeadline(`adoption of VM ${id}`, commandTimeoutMs, signal, (call) => vm.recover(call));

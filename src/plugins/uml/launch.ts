@@ -18,6 +18,7 @@ import { makeFifos } from './fifo-channel.js';
 import { withModules } from './modules.js';
 import type { UmlOptions } from './options.js';
 import type { SlirpTools } from './slirp.js';
+import { umlProcess } from './start-up-words.js';
 import { openDisks } from './storage.js';
 import { markerVariable, SOCKETS_FD, UmlRunDir } from './uml-run-dir.js';
 import { NotificationSource, UmlVm } from './uml-vm.js';
@@ -180,7 +181,8 @@ async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser 
       env: { ...tools.uml.env, ...markerVariable(runDir.marker(spec.id)) },
     });
     const child = await spawnConfined(argv, { stderrFd, fds });
-    return { outer: childProcess(child, spec.detached ? runDir.stderrFile : undefined), consoleStart };
+    const outer = umlProcess(childProcess(child, spec.detached ? runDir.stderrFile : undefined));
+    return { outer, consoleStart };
   } finally {
     for (const fd of open) closeSync(fd);
   }

@@ -124,6 +124,20 @@ describe('hyperplug pod', () => {
       expect((JSON.parse(out) as { id: string; spec: object }[])[0]).to.deep.include({ id: 'a', spec: { id: 'a' } });
     }
   });
+  it('takes several files, all read before anything is done', async () => {
+    const hyperplug = engine('a', 'c');
+    const more = join(directory, 'more.yaml');
+    writeFileSync(more, 'id: c\n');
+    const files = ['-f', more, '--file', written('id: a\n')];
+    expect((await cli(['pod', 'stop', ...files], { hyperplug })).out).to.equal('c\na\n');
+    expect((await cli(['pod', 'create', ...files], { hyperplug: engine() })).out).to.equal('c\na\n');
+    const untouched = engine();
+    const broken = await cli(['pod', 'create', '-f', more, '-f', join(directory, 'none')], { hyperplug: untouched });
+    expect([broken.exitCode, untouched.pods.calls]).to.deep.equal([125, []]);
+    const twice = await cli(['pod', 'create', '-f', more, '-f', more], { hyperplug: untouched });
+    expect([twice.exitCode, untouched.pods.calls]).to.deep.equal([2, []]);
+    expect(twice.err).to.contain('more.yaml twice');
+  });
   it('wants pods by id or by file, and not both', async () => {
     const hyperplug = engine('a');
     for (const [words, fix] of [
