@@ -1,21 +1,15 @@
 import type { VmExit } from '../../core/hypervisor.js';
+import type { ExitEvidence } from '../../host/vmm/vm-life.js';
 
 /** What was seen of a QEMU that has ended. */
-export interface ExitEvidence {
-  /** kill() was called. */
-  readonly killed: boolean;
-  /** GUEST_PANICKED came, or the console ends in the kernel's words for it. */
-  readonly panicked: boolean;
+export interface QemuExitEvidence extends ExitEvidence {
   /** `reason` of the SHUTDOWN event (qapi/run-state.json, ShutdownCause). */
   readonly shutdownReason: string | undefined;
-  /** Of our child; both null for an adopted VM. */
-  readonly exitCode: number | null;
-  readonly signal: string | null;
 }
 
 const CRASH_SIGNALS = new Set(['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP', 'SIGSYS']);
 
-export function exitReason(evidence: ExitEvidence): VmExit['reason'] {
+export function exitReason(evidence: QemuExitEvidence): VmExit['reason'] {
   const { killed, panicked, shutdownReason, exitCode, signal } = evidence;
   if (killed) return 'killed';
   if (signal !== null) return CRASH_SIGNALS.has(signal) ? 'crashed' : 'killed';

@@ -1,16 +1,5 @@
 import type { VmExit } from '../../core/hypervisor.js';
-
-/** What was seen of a UML that has ended. */
-export interface ExitEvidence {
-  /** kill() was called. */
-  readonly killed: boolean;
-  /** UML told so, or the console ends in the kernel's words for it. */
-  readonly panicked: boolean;
-  /** Of our child, unshare; both null for an adopted VM. */
-  readonly exitCode: number | null;
-  readonly signal: string | null;
-  readonly stderrTail: string;
-}
+import type { ExitEvidence } from '../../host/vmm/vm-life.js';
 
 /** timeout(1): the exit code for a program that a signal ended, less its number. */
 const ENDED_BY_SIGNAL = 128;
@@ -20,6 +9,7 @@ const CRASH_SIGNALS = new Set([4, 5, 6, 7, 8, 11, 31]);
 /** UML's answer to SIGTERM, SIGINT and SIGHUP from outside. */
 const TERMINATED = 1;
 
+/** Our child, of which the exit code is, is unshare. */
 export function exitReason({ killed, panicked, exitCode, signal, stderrTail }: ExitEvidence): VmExit['reason'] {
   if (killed) return 'killed';
   if (panicked) return 'panicked';

@@ -1,16 +1,17 @@
 import { expect } from 'chai';
-import { type ExitEvidence, exitReason } from '../../../../src/plugins/qemu/exit-reason.js';
+import { exitReason, type QemuExitEvidence } from '../../../../src/plugins/qemu/exit-reason.js';
 
-const evidence: ExitEvidence = {
+const evidence: QemuExitEvidence = {
   killed: false,
   panicked: false,
   shutdownReason: undefined,
   exitCode: 0,
   signal: null,
+  stderrTail: '',
 };
 
 describe('why a VM ended', () => {
-  const rows: [Partial<ExitEvidence>, string][] = [
+  const rows: [Partial<QemuExitEvidence>, string][] = [
     [{ killed: true, exitCode: null, signal: 'SIGKILL' }, 'killed'],
     [{ exitCode: null, signal: 'SIGKILL' }, 'killed'],
     [{ exitCode: null, signal: 'SIGSEGV' }, 'crashed'],
