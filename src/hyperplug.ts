@@ -175,6 +175,7 @@ class Engine implements Hyperplug {
   readonly #serves: boolean;
   readonly #rootImages: HostRootImages;
   readonly networks: Networks;
+  readonly #configured: ConfiguredNetworks;
   readonly pods: Pods;
   readonly templates: Templates;
   readonly pool: Pool;
@@ -225,8 +226,9 @@ class Engine implements Hyperplug {
       await this.#started(call);
       return this.#pool as PoolEngine;
     });
-    this.networks = new ConfiguredNetworks({
+    this.#configured = new ConfiguredNetworks({
       specs: loaded.networks,
+      refused: loaded.refusedNetworks,
       backend: async (call) => {
         await this.#started(call);
         return this.#host.services.network;
@@ -242,6 +244,7 @@ class Engine implements Hyperplug {
         this.#networks = undefined;
       },
     });
+    this.networks = this.#configured;
   }
 
   async createPod(spec: unknown, options: UserCallOptions = {}): Promise<Pod> {
@@ -377,6 +380,7 @@ class Engine implements Hyperplug {
       pool: this.#pool,
       image: (imageSignal) => this.#image(imageSignal),
       initNetworks: (options) => this.#initNetworks(options),
+      refusedNetworks: this.#loaded.refusedNetworks,
     };
     return new PodManager(podServices, wake, this.pods);
   }
@@ -390,7 +394,9 @@ class Engine implements Hyperplug {
 
   async #initNetworks(options: UserCallOptions): Promise<void> {
     const { hypervisor, network } = this.#host.services;
-    this.#networks ??= initNetworks(hypervisor, network, this.#loaded.networks, options);
+    this.#networks ??= this.#configured
+      .wanted(options)
+      .then((wanted) => initNetworks(hypervisor, network, wanted, options));
     try {
       await this.#networks;
     } catch (error) {

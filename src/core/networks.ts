@@ -15,6 +15,8 @@ export interface NicInUse {
 
 export interface NetworksDeps {
   readonly specs: readonly NetworkSpec[];
+  /** Those that are not to be made, and why. They are looked at and torn down as others. */
+  readonly refused: ReadonlyMap<string, HyperplugError>;
   /** The plugins, started. */
   backend(options: UserCallOptions): Promise<NetworkBackend>;
   /** core's initNetworks() for these. */
@@ -29,12 +31,20 @@ export class ConfiguredNetworks implements Networks {
   constructor(private readonly deps: NetworksDeps) {}
 
   async init(names: readonly string[] = [], options: UserCallOptions = {}): Promise<readonly NetworkReport[]> {
-    const chosen = this.#chosen(names);
+    const chosen = this.#makeable(names);
     const backend = await this.#backend(options);
     const all = await this.#withPresent(backend, chosen, options);
     this.deps.forget();
     await this.deps.init(all, options);
+    if (names.length === 0) this.#tellRefused();
     return this.status(names, options);
+  }
+
+  /** What a process makes before its first pod: all but those that are refused; of those, what is there already stays as it is. */
+  async wanted(options: UserCallOptions = {}): Promise<readonly NetworkSpec[]> {
+    const chosen = this.#makeable([]);
+    if (chosen.length === this.deps.specs.length) return chosen;
+    return this.#withPresent(await this.#backend(options), chosen, options);
   }
 
   async status(names: readonly string[] = [], options: UserCallOptions = {}): Promise<readonly NetworkReport[]> {
@@ -46,12 +56,14 @@ export class ConfiguredNetworks implements Networks {
       const status = found.find((one) => one.name === name);
       if (!status) return [];
       const pods = [...new Set(nics.filter((nic) => nic.network === name).map(({ podId }) => podId))].sort();
-      return [{ ...status, state: stateOf(status), backend: backend.name, pods }];
+      const why = this.deps.refused.get(name)?.message;
+      const told = why === undefined ? status : { ...status, drift: [`configuration: ${why}`, ...status.drift] };
+      return [{ ...told, state: stateOf(told), backend: backend.name, pods }];
     });
   }
 
   async repair(names: readonly string[] = [], options: UserCallOptions = {}): Promise<readonly NetworkRepair[]> {
-    const chosen = this.#chosen(names);
+    const chosen = this.#makeable(names);
     const before = await this.status(names, options);
     const backend = await this.#backend(options);
     const all = await this.#withPresent(backend, chosen, options);
@@ -60,6 +72,7 @@ export class ConfiguredNetworks implements Networks {
     await this.#call('repair networks', options, async (call) => {
       for (const { name } of chosen) await backend.repair?.(name, call);
     });
+    if (names.length === 0) this.#tellRefused();
     for (const { name, drift } of await this.status(names, options)) {
       if (drift.length === 0) continue;
       throw new HyperplugError(
@@ -106,6 +119,21 @@ export class ConfiguredNetworks implements Networks {
       );
     }
     return names.length === 0 ? specs : specs.filter(({ name }) => names.includes(name));
+  }
+
+  /** The chosen ones that can be made: of all, those; of such as were named, each. @throws NET_NOT_FOUND, CONFIG_INVALID */
+  #makeable(names: readonly string[]): readonly NetworkSpec[] {
+    const chosen = this.#chosen(names);
+    this.#tellRefused(names);
+    return chosen.filter(({ name }) => !this.deps.refused.has(name));
+  }
+
+  /** @throws CONFIG_INVALID one of these, or without names any, is not made. */
+  #tellRefused(names: readonly string[] = [...this.deps.refused.keys()]): void {
+    for (const name of names) {
+      const why = this.deps.refused.get(name);
+      if (why) throw why;
+    }
   }
 
   /**

@@ -13,6 +13,7 @@ import { isMarked } from '../schema-walk.js';
 import { configError, issuesError, nearestOrigin } from './config-errors.js';
 import { type ConfigPlaces, readConfigFiles } from './find-files.js';
 import { type Origin, originText } from './origin.js';
+import { refusedNetworks } from './refused-networks.js';
 import { AUTOMATIC, configSchema, type HyperplugConfig, SECTIONS } from './schema.js';
 import { type ConfigNode, emptyTree, mergeTrees, nodeOf, plainValue, treeAt } from './tree.js';
 
@@ -39,6 +40,8 @@ export interface LoadedConfig {
   readonly files: readonly string[];
   /** The networks as the backend gets them. */
   readonly networks: readonly NetworkSpec[];
+  /** Those of them that are not made, by name: CONFIG_INVALID, why. */
+  readonly refusedNetworks: ReadonlyMap<string, HyperplugError>;
   /** Of this very configuration; knows which values are secret. */
   readonly schema: z.ZodType<HyperplugConfig>;
   /** Every value marked secret that is text, for the log to leave out. */
@@ -102,6 +105,7 @@ export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConf
     registry,
     files: files.map((file) => file.path),
     networks,
+    refusedNetworks: refusedNetworks(tree, networks),
     schema,
     secrets: secretTexts(schema, tree),
     originOf: (path) => nodeOf(tree, path)?.origin ?? { kind: 'default' },

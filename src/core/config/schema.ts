@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { PLUGIN_KINDS, type PluginKind } from '../plugin.js';
 import type { PluginRegistry } from '../registry/registry.js';
-import { overlap, parseSubnet, type Subnet } from './subnet.js';
+import { parseSubnet, type Subnet } from './subnet.js';
 
 /** Where each kind stands in the configuration: its section, and the key there that selects the plugin. */
 export const SECTIONS = {
@@ -76,17 +76,6 @@ const network = z.strictObject({
 const networks = z
   .record(z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'lower-case letters, digits and dashes, at most 32'), network)
   .refine((all) => Object.keys(all).length > 0, { error: 'at least one network' })
-  .superRefine((all, context) => {
-    const seen: { name: string; subnet: Subnet }[] = [];
-    for (const [name, { subnets }] of Object.entries(all)) {
-      for (const each of known(subnets)) {
-        const other = seen.find((earlier) => earlier.name !== name && overlap(earlier.subnet, each));
-        const message = `a subnet that does not overlap ${other?.subnet.text} of network ${other?.name}`;
-        if (other) context.addIssue({ code: 'custom', message, path: [name, 'subnets'], input: subnets });
-        seen.push({ name, subnet: each });
-      }
-    }
-  })
   .prefault({ default: {} })
   .describe('the networks by name; none given: one that is called default');
 

@@ -95,7 +95,7 @@ async function inOrder<T>(tasks: readonly ((call: CallOptions) => Promise<T>)[],
 /** Ids, names and MACs are taken in the record before anything is made; their addresses are in the same commit. */
 function plan(parts: PodNetworkParts, inputs: unknown, call: CallOptions): Promise<Added[]> {
   const { services, table } = parts;
-  const { backend, driver, defaults } = services;
+  const { driver, defaults } = services;
   const { id: podId } = table.record;
   // Ids that nobody named are chosen by what is taken, so no other may choose meanwhile.
   return table.inTurn(FREE_IDS, async () => {
@@ -106,7 +106,7 @@ function plan(parts: PodNetworkParts, inputs: unknown, call: CallOptions): Promi
     }
     refuseGateways(specs, table);
     const added = specs.map((spec): Added => {
-      const nic = plannedNic(spec, podId, backend.name, allowOf(table.record.spec));
+      const nic = plannedNic(services, spec, podId, allowOf(table.record.spec));
       return { nic, undo: new UndoStack(), lease: undefined };
     });
     throwIfAborted(call.signal, `add NICs to pod ${podId}`);

@@ -9,6 +9,7 @@ import type { AddressLease, AllowList, HostNic, InterfaceAddress, NetworkBackend
 import type { UndoStack } from '../undo.js';
 import { bare, type InterfaceSpec, interfaceAddress, LOOPBACK, prefixOf } from './interface-spec.js';
 import type { NicRecord } from './record.js';
+import type { PodServices } from './services.js';
 import { wrong } from './spec-errors.js';
 import type { PodNic } from './types.js';
 
@@ -48,14 +49,16 @@ export function addressesOf({ lease, otherAddresses }: NicRecord): readonly Inte
   return [...(lease?.addresses ?? []), ...otherAddresses];
 }
 
-/** What a NIC record says before anything has been made for it. */
+/** What a NIC record says before anything has been made for it. @throws CONFIG_INVALID its network is not made. */
 export function plannedNic(
+  { backend: { name: backend }, refusedNetworks }: Pick<PodServices, 'backend' | 'refusedNetworks'>,
   spec: InterfaceSpec,
   podId: string,
-  backend: string,
   allow: AllowList | undefined,
 ): PlannedNic {
   const { id, network, ports, name = null } = spec;
+  const refused = spec.kind === 'network' && refusedNetworks?.get(network);
+  if (refused) throw refused;
   const common = { id, state: 'adding', ports, name, mtu: 0 } as const;
   if (spec.kind === 'loopback') {
     const otherAddresses = spec.addresses.map(interfaceAddress);

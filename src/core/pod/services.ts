@@ -36,6 +36,8 @@ export interface PodServices {
   readonly kernelArgs: readonly string[];
   /** Once for this process: what looks at pods, runs commands in them and removes them goes without. */
   readonly initNetworks: (options: CallOptions) => Promise<void>;
+  /** Configured networks that are not made, and why; without it none. */
+  readonly refusedNetworks?: ReadonlyMap<string, Error>;
 }
 
 export const podDirectories = (directories: PodServices['directories'], id: string) => ({

@@ -47,12 +47,17 @@ class RepairableNetwork extends FakeNetwork {
   }
 }
 
-function setup(nics: readonly Partial<NicInUse>[] = [], options: FakeNetworkOptions = {}) {
+function setup(
+  nics: readonly Partial<NicInUse>[] = [],
+  options: FakeNetworkOptions = {},
+  refused: ReadonlyMap<string, HyperplugError> = new Map(),
+) {
   const backend = new RepairableNetwork(options);
   const inits: string[][] = [];
   const forgotten = { times: 0 };
   const networks = new ConfiguredNetworks({
     specs: SPECS,
+    refused,
     backend: async () => backend,
     init: async (specs) => {
       inits.push(specs.map(({ name }) => name));
@@ -102,6 +107,37 @@ describe('configured networks', () => {
     await networks.init();
     expect(inits).to.deep.equal([['lab'], ['default', 'lab'], ['default', 'lab', 'dmz']]);
     expect(forgotten.times).to.equal(3);
+  });
+
+  it('one that is refused is not made, and says why; the others are, and all are looked at and torn down', async () => {
+    const refused = new Map([['lab', new HyperplugError('CONFIG_INVALID', 'networks.lab.subnets: expected another')]]);
+    const { networks, inits, bridges, states } = setup([], {}, refused);
+    for (const call of ['init', 'repair'] as const) {
+      for (const names of [[], ['dmz', 'lab']]) {
+        const error = await rejects(networks[call](names), 'CONFIG_INVALID');
+        expect(error.message).to.include('networks.lab.subnets');
+      }
+    }
+    expect(inits).to.deep.equal([
+      ['default', 'dmz'],
+      ['default', 'dmz'],
+    ]);
+    expect(await states()).to.deep.equal(['default ready', 'lab absent', 'dmz ready']);
+    expect((await networks.status(['lab']))[0]?.drift[0]).to.include('networks.lab.subnets');
+    expect((await networks.wanted()).map(({ name }) => name)).to.deep.equal(['default', 'dmz']);
+    expect(await networks.teardown()).to.deep.equal(['default', 'lab', 'dmz']);
+    expect(bridges()).to.deep.equal([]);
+  });
+
+  it('one that is refused and there already stays as it is', async () => {
+    const refused = new Map<string, HyperplugError>();
+    const { networks, states } = setup([], {}, refused);
+    await networks.init();
+    refused.set('lab', new HyperplugError('CONFIG_INVALID', 'networks.lab.subnets: expected another'));
+    expect((await networks.wanted()).map(({ name }) => name)).to.deep.equal(['default', 'lab', 'dmz']);
+    expect(await states()).to.deep.equal(['default ready', 'lab drifted', 'dmz ready']);
+    await networks.teardown(['lab']);
+    expect((await networks.wanted()).map(({ name }) => name)).to.deep.equal(['default', 'dmz']);
   });
 
   it('repair mends those named, and tells what differed', async () => {

@@ -33,8 +33,8 @@ export interface Booted {
 }
 
 /** What its record says of its NICs before anything is made: bootPod() is given the same. */
-export const plannedNics = ({ backend }: PodServices, spec: PodSpec): readonly PlannedNic[] =>
-  spec.interfaces.map((nic) => plannedNic(nic, spec.id, backend.name, spec.allow));
+export const plannedNics = (services: PodServices, spec: PodSpec): readonly PlannedNic[] =>
+  spec.interfaces.map((nic) => plannedNic(services, nic, spec.id, spec.allow));
 
 /**
  * init → prepare → launch → add, as the original's CreateXPod. The pod's record stands in a passing state already, with
