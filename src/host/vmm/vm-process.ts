@@ -25,13 +25,20 @@ export function childProcess(child: ConfinedChild, stderrFile: string | undefine
   };
 }
 
-export function adoptedProcess(identity: ProcessIdentity, stderrFile: string): VmProcess {
-  const watch = watchProcess(identity);
+/** @param others that end with it, a moment later: it has ended when they have. */
+export function adoptedProcess(
+  identity: ProcessIdentity,
+  stderrFile: string,
+  others: readonly ProcessIdentity[] = [],
+): VmProcess {
+  const watches = [identity, ...others].map(watchProcess);
   return {
     identity,
-    exited: watch.gone.then(() => ({ exitCode: null, signal: null })),
+    exited: Promise.all(watches.map(({ gone }) => gone)).then(() => ({ exitCode: null, signal: null })),
     stderrTail: () => fileTail(stderrFile),
-    release: () => watch.close(),
+    release: () => {
+      for (const watch of watches) watch.close();
+    },
   };
 }
 

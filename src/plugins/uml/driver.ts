@@ -1,13 +1,13 @@
 import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
-import type { HypervisorDriver, VmRecord, VmSpec, VmTrace } from '../../core/hypervisor.js';
+import type { HypervisorDriver, ProcessIdentity, VmRecord, VmSpec, VmTrace } from '../../core/hypervisor.js';
 import type { Assessment, PluginLogger } from '../../core/plugin.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { checkStorage } from '../../core/vm/check-storage.js';
 import { checkTemplate } from '../../core/vm/check-template.js';
 import { runCommand } from '../../host/command.js';
-import { killProcess, sameProcess } from '../../host/process.js';
+import { identifyProcess, killProcess, processArgv, readProcess, sameProcess } from '../../host/process.js';
 import type { ToolProvider } from '../../host/tools.js';
 import { checkVmSpec } from '../../host/vmm/check-spec.js';
 import { tracesOf } from '../../host/vmm/run-dir.js';
@@ -71,7 +71,7 @@ export class UmlDriver implements HypervisorDriver {
     const { commandTimeoutMs } = this.options;
     const notifications = await NotificationSource.open(runDir.notifySocket, data.user ?? undefined);
     const slirpTools = () => this.#slirpTools({ signal: AbortSignal.timeout(commandTimeoutMs) });
-    const process = umlProcess(adoptedProcess(record.process, runDir.stderrFile));
+    const process = umlProcess(adoptedProcess(record.process, runDir.stderrFile, outerOf(record.process, runDir)));
     const vm = new UmlVm({ id, runDir, process, data, commandTimeoutMs, slirpTools, notifications });
     try {
       await withDeadline(`adoption of VM ${id}`, commandTimeoutMs, signal, (call) => vm.recover(call));
@@ -183,4 +183,12 @@ export class UmlDriver implements HypervisorDriver {
     const { tools, progress } = this.host;
     return raceSignal(tools.locate(name, { signal, progress }), signal, `locate ${name}`);
   }
+}
+
+/** The parent of the first of a VM's namespace, which ends a moment after that. */
+function outerOf(init: ProcessIdentity, { path }: UmlRunDir): readonly ProcessIdentity[] {
+  const parent = readProcess(init.pid)?.parentPid;
+  if (!parent || !processArgv(parent)?.some((word) => word.includes(path))) return [];
+  const identity = identifyProcess(parent);
+  return identity ? [identity] : [];
 }
