@@ -74,6 +74,19 @@ describe('NICs added to a running pod', function () {
     ]);
   });
 
+  it('by calls that know nothing of each other share one default route, and its place is free when the one with it fails', async () => {
+    await pod.nics.remove('eth-default');
+    await Promise.all([pod.nics.add({ id: 'a', network: 'back' }), pod.nics.add({ id: 'b', network: 'back' })]);
+    expect(defaults()).to.deep.equal(['10.91.0.1']);
+    const { routes } = await fixture.record();
+    expect(routes.map(({ destination, gateway }) => [destination, gateway])).to.deep.equal([['default', '10.91.0.1']]);
+    await Promise.all(['a', 'b'].map((id) => pod.nics.remove(id)));
+    agent.plan('addRoutes', refuses);
+    await failure(pod.nics.add({ id: 'a', network: 'back' }));
+    await pod.nics.add({ id: 'b', network: 'back' });
+    expect((await fixture.record()).routes).to.deep.equal([{ destination: 'default', gateway: '10.91.0.1', nic: 'b' }]);
+  });
+
   it('come all at once, each with its own MAC, address and name', async () => {
     const wanted = [
       { id: 'a', network: 'back', ip: '10.91.0.50/24', mac: '52:54:00:00:00:01' },
