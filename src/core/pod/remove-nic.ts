@@ -1,8 +1,10 @@
 import type { CallOptions } from '../calls.js';
 import { combineErrors } from '../errors.js';
+import type { NetworkBackend } from '../network.js';
 import { clearInGuest, detach, readBack } from './guest-state.js';
 import { LOOPBACK } from './interface-spec.js';
 import type { PodNetworkParts } from './pod-network.js';
+import type { NicRecord } from './record.js';
 
 /**
  * Guest, VM, host device, address, record: each only when the one before is known to be gone. What fails stays as it is,
@@ -26,7 +28,7 @@ export async function removeNic(
       await clearInGuest(vm.session, nic, call);
       await detach(vm, nic, call);
     });
-    // The VM has let go of it: the guest is asked whether it sees that while the host's side goes.
+    // The VM has let go of it, so nobody can use its address any more: the guest is asked whether it sees that while the host's side goes.
     const errors: unknown[] = [];
     const collect = (error: unknown) => void errors.push(error);
     let unseen = false;
@@ -37,15 +39,18 @@ export async function removeNic(
           unseen = true;
           collect(error);
         }),
-      nic.host && backend.detach(nic.host, call).catch(collect),
+      giveBack(backend, nic, call).catch(collect),
     ]);
-    if (errors.length === 0 && nic.lease) {
-      await backend.releaseAddress({ ...nic.lease, addresses: [] }, call).catch(collect);
-    }
     if (unseen && errors.length === 1) throw errors[0];
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `NIC ${id} was not removed wholly`, errors);
     await table.drop(id, call, [table.event('nic-removed', id)]);
   });
+}
+
+/** The address only when no device has it. */
+async function giveBack(backend: NetworkBackend, { host, lease }: NicRecord, call: CallOptions): Promise<void> {
+  if (host) await backend.detach(host, call);
+  if (lease) await backend.releaseAddress({ ...lease, addresses: [] }, call);
 }
 
 /** The link itself stays, with the addresses that are its own. */

@@ -76,6 +76,19 @@ describe('the network of a running pod', function () {
       });
     }
 
+    it('keeps the record alone when the guest does not say that it is gone, and goes on when called again', async () => {
+      await pod.nics.add({ id: 'x', network: 'back' });
+      agent.plan('readNetwork', silent);
+      expect(hasCode(await failure(pod.nics.remove('x', { timeoutMs: 300 })), 'TIMEOUT')).to.equal(true);
+      expect(fixture.traces()).to.deep.include({ taps: ['p/eth-default held by p'] });
+      expect(fixture.traces().addresses).to.not.include('10.91.0.2 of p/x');
+      expect((await recorded('x'))?.state).to.equal('removing');
+      await pod.nics.add({ id: 'y', network: 'back', ip: '10.91.0.2' });
+      await pod.nics.remove('x');
+      expect(await recorded('x')).to.equal(undefined);
+      expect(fixture.traces().addresses).to.include('10.91.0.2 of p/y');
+    });
+
     it('leaves slot and tap with the VM when the guest keeps the device', async () => {
       await pod.nics.add({ id: 'x', network: 'back' });
       fixture.guest.onNicWanted = 'ignore';
