@@ -99,11 +99,14 @@ export async function bootAndSave(
 /** Boot, save, try. */
 const STEPS = 3;
 
-/** Nothing is under way in the guest: it has answered, and nobody talks with it any more. */
+/**
+ * Nothing is under way in the guest: it has answered, and nobody says anything more. Its channels are held until it is saved:
+ * a clone's are held when it goes on, and its guest has no change to hear of.
+ */
 async function save(vm: Vm, call: CallOptions): Promise<SavedTemplate> {
   await vm.session.ping(call);
-  await vm.session.close();
   const saved = await vm.hypervisor.saveTemplate?.(call);
+  await vm.session.close();
   if (saved) return saved;
   throw new TypeError('hypervisor: it declares snapshot, and its VMs have no saveTemplate()');
 }

@@ -76,8 +76,9 @@ export function qemuArgs(plan: MachinePlan): string[] {
     ...['-serial', 'chardev:console'],
     ...plan.monitors.flatMap(monitorArgs),
     ...device({ driver: 'pvpanic' }),
-    // The guest's kernel, if it has a driver, learns from it that it is a clone, and reseeds.
-    ...(plan.template ? device({ driver: 'vmgenid', guid: 'auto' }) : []),
+    // The guest's kernel, if it has a driver, learns from it that it is a clone. The agent reseeds it in any case: where
+    // all that runs has to be translated first, the AML that tells takes longer than that.
+    ...(plan.template && plan.accelerator === 'kvm' ? device({ driver: 'vmgenid', guid: 'auto' }) : []),
     ...(plan.entropyDevice ? device({ driver: 'virtio-rng-pci' }) : []),
     ...channelArgs(plan.channels),
     ...plan.disks.flatMap((disk, index) => diskArgs(plan.machine, disk, index)),
@@ -87,11 +88,14 @@ export function qemuArgs(plan: MachinePlan): string[] {
   ];
 }
 
+/** Devices that machines have by themselves and nobody uses: each is made, restored, and probed by the guest. */
+const SPARE = { q35: { sata: false, smbus: false }, pc: {} } as const;
+
 function memoryArgs(plan: MachinePlan): string[] {
   const { machine, accelerator: accel, memoryMib } = plan;
   const backend = memoryBackend(plan);
   return [
-    ...['-machine', keyval(machine, { accel, ...(backend ? { 'memory-backend': 'memory' } : {}) })],
+    ...['-machine', keyval(machine, { accel, ...SPARE[machine], ...(backend ? { 'memory-backend': 'memory' } : {}) })],
     ...['-m', `${memoryMib}M`],
     ...(backend ? ['-object', backend] : []),
   ];

@@ -112,7 +112,8 @@ export class QemuDriver implements HypervisorDriver {
           };
           qmp = await QmpClient.connect(socket, { explainLoss }, call);
           const { qmpCommandTimeoutMs: commandTimeoutMs, nicDetachTimeoutMs: detachTimeoutMs } = this.options;
-          const vm = new QemuVm({ id, runDir, process, qmp, data, commandTimeoutMs, detachTimeoutMs });
+          const timeouts = { commandTimeoutMs, detachTimeoutMs };
+          const vm = new QemuVm({ id, runDir, process, qmp, data, ...timeouts, begun: 'adopted' });
           await vm.nicPlug.recover(call);
           const status = await qmp.execute('query-status', undefined, call);
           if (isObject(status) && status.running === false) vm.foundPaused();

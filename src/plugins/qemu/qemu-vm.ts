@@ -36,6 +36,8 @@ export interface QemuVmParts {
   readonly data: RecordData;
   readonly commandTimeoutMs: number;
   readonly detachTimeoutMs: number;
+  /** The first conversations of a VM that was just launched, begun while it was; adopted: nobody knows who holds its channels. */
+  readonly begun: 'adopted' | ReadonlyMap<string, Socket>;
 }
 
 /** How long QEMU may take to notice that the last holder of a channel is gone. */
@@ -48,12 +50,15 @@ export class QemuVm implements HypervisorVm {
   #shutdownReason: string | undefined;
   readonly #life: VmLife;
   readonly #channels = new Map<string, Socket | 'opening'>();
+  /** Channels that nobody has held yet. */
+  readonly #untouched: Set<string>;
   readonly #parts: QemuVmParts;
 
   constructor(parts: QemuVmParts) {
     this.id = parts.id;
     this.#parts = parts;
-    const { qmp, data, commandTimeoutMs, detachTimeoutMs } = parts;
+    const { qmp, data, commandTimeoutMs, detachTimeoutMs, begun } = parts;
+    this.#untouched = new Set(begun === 'adopted' ? [] : data.channels);
     this.nicPlug = new NicPlug(
       qmp,
       { machine: data.machine, slots: data.slots, commandTimeoutMs, detachTimeoutMs },
@@ -94,8 +99,10 @@ export class QemuVm implements HypervisorVm {
       if (this.#channels.has(name)) throw busyChannel(name);
       this.#channels.set(name, 'opening');
       try {
-        await this.#awaitFreeChannel(name, index, call);
-        const socket = await openSocket(this.#parts.runDir.channelSocket(index), call);
+        const begun = this.#untouched.delete(name)
+          ? this.#begun(name)
+          : await this.#awaitFreeChannel(name, index, call);
+        const socket = begun ?? (await openSocket(this.#parts.runDir.channelSocket(index), call));
         this.#channels.set(name, socket);
         socket.once('close', () => this.#channels.delete(name));
         return socket;
@@ -196,7 +203,7 @@ export class QemuVm implements HypervisorVm {
   }
 
   /** Waits until QEMU holds no connection of the channel: it takes one at a time and lets others wait without a word. */
-  async #awaitFreeChannel(name: string, index: number, call: CallOptions): Promise<void> {
+  async #awaitFreeChannel(name: string, index: number, call: CallOptions): Promise<undefined> {
     const giveUpAt = performance.now() + CHANNEL_FREE_TIMEOUT_MS;
     for (;;) {
       const list = await this.#execute('query-chardev', call);
@@ -208,6 +215,11 @@ export class QemuVm implements HypervisorVm {
       if (performance.now() > giveUpAt) throw busyChannel(name);
       await raceSignal(delay(CHANNEL_POLL_MS), call.signal, `open channel ${name}`);
     }
+  }
+
+  #begun(name: string): Socket | undefined {
+    const { begun } = this.#parts;
+    return begun === 'adopted' ? undefined : begun.get(name);
   }
 
   #onQmpEvent(event: QmpEvent): void {
@@ -230,6 +242,7 @@ export class QemuVm implements HypervisorVm {
   #closeSockets(): void {
     this.#parts.qmp.close();
     for (const channel of this.#channels.values()) if (channel !== 'opening') channel.destroy();
+    for (const name of this.#untouched) this.#begun(name)?.destroy();
     this.#channels.clear();
   }
 }

@@ -97,7 +97,6 @@ export async function cloneVm(parts: BootParts, call: CallOptions): Promise<Gues
         vm = await templates.use(template, limited, () =>
           Vm.launch(services, vmSpec(parts, []), undo, limited, (hypervisor, each) => writeVm(table, hypervisor, each)),
         );
-        await vm.explained(() => renewGuest(vm as Vm, limited));
       },
       async (limited) => {
         if (early) prepared = await prepare(parts, undefined, nicUndo, limited);
@@ -107,7 +106,9 @@ export async function cloneVm(parts: BootParts, call: CallOptions): Promise<Gues
   );
   if (!vm) throw new TypeError('cloneVm: no VM');
   if (!early) prepared = await prepare(parts, vm.hypervisor.netnsPath, nicUndo, call);
-  return settleIn(parts, vm, prepared, call);
+  return settleIn(parts, vm, prepared, call, (running, limited) =>
+    running.explained(() => renewGuest(running, limited)),
+  );
 }
 
 /** One of the pool's. */
@@ -119,18 +120,23 @@ export async function claimedVm(parts: BootParts, call: CallOptions): Promise<Gu
   return settleIn(parts, vm, prepared, call);
 }
 
-/** A guest that runs already becomes this pod's. */
+/** A guest that runs already becomes this pod's. What `renew` says to it comes first: it is sent first, and an agent keeps the order. */
 export async function settleIn(
   parts: BootParts,
   vm: Vm,
   nics: readonly PreparedNic[],
   call: CallOptions,
+  renew: (vm: Vm, call: CallOptions) => Promise<void> = async () => {},
 ): Promise<GuestUp> {
-  const [guestNics] = await concurrently<readonly GuestNic[] | undefined>(
+  const [, guestNics] = await concurrently<readonly GuestNic[] | undefined>(
     [
+      async (limited) => {
+        await renew(vm, limited);
+        await plugIn(vm.hypervisor, nics, limited);
+        return undefined;
+      },
       (limited) => configure(parts, vm, limited),
       (limited) => fill(parts, vm, limited),
-      (limited) => plugIn(vm.hypervisor, nics, limited).then(() => undefined),
     ],
     call,
   );
