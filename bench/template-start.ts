@@ -1,9 +1,14 @@
+import { join } from 'node:path';
+import { buildImage } from '../src/hyperplug.js';
 import type { Hyperplug, Pod, PodOrigin } from '../src/index.js';
 import type { Comparison, Scenario } from './harness/scenario.js';
 import { timed } from './harness/time.js';
+import { argsOfClone, bareClone } from './support/bare-clone.js';
 import { QEMU } from './support/bare-qemu.js';
-import { engineHere } from './support/engine.js';
+import { type Engine, engineHere } from './support/engine.js';
+import { HYPERPLUG, untilFirstByte } from './support/first-byte.js';
 import { Pinger } from './support/ping.js';
+import { TempDir } from './support/temp-dir.js';
 import { pssMib } from './support/vm-memory.js';
 
 const TEMPLATE = 'bench';
@@ -62,6 +67,36 @@ async function* started(
   }
 }
 
+/** The command line, which starts a process and ends it; and what QEMU alone takes for a clone of ours, with nobody around it. */
+async function* commandLine(
+  { hyperplug, configPath }: Engine,
+  rounds: number,
+  templates: string,
+  signal: AbortSignal,
+): AsyncGenerator<Comparison, void> {
+  await hyperplug.pool.drain();
+  const pod = await hyperplug.createPod({ template: TEMPLATE, network: 'none' });
+  const args = argsOfClone((await pod.status()).pid as number);
+  await pod.remove();
+  const image = await buildImage({ configPath });
+  const alone = (until: 'runs' | 'says') => () => bareClone(args, image, join(templates, TEMPLATE), until, signal);
+  const run = (template: string) => () => {
+    const words = ['run', '--config', configPath, '--network', 'none', '--template', template, '--', 'echo', 'hello'];
+    return untilFirstByte(process.execPath, [HYPERPLUG, ...words], { timeoutMs: 60_000 });
+  };
+  yield {
+    title: 'hyperplug run to first output, from a template',
+    unit: 'ms',
+    rounds,
+    ours: { name: 'run --template', run: run(TEMPLATE) },
+    against: [
+      { name: 'run, booted', role: 'reference', target: { timesBetter: 10 }, run: run('none') },
+      { name: 'bare QEMU until the clone runs', role: 'floor', run: alone('runs') },
+      { name: 'bare QEMU to its agent’s first output', role: 'floor', run: alone('says') },
+    ],
+  };
+}
+
 /** Memory of the last of ten pods of one template, once each has run a command, and of one that booted. */
 async function* memory(hyperplug: Hyperplug): AsyncGenerator<Comparison, void> {
   await hyperplug.pool.drain();
@@ -97,7 +132,9 @@ export default {
   timeoutMs: 280_000,
   async *comparisons({ numbers, signal }) {
     const [rounds = 0] = numbers(4);
-    await using engine = await engineHere('qemu', { pool: { template: TEMPLATE } });
+    using templates = new TempDir();
+    const config = { pool: { template: TEMPLATE }, templates: { directory: templates.path } };
+    await using engine = await engineHere('qemu', config);
     const { hyperplug } = engine;
     await hyperplug.templates.create({ name: TEMPLATE });
     const pinger = new Pinger();
@@ -106,6 +143,7 @@ export default {
       yield* started(hyperplug, 'to first output', rounds, { template: 10, pool: 25 }, { network: 'none' }, says);
       const answers = (pod: Pod) => pinger.answered(pod.nics.list()[0]?.addresses[0]?.address as string, signal);
       yield* started(hyperplug, 'to a NIC that answers a ping', rounds, { template: 3, pool: 10 }, {}, answers);
+      yield* commandLine(engine, rounds, templates.path, signal);
       yield* memory(hyperplug);
     } finally {
       pinger.close();

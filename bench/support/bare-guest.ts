@@ -34,11 +34,11 @@ function machine(image: GuestImage, directory: string): string[] {
   return bareQemu(image, tunedKernelArgs(image), [...devices, ...serial, ...channels.flat(), ...ports.flat()]);
 }
 
-/** Connects to the agent in a guest whose channels are sockets, when it is ready. */
-export async function agentOf(paths: readonly string[], signal: AbortSignal): Promise<GuestSession> {
+/** Connects to the agent in a guest whose channels are sockets, when it is ready; `resumed`: it was long ago. */
+export async function agentOf(paths: readonly string[], signal: AbortSignal, resumed = false): Promise<GuestSession> {
   const channels = await Promise.all(paths.map((path) => connected(path, signal)));
   return new HyperstartAgent({ nicTimeoutMs: 10_000 }).connect(
-    { channels, creditWindowBytes: null, resumed: false },
+    { channels, creditWindowBytes: null, resumed },
     { signal },
   );
 }

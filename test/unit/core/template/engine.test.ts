@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Hyperplug } from '../../../../src/core/pod/types.js';
+import { FakeSession } from '../../../../src/testing/fakes/agent/session.js';
 import { eventually } from '../../../support/eventually.js';
 import { FakeWorld } from '../../../support/fake-world.js';
 import { rejects } from '../../../support/rejects.js';
@@ -65,6 +66,23 @@ describe('templates of an engine', () => {
     expect(now.createdAt).to.not.equal(made.createdAt);
     expect((await pods[0]!.status()).origin).to.deep.equal({ from: 'template', template: 'small' });
     expect(await summary()).to.equal('can be used; fresh: small');
+  });
+
+  it('what makes a clone a machine of its own is said to it before anything else', async () => {
+    const hyperplug = await engine(world());
+    await hyperplug.templates.create({ name: 'small' });
+    const { call } = FakeSession.prototype;
+    const said: string[] = [];
+    FakeSession.prototype.call = function (command, ...rest) {
+      said.push(command);
+      return call.call(this, command, ...rest);
+    };
+    cleanUp.push(() => {
+      FakeSession.prototype.call = call;
+    });
+    await using pod = await hyperplug.createPod({ template: 'small' });
+    expect((await pod.status()).origin?.from).to.equal('template');
+    expect(said.slice(0, 3)).to.deep.equal(['reseed', 'setClock', 'startPod']);
   });
 
   it('one whose files are not whole is found out at the launch, and made anew', async () => {

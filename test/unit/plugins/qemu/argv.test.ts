@@ -96,6 +96,15 @@ describe('QEMU arguments', () => {
     expect(ports(qemuArgs({ ...plan, slots: 0, nics: [] }))).to.deep.equal([]);
   });
 
+  it('has no device that nobody uses, and tells a guest by ACPI that it is a copy only where that is quick', () => {
+    expect(all(argv, '-machine')[0]).to.match(/^q35,accel=tcg,sata=off,smbus=off/);
+    expect(all(qemuArgs({ ...plan, machine: 'pc' }), '-machine')[0]).to.not.match(/sata|smbus/);
+    const template = { memoryPath: '/m', role: 'clone' } as const;
+    const of = (accelerator: 'kvm' | 'tcg') => all(qemuArgs({ ...plan, accelerator, template }), '-device');
+    expect(of('kvm')).to.include('vmgenid,guid=auto');
+    expect(of('tcg').join(' ')).to.not.include('vmgenid');
+  });
+
   it('says all of a user network, both families, forwards and MTU', () => {
     expect(all(argv, '-netdev')).to.deep.equal([
       'user,id=net0,ipv4=on,net=10.0.2.0/24,host=10.0.2.2,dns=10.0.2.3,dhcpstart=10.0.2.15,' +
