@@ -30,6 +30,7 @@ import { PoolEngine } from './core/template/pool.js';
 import { TemplateStore } from './core/template/store.js';
 import { EnginePool, EngineTemplates } from './core/template/templates.js';
 import type { Pool, Templates } from './core/template/types.js';
+import { tidySocket } from './host/dead-socket.js';
 import { tidyCache } from './host/debian/cache-leftovers.js';
 import { DebianToolProvider } from './host/debian/tools.js';
 import { gcHost } from './host/gc-host.js';
@@ -112,6 +113,15 @@ export function directoriesOf({ config }: LoadedConfig): Directories {
     stateDirectory: stateDirectory ?? defaults.stateDirectory,
     runtimeDirectory: runtimeDirectory ?? defaults.runtimeDirectory,
     cacheDirectory: cacheDirectory ?? defaults.cacheDirectory,
+  };
+}
+
+/** Where the daemon of a configuration listens, and the file that it locks while it is there. */
+export function daemonPaths(loaded: LoadedConfig): { readonly socketPath: string; readonly lockPath: string } {
+  const { runtimeDirectory, stateDirectory } = directoriesOf(loaded);
+  return {
+    socketPath: loaded.config.daemon.socket ?? join(runtimeDirectory, 'daemon.sock'),
+    lockPath: join(stateDirectory, 'daemon.lock'),
   };
 }
 
@@ -291,7 +301,9 @@ class Engine implements Hyperplug {
     const look = { signal: options.signal ?? AbortSignal.timeout(GC_LOOK_TIMEOUT_MS) };
     const templates = await tidyTemplates((await this.#templated(options)).store, gcHost, { dryRun }, look);
     const roots = await this.#tidyRootImages(dryRun, look);
-    return { dryRun, findings: [...wayOut, ...report.findings, ...templates, ...cache, ...roots] };
+    const { socketPath, lockPath } = daemonPaths(this.#loaded);
+    const socket = await tidySocket(socketPath, lockPath, dryRun, look.signal);
+    return { dryRun, findings: [...wayOut, ...report.findings, ...templates, ...cache, ...roots, ...socket] };
   }
 
   /** Images that no pod was started from for long, and that nothing has open. */
@@ -379,6 +391,7 @@ class Engine implements Hyperplug {
       templates: this.#templates,
       pool: this.#pool,
       image: (imageSignal) => this.#image(imageSignal),
+      networks: this.#loaded.networks,
       initNetworks: (options) => this.#initNetworks(options),
       refusedNetworks: this.#loaded.refusedNetworks,
     };

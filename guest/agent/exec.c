@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -203,6 +204,12 @@ static bool plan_environment(struct exec_plan *plan, const struct json *doc, uin
 	return true;
 }
 
+/* From 2^53 on a number of JSON is not exact in every program that writes it: no limit. */
+static uint64_t limit_of(uint64_t number)
+{
+	return number >= (uint64_t)1 << 53 ? (uint64_t)RLIM_INFINITY : number;
+}
+
 static bool plan_limits(struct exec_plan *plan, const struct json *doc, uint32_t list, struct failure *f)
 {
 	struct hp_value v[HP_ResourceLimit_COUNT];
@@ -216,8 +223,8 @@ static bool plan_limits(struct exec_plan *plan, const struct json *doc, uint32_t
 			return false;
 		if (!exec_limit_by_name(v[HP_ResourceLimit_type].string, &limit->resource))
 			return fail(f, HP_E_INVALID, 0, "rlimits", "no limit is called %.64s", v[HP_ResourceLimit_type].string);
-		limit->soft = v[HP_ResourceLimit_soft].number;
-		limit->hard = v[HP_ResourceLimit_hard].number;
+		limit->soft = limit_of(v[HP_ResourceLimit_soft].number);
+		limit->hard = limit_of(v[HP_ResourceLimit_hard].number);
 		plan->limit_count++;
 	}
 	return true;

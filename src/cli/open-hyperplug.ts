@@ -26,10 +26,9 @@ export async function openHyperplug(io: Io, options: EngineOptions): Promise<Hyp
   }
   // What the daemon does not run is asked for: this process does it.
   if (options.driver !== undefined || options.rootless !== undefined) return inProcess(io, options);
-  const { openConfig } = await import('../hyperplug.js');
-  const { socketPathOf } = await import('../daemon/socket-path.js');
+  const { daemonPaths, openConfig } = await import('../hyperplug.js');
   const loaded = await openConfig(configOptions(options));
-  const path = socketPathOf(loaded);
+  const { socketPath: path } = daemonPaths(loaded);
   if (!existsSync(path)) return inProcess(io, options, loaded);
   try {
     return await connect(path, options);

@@ -45,6 +45,32 @@ export interface ContainerSetup {
   readonly podEtc?: boolean;
 }
 
+/** Of setrlimit(2). `name` without RLIMIT_, in lower case: `nofile`; null: no limit. */
+export interface ResourceLimit {
+  readonly name: (typeof RESOURCE_LIMITS)[number];
+  readonly soft: number | null;
+  readonly hard: number | null;
+}
+
+export const RESOURCE_LIMITS = [
+  'as',
+  'core',
+  'cpu',
+  'data',
+  'fsize',
+  'locks',
+  'memlock',
+  'msgqueue',
+  'nice',
+  'nofile',
+  'nproc',
+  'rss',
+  'rtprio',
+  'rttime',
+  'sigpending',
+  'stack',
+] as const;
+
 /** A container's main process: the one whose end is the container's. Started with GuestSession.startContainer or exec. */
 export interface ContainerProcess {
   readonly argv: readonly string[];
@@ -55,6 +81,8 @@ export interface ContainerProcess {
   readonly user?: string;
   readonly group?: string;
   readonly additionalGroups?: readonly string[];
+  /** Each name once; default: the agent's own. */
+  readonly limits?: readonly ResourceLimit[];
   readonly terminal: boolean;
   readonly size?: TerminalSize;
 }

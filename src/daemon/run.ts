@@ -1,13 +1,11 @@
-import { join } from 'node:path';
 import type { LoadedConfig } from '../core/config/load-config.js';
 import { HyperplugError } from '../core/errors.js';
 import type { PluginLogger } from '../core/plugin.js';
 import { ensureDirectories } from '../host/paths.js';
 import { sdNotify, takeListenFds, watchdogMs } from '../host/sd-notify.js';
-import { type CreateHyperplugOptions, createHyperplug, directoriesOf, openConfig } from '../hyperplug.js';
+import { type CreateHyperplugOptions, createHyperplug, daemonPaths, directoriesOf, openConfig } from '../hyperplug.js';
 import { Daemon } from './daemon.js';
 import type { Listening } from './socket.js';
-import { socketPathOf } from './socket-path.js';
 
 export interface RunDaemonOptions extends Omit<CreateHyperplugOptions, 'logger'> {
   readonly logger: (loaded: LoadedConfig) => PluginLogger;
@@ -36,7 +34,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     daemon = await Daemon.start({
       hyperplug,
       listen: listeningOf(options, loaded),
-      lockPath: join(directories.stateDirectory, 'daemon.lock'),
+      lockPath: daemonPaths(loaded).lockPath,
       limits: { maxStreams, maxConnections },
       logger,
       version,
@@ -63,7 +61,7 @@ function listeningOf({ socketPath }: RunDaemonOptions, loaded: LoadedConfig): Li
     throw new HyperplugError('CONFIG_INVALID', `expected one socket of the service manager, got ${fds.length}`);
   }
   const [fd] = fds;
-  return fd === undefined ? { path: socketPath ?? socketPathOf(loaded) } : { fd };
+  return fd === undefined ? { path: socketPath ?? daemonPaths(loaded).socketPath } : { fd };
 }
 
 /** Twice as often as the service manager asks: that an event loop runs that does not is what it watches for. */

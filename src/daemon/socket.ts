@@ -1,13 +1,12 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import type { Server } from 'node:http';
-import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { HyperplugError } from '../core/errors.js';
+import { somebodyListens } from '../host/dead-socket.js';
 import { ensureDirectory } from '../host/paths.js';
 
 /** sun_path of unix(7), less the byte that ends it. */
 const MAX_PATH_BYTES = 107;
-const PROBE_TIMEOUT_MS = 2_000;
 const OWNER_ONLY = 0o177;
 
 /** Where the daemon listens: a path of its own, or a socket that the service manager has opened. */
@@ -62,24 +61,8 @@ async function clearPath(path: string): Promise<void> {
       details: { path },
     });
   }
-  if (await answers(path)) {
+  if (await somebodyListens(path)) {
     throw new HyperplugError('DAEMON_RUNNING', `another program listens at ${path}`, { details: { path } });
   }
   unlinkSync(path);
-}
-
-/** Whether anybody listens there: only a refused connection proves that nobody does. */
-async function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const done = (alive: boolean) => {
-      socket.destroy();
-      resolve(alive);
-    };
-    socket.setTimeout(PROBE_TIMEOUT_MS, () => done(true));
-    socket.once('connect', () => done(true));
-    socket.once('error', (error: NodeJS.ErrnoException) =>
-      done(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
-    );
-  });
 }

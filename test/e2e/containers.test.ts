@@ -158,9 +158,21 @@ onEachDriver('containers with roots and volumes of their own', function (on) {
     expect(await output('one', 'hostname')).to.equal('pod');
     await session.startContainer(
       'one',
-      { argv: ['sleep', '1234'], env: {}, workingDirectory: '/', terminal: false },
+      {
+        argv: ['sleep', '1234'],
+        env: {},
+        workingDirectory: '/',
+        limits: [
+          { name: 'nofile', soft: 100, hard: 200 },
+          { name: 'core', soft: null, hard: null },
+        ],
+        terminal: false,
+      },
       calls(),
     );
+    expect(
+      await output('one', `grep -E 'open files|core file' /proc/$(pidof sleep)/limits | tr -s ' ' | cut -d' ' -f2-5`),
+    ).to.equal('core file size unlimited\nopen files 100 200');
     expect(await output('one', 'ps -o args')).to.match(/sleep 1234/);
     expect(await output('two', 'ps -o args; ls /proc | grep -c "^[0-9]"')).not.to.match(/sleep 1234/);
     expect((await run('two', 'test -e /etc/hyperplug')).code, "the guest's own root is not to be seen").to.equal(1);

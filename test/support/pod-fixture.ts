@@ -99,6 +99,7 @@ export class PodFixture {
       defaults: { cpus: 1, memoryMib: 128, nicSlots: 3, network: 'default' },
       bootTimeoutMs: 30_000,
       kernelArgs: [],
+      networks: NETWORKS,
       initNetworks: (call) => backend.init(NETWORKS, call),
       ...(this.#options.rootImages && { rootImages: this.#options.rootImages }),
     };

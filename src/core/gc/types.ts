@@ -13,7 +13,8 @@ export type GcKind =
   | 'lock'
   | 'network'
   | 'template'
-  | 'cache';
+  | 'cache'
+  | 'socket';
 
 export type GcAction =
   /** It lives and is as its record says. */

@@ -3,7 +3,7 @@ import type { CallOptions } from '../calls.js';
 import type { GuestImage } from '../guest-image.js';
 import type { HostServices } from '../host-services.js';
 import type { HypervisorDriver } from '../hypervisor.js';
-import type { NetworkBackend } from '../network.js';
+import type { NetworkBackend, NetworkSpec } from '../network.js';
 import type { ProgressSink } from '../progress.js';
 import type { RootImageProvider } from '../rootfs.js';
 import type { ClonePool, PodTemplates } from '../template/choice.js';
@@ -34,6 +34,8 @@ export interface PodServices {
   /** From the hypervisor's launch until the guest's network is up. */
   readonly bootTimeoutMs: number;
   readonly kernelArgs: readonly string[];
+  /** As they are configured. */
+  readonly networks: readonly NetworkSpec[];
   /** Once for this process: what looks at pods, runs commands in them and removes them goes without. */
   readonly initNetworks: (options: CallOptions) => Promise<void>;
   /** Configured networks that are not made, and why; without it none. */

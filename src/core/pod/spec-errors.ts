@@ -39,15 +39,20 @@ function expand(issue: z.core.$ZodIssue, schema: z.ZodType | undefined): Issue[]
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: [...path, key], message: `unknown field${near(schema, path, key)}` }));
   }
-  if (issue.code !== 'invalid_union') return [{ path, message }];
+  // Of a key that may not be one: why, and not that it is so.
+  if (issue.code === 'invalid_key') return issue.issues.map((each) => ({ path, message: plain(each.message) }));
+  if (issue.code !== 'invalid_union') return [{ path, message: plain(message) }];
   const meant = issue.errors.find((branch) =>
     branch.some(({ code, path: at }) => code !== 'invalid_type' || at.length > 0),
   );
   if (meant)
     return meant.flatMap((each) => expand({ ...each, path: [...path, ...each.path] } as z.core.$ZodIssue, schema));
-  const words = issue.errors.flatMap((branch) => branch.map((each) => each.message.replace(/, received .*$/, '')));
+  const words = issue.errors.flatMap((branch) => branch.map((each) => plain(each.message)));
   return [{ path, message: [...new Set(words)].join(' or ') || message }];
 }
+
+/** What came is told behind it. */
+const plain = (message: string) => message.replace(/^Invalid input: /, '').replace(/, received .*$/, '');
 
 function near(schema: z.ZodType | undefined, path: readonly PropertyKey[], key: string): string {
   const node = schema && nodeAt(schema, path);

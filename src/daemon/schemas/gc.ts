@@ -20,6 +20,7 @@ export const gcReport = z
           'network',
           'template',
           'cache',
+          'socket',
         ]),
         id: z.string(),
         pod: z.string().optional(),

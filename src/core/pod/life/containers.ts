@@ -61,6 +61,7 @@ function processOf({ spec, image }: PlannedContainer): ContainerProcess {
     env: { ...image?.env, ...spec.env },
     workingDirectory: spec.workingDirectory ?? (image?.workingDirectory || '/'),
     terminal: spec.terminal,
+    ...(spec.limits.length > 0 && { limits: spec.limits }),
     ...(user !== undefined && { user }),
     ...(group !== undefined && { group }),
     ...(spec.user && spec.user.additionalGroups.length > 0 && { additionalGroups: spec.user.additionalGroups }),

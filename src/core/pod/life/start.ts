@@ -11,6 +11,7 @@ import { type PodServices, podDirectories } from '../services.js';
 import { type PodSpec, parsePodSpec } from '../spec.js';
 import { type Booted, bootPod, checkLimits, plannedNics } from './boot.js';
 import { byWay, chooseWay } from './boot-way.js';
+import { checkCreatable } from './check-create.js';
 import type { PodHold, PodHolds } from './holds.js';
 import { createRecord } from './new-record.js';
 import { settleLocked } from './settle.js';
@@ -82,6 +83,7 @@ export async function createStopped(
 ): Promise<PodRecord> {
   const { driver, host, directories, store } = services;
   checkLimits(spec, driver.capabilities);
+  await checkCreatable(services, spec);
   const { id } = spec;
   const undo = new UndoStack();
   try {

@@ -182,7 +182,8 @@ async function rootSource(root: RootSpec, what: string): Promise<RootSource> {
   return fsType ? { kind: 'image', path, fsType } : { kind: 'archive', path };
 }
 
-async function whatIs(path: string, what: string): Promise<'directory' | 'file'> {
+/** @throws POD_SPEC_INVALID */
+export async function whatIs(path: string, what: string): Promise<'directory' | 'file'> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => error);
   if (found instanceof Error) throw wrong(what, `a path that is there (${found.code})`, path);
   if (found.isDirectory()) return 'directory';

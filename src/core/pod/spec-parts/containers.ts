@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import type { ResourceLimit } from '../../container.js';
 import type { PortRangeInput } from '../ports.js';
 import { wrong } from '../spec-errors.js';
 import {
@@ -14,6 +15,7 @@ import {
   restartPolicy,
 } from './common.js';
 import { completeFile, completePlace, type FilePlace, type FileSpec, fileReferenceSchema } from './files.js';
+import { completeLimits, limitSchema } from './limits.js';
 import { completeLayer, completeRoot, type LayerSpec, layerSchema, type RootSpec, rootSchema } from './root.js';
 import { completeVolume, type VolumeSpec, volumeSchema } from './volumes.js';
 
@@ -47,6 +49,7 @@ const userSchema = z.union([
 
 /** What runs: of a container, and of the pod's own root. */
 export const processFields = {
+  ulimits: z.array(limitSchema).max(16).optional().describe('of what runs; not of other commands'),
   entrypoint: argv.optional().describe("instead of the image's"),
   command: argv.optional().describe("after the entrypoint; default: the image's"),
   workdir: z.union([z.string().regex(/^\//, 'an absolute path'), z.literal('')]).optional(),
@@ -95,6 +98,7 @@ export interface ContainerSpec {
   readonly workingDirectory: string | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly user: UserSpec | undefined;
+  readonly limits: readonly ResourceLimit[];
   readonly terminal: boolean;
   readonly restartPolicy: RestartPolicy;
   /** Number of the signal; undefined: the image's, or SIGTERM. */
@@ -127,6 +131,7 @@ export function completeContainer(
     input.image === undefined || input.image === '' ? undefined : completeRoot(input.image, `${field}.image`);
   const runs = input.command !== undefined || input.entrypoint !== undefined || root !== undefined;
   if (!runs) throw wrong(`${field}.command`, 'a command, or an image that has one', input.command);
+  if (!root) refuseNoWords(input, `${field}.command`);
   return {
     id,
     name,
@@ -138,6 +143,7 @@ export function completeContainer(
     workingDirectory: input.workdir || undefined,
     env: { ...pod.env, ...environmentMap(input.envs), ...environmentMap(input.env) },
     user: completeUser(input.user),
+    limits: completeLimits(input.ulimits, `${field}.ulimits`),
     terminal: input.tty ?? pod.tty,
     restartPolicy: input.restartPolicy ?? pod.restartPolicy,
     stopSignal: input.stopSignal === undefined ? undefined : signalNumber(input.stopSignal, `${field}.stopSignal`),
@@ -146,6 +152,15 @@ export function completeContainer(
     sysctls: input.sysctl ?? {},
     runs,
   };
+}
+
+/** Where no image has a command. @throws POD_SPEC_INVALID */
+export function refuseNoWords(
+  { entrypoint = [], command }: { entrypoint?: string[]; command?: string[] },
+  field: string,
+) {
+  if (entrypoint.length === 0 && (command ?? []).length === 0)
+    throw wrong(field, 'a command of at least one word', command);
 }
 
 function layerOf(

@@ -9,9 +9,11 @@ import {
   type containerSchema,
   type PodParts,
   type processFields,
+  refuseNoWords,
   signalNumber,
 } from './containers.js';
 import { completeFile, completePlace, type FilePlace, type fileSchema } from './files.js';
+import { completeLimits } from './limits.js';
 import { completeLog, type LogSpec, logJson, type logSchema } from './log.js';
 import { completeRoot, type rootSchema } from './root.js';
 import { completeVolume, type VolumeSpec, type volumeSchema } from './volumes.js';
@@ -87,15 +89,16 @@ export function completeContents(input: ContentsInput): { contents: PodContents;
 }
 
 function mainContainer(input: ContentsInput, pod: PodParts, files: readonly FilePlace[]): ContainerSpec[] {
-  const { rootfs, entrypoint, command, workdir, user, stopSignal } = input;
+  const { rootfs, entrypoint, command, workdir, user, stopSignal, ulimits } = input;
   const root = rootfs === undefined ? undefined : completeRoot(rootfs, 'rootfs');
   const runs = entrypoint !== undefined || command !== undefined;
   if (!root && !runs) {
-    for (const [field, value] of Object.entries({ workdir, user, stopSignal })) {
+    for (const [field, value] of Object.entries({ workdir, user, stopSignal, ulimits: ulimits?.[0] && ulimits })) {
       if (value) throw wrong(field, 'a command or a rootfs beside it', value);
     }
     return [];
   }
+  if (!root) refuseNoWords({ entrypoint, command }, 'command');
   return [
     {
       id: MAIN_CONTAINER,
@@ -108,6 +111,7 @@ function mainContainer(input: ContentsInput, pod: PodParts, files: readonly File
       workingDirectory: workdir || undefined,
       env: pod.env,
       user: completeUser(user),
+      limits: completeLimits(ulimits, 'ulimits'),
       terminal: pod.tty,
       restartPolicy: pod.restartPolicy,
       stopSignal: stopSignal === undefined ? undefined : signalNumber(stopSignal, 'stopSignal'),
@@ -152,7 +156,7 @@ function contentsJson(
   log: LogSpec,
   containers: readonly ContainerSpec[],
 ): JsonObject {
-  const { rootfs, entrypoint, command, workdir, user, stopSignal, volumes = [], files = [] } = input;
+  const { rootfs, entrypoint, command, workdir, user, stopSignal, ulimits, volumes = [], files = [] } = input;
   const json = {
     restartPolicy: pod.restartPolicy,
     tty: pod.tty,
@@ -164,6 +168,7 @@ function contentsJson(
     workdir,
     user,
     stopSignal,
+    ulimits,
     volumes,
     files,
     // What they publish is among the pod's port mappings.

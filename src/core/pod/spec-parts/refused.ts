@@ -7,7 +7,6 @@ import { HyperplugError, shown } from '../../errors.js';
 export const REFUSED_FIELDS: Readonly<Record<string, string>> = {
   services: 'there is no load balancer in the guest: publish ports with portmappings, or run one in the pod',
   'interfaces[].bridge': 'a network is named, and its bridge is its configuration: use network',
-  'containers[].ulimits': 'the agent cannot set limits of a process: use sysctl, or ulimit in the command',
   'containers[].logPath': "output is kept in the pod's own directory, bounded: read it with logs",
   'containers[].imagePullPolicy': 'images are not pulled: image is a path of this host',
   'containers[].ports[].servicePort': 'there are no services',
@@ -63,5 +62,6 @@ const own = (texts: Readonly<Record<string, string>>, key: string) =>
 
 function isEmpty(value: unknown): boolean {
   if (value === undefined || value === null || value === '' || value === false || value === 0) return true;
+  if (Array.isArray(value)) return value.length === 0;
   return typeof value === 'object' && Object.values(value).every(isEmpty);
 }

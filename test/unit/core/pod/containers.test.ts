@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { hasCode, isHyperplugError } from '../../../../src/core/errors.js';
@@ -268,16 +268,33 @@ describe('the containers of a pod', function () {
   }
 
   it('a root that cannot be built, or a source that is not there, is told before anything is made', async () => {
-    await fixture.pods.create({ id: 'p', containers: [{ image: '/nowhere/at/all' }] });
-    expect(((await failure(fixture.pods.start('p'))) as Error).message).to.match(
-      /path that is there \(ENOENT\).*nowhere/,
-    );
+    const gone = join(fixture.root, 'gone');
+    mkdirSync(gone);
+    await fixture.pods.create({ id: 'p', containers: [{ image: gone }] });
+    rmdirSync(gone);
+    expect(((await failure(fixture.pods.start('p'))) as Error).message).to.match(/path that is there \(ENOENT\).*gone/);
     images.failing = new Error('broken');
     await fixture.pods.remove('p');
     await fixture.pods.create({ id: 'p', rootfs: tree });
     expect(((await failure(fixture.pods.start('p'))) as Error).message).to.equal('broken');
     expect(fixture.traces()).to.deep.equal(NOTHING);
   });
+
+  for (const [what, spec, code, message] of [
+    ['an image', { containers: [{ image: '/nowhere/at/all' }] }, 'POD_SPEC_INVALID', /image of container.*ENOENT/],
+    ['a root', { rootfs: '/nowhere', command: ['x'] }, 'POD_SPEC_INVALID', /image of container main.*ENOENT/],
+    ['a volume', { volumes: [{ name: 'v', source: '/nowhere' }] }, 'POD_SPEC_INVALID', /source of volume v.*ENOENT/],
+    ['a file', { files: [{ name: 'f', uri: 'file:///nowhere', path: '/f' }] }, 'POD_SPEC_INVALID', /uri of file f/],
+    ['a network', { network: 'other' }, 'NET_NOT_FOUND', /interfaces\.eth-default\.network: .*default.*"other"/],
+    ['an address', { interfaces: [{ ip: '9.9.9.9' }] }, 'IPAM_ADDRESS_OUT_OF_RANGE', /eth-default\.ip: .*9\.9\.9\.9/],
+  ] as const) {
+    it(`${what} that is not there is refused before there is a pod`, async () => {
+      const error = await failure(fixture.pods.create({ id: 'p', ...spec }));
+      expect(error).to.include({ code });
+      expect((error as Error).message).to.match(message);
+      expect(await fixture.pods.list()).to.deep.equal([]);
+    });
+  }
 
   it('wait longer each time they end at once, and not after they have run well', () => {
     expect([0, 1, 2, 3, 20].map((restarts) => restartDelayMs(restarts, 5))).to.deep.equal([100, 200, 400, 800, 60_000]);

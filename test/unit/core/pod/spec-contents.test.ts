@@ -49,7 +49,11 @@ const HYPERD = {
       files: [{ path: '/etc/resolv.conf', filename: 'resolv.conf', perm: '0644', user: 'root', group: 'root' }],
       user: { name: 'www', group: 'www', additionalGroups: ['adm'] },
       sysctl: { 'net.core.somaxconn': '1024' },
-      ulimits: [],
+      ulimits: [
+        { name: 'nofile', hard: 1024, soft: 512 },
+        // As Go writes its largest.
+        { name: 'RLIMIT_CORE', hard: 2 ** 64, soft: 0 },
+      ],
       logPath: '',
       StopSignal: 'SIGQUIT',
       RestartPolicy: 'onFailure',
@@ -60,6 +64,10 @@ const HYPERD = {
 } as const;
 
 describe('what is in a pod, by its specification', () => {
+  it('a list of services that say nothing asks for them all the same', () => {
+    expect(refusal({ services: [{}] })).to.include({ code: 'NOT_SUPPORTED' });
+  });
+
   it("is hyperd's UserPod, field by field", () => {
     const spec = parsePodSpec(HYPERD, defaults);
     const [web, other] = spec.containers;
@@ -67,6 +75,10 @@ describe('what is in a pod, by its specification', () => {
       id: 'web',
       root: { kind: 'path', path: '/images/nginx.tar' },
       image: '/images/nginx.tar',
+      limits: [
+        { name: 'nofile', hard: 1024, soft: 512 },
+        { name: 'core', hard: null, soft: 0 },
+      ],
       workingDirectory: '/srv',
       env: { A: '1' },
       terminal: true,
@@ -220,6 +232,30 @@ describe('what is in a pod, by its specification', () => {
     ['two roots at once', { rootfs: { directory: '/a', archive: '/b' } }, 'rootfs', /one of.*directory and archive/],
     ['a size beside a source', { volumes: [{ name: 'v', source: '/x', sizeMib: 64 }] }, 'volumes[0].sizeMib', /source/],
     ['an option of the log', { log: { config: { 'max-sise': '1m' } } }, 'log.config.max-sise', /max-size/],
+    ['a limit of none', { command: ['x'], ulimits: [{ name: 'files', hard: 1 }] }, 'ulimits[0].name', /nofile/],
+    [
+      'a limit twice',
+      {
+        command: ['x'],
+        ulimits: [
+          { name: 'as', hard: 1 },
+          { name: 'AS', soft: 1 },
+        ],
+      },
+      'ulimits[1].name',
+      /own/,
+    ],
+    [
+      'a soft limit above the hard one',
+      { command: ['x'], ulimits: [{ name: 'as', hard: 1, soft: -1 }] },
+      'ulimits[0].soft',
+      /at most.*1/,
+    ],
+    ['limits of nothing', { ulimits: [{ name: 'as', hard: 1 }] }, 'ulimits', /a command or a rootfs/],
+    ['a command of no words', { command: [] }, 'command', /at least one word/],
+    ['a container of none', { containers: [{ command: [] }] }, 'containers[0].command', /at least one word/],
+    ['a variable of no name', { env: { 'A=B': 'x' } }, 'env."A=B"', /^env\."A=B": a name without "=", got "x"/],
+    ['a list of variables', { env: ['A=B'] }, 'env[0]', /^env\[0\]: expected object, got "A=B"/],
     ['a restart policy', { restartPolicy: 'sometimes' }, 'restartPolicy', /never/],
     ['a route by no interface', { routes: [{ destination: '10.0.0.0/8', nic: 'x' }] }, 'routes[0].nic', /eth-default/],
   ];
