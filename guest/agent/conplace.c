@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static int open_in(int root, const char *path, int flags)
@@ -77,6 +78,27 @@ struct place_name place_name(int fd)
 
 	snprintf(name.path, sizeof(name.path), "/proc/self/fd/%d", fd);
 	return name;
+}
+
+int terminal_in(pid_t init)
+{
+	char path[32];
+	struct stat st;
+	int root, found, fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/root", (int)init);
+	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return -1;
+	found = open_in(root, "dev/pts/ptmx", 0);
+	close(root);
+	if (found < 0)
+		return -1;
+	/* Whatever the container has put there. */
+	if (fstat(found, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(5, 2))
+		fd = open(place_name(found).path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	close(found);
+	return fd;
 }
 
 bool mount_in(int root, const char *source, const char *path, const char *type, unsigned long flags, const char *data)

@@ -15,6 +15,8 @@ struct place_name {
 	char path[32];
 };
 struct place_name place_name(int fd);
+/* The master of a new terminal of its /dev/pts, where its programs find the other end by name. -1: it has none. */
+int terminal_in(pid_t init);
 /* mount(2) on `path` in the root. */
 bool mount_in(int root, const char *source, const char *path, const char *type, unsigned long flags, const char *data);
 

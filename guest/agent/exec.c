@@ -11,6 +11,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "conplace.h"
 #include "container.h"
 #include "process.h"
 #include "sys.h"
@@ -35,10 +36,13 @@ static bool make_terminal(struct exec_fds *fds, const struct exec_plan *plan, st
 	struct winsize size = { .ws_row = plan->rows, .ws_col = plan->columns };
 	int unlock = 0;
 
-	fds->ours[0] = sys_open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK, 0);
+	if (plan->container_pid > 0)
+		fds->ours[0] = terminal_in(plan->container_pid);
+	if (fds->ours[0] < 0)
+		fds->ours[0] = sys_open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK, 0);
 	if (fds->ours[0] < 0 || ioctl(fds->ours[0], TIOCSPTLCK, &unlock) < 0)
 		return fail(f, HP_E_KERNEL, errno, NULL, "a terminal");
-	/* By its master, not by its path: /dev/pts of a container is another one. */
+	/* By its master, not by its path, which a container has in its own /dev/pts. */
 	fds->theirs[0] = ioctl(fds->ours[0], TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	fds->ours[1] = fcntl(fds->ours[0], F_DUPFD_CLOEXEC, 0);
 	if (fds->theirs[0] < 0 || fds->ours[1] < 0)

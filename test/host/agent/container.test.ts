@@ -57,6 +57,15 @@ describe('guest agent: containers', function () {
     expect(existsSync(join(image, 'dev/null')), 'mounts are seen inside alone').to.equal(false);
   });
 
+  it('a terminal is one of its own, found by name', async () => {
+    await create({ process: process('main', 'sleep 1000', 1) });
+    const seen = await run('term', 'busybox tty; test -c "$(busybox tty)" && echo there', 41, {
+      terminal: true,
+      stderr: 0,
+    });
+    expect(seen).to.equal('/dev/pts/0\r\nthere\r\n');
+  });
+
   it('reads and writes files inside, whatever links lead out', async () => {
     await create();
     writeFileSync(join(image, 'etc/target'), 'old');
