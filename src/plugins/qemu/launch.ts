@@ -8,7 +8,6 @@ import type { PluginLogger } from '../../core/plugin.js';
 import { UndoStack } from '../../core/undo.js';
 import { staleTemplate } from '../../core/vm/check-template.js';
 import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
-import { createMemfd } from '../../host/memfd.js';
 import { killProcess } from '../../host/process.js';
 import type { Tool } from '../../host/tools.js';
 import { explainForward, PRIVILEGED_PORTS } from '../../host/vmm/forwards.js';
@@ -23,8 +22,9 @@ import { QemuRunDir } from './qemu-run-dir.js';
 import { openSocket, QemuVm } from './qemu-vm.js';
 import { QmpClient } from './qmp/client.js';
 import { checkDisk } from './storage.js';
-import { markUnsaved, openState, readSavedData } from './template/files.js';
-import type { TemplateMemory } from './template/memory.js';
+import { cloneMemory, templateFds } from './template/descriptors.js';
+import { markUnsaved } from './template/files.js';
+import type { CloneMemory, TemplateMemory } from './template/memory.js';
 import { restore } from './template/restore.js';
 import { type ShareTools, startShare } from './virtiofsd.js';
 
@@ -59,6 +59,7 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
   checkReadable('initramfsPath', spec.initramfsPath, undefined);
   const undo = new UndoStack();
   let process: VmProcess | undefined;
+  let memory: CloneMemory | undefined;
   try {
     await runDir.claim(spec.id);
     undo.pushWhenClean('files of the VM', () => runDir.removeFiles());
@@ -82,7 +83,8 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
       await startShare(share, index, where, await request.shareTools(), spec.detached, { signal });
     }
     throwIfAborted(signal, `launch of VM ${spec.id}`);
-    const started = await start(request, runDir, user);
+    memory = request.template && cloneMemory(spec, request.template.memory, user);
+    const started = await start(request, runDir, user, memory);
     process = started.process;
     const { identity } = process;
     undo.push('QEMU', async (call) => {
@@ -102,6 +104,7 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
     const vm = new QemuVm(parts);
     vm.nicPlug.coldplugged(spec.nics);
     await withDeadline(`start of VM ${spec.id}`, commandTimeoutMs, signal, async (call) => {
+      await raceSignal(memory?.whole ?? Promise.resolve(), call.signal, 'memory of a template');
       if (spec.template?.role === 'clone') await restore(spec.template.directory, qmp, call);
       else await qmp.execute('cont', undefined, call);
     });
@@ -113,6 +116,8 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
       `VM ${spec.id} was not started, nor wholly undone`,
       await explain(error, spec, process),
     );
+  } finally {
+    memory?.close();
   }
 }
 
@@ -123,7 +128,12 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
 const ALLOCATION = { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.top_pad=16777216' };
 
 /** QEMU itself, from its descriptors to the record of what it is. */
-async function start(request: LaunchRequest, runDir: QemuRunDir, user: RunAsUser | undefined) {
+async function start(
+  request: LaunchRequest,
+  runDir: QemuRunDir,
+  user: RunAsUser | undefined,
+  memory: CloneMemory | undefined,
+) {
   const { spec, options, acceleration, tools } = request;
   const open: number[] = [];
   const keep = (path: string, flags: number, mode?: number) => {
@@ -141,7 +151,8 @@ async function start(request: LaunchRequest, runDir: QemuRunDir, user: RunAsUser
     const taps = spec.nics.flatMap(({ endpoint }) => (endpoint.kind === 'tap-fd' ? endpoint.fds : []));
     const disks = spec.disks.map(({ path, readOnly }) => keep(path, readOnly ? O_RDONLY : constants.O_RDWR));
     const boot = [keep(spec.kernelPath, O_RDONLY), keep(spec.initramfsPath, O_RDONLY)];
-    await using template = await templateFds(request, user);
+    const template = templateFds(spec, memory);
+    open.push(...template.own);
     const fds = [sockets, console, ...boot, ...taps, ...disks, ...template.fds];
     const stderrFd = spec.detached ? keep(runDir.stderrFile, append | O_TRUNC, 0o600) : undefined;
     const plan = machinePlan(request, runDir);
@@ -170,39 +181,6 @@ async function start(request: LaunchRequest, runDir: QemuRunDir, user: RunAsUser
   } finally {
     for (const fd of open) closeSync(fd);
   }
-}
-
-/** FD.memory, and for a clone FD.state. */
-async function templateFds({ spec, template, signal }: LaunchRequest, user: RunAsUser | undefined) {
-  const open: (() => void)[] = [];
-  const fds: number[] = [];
-  const keep = (fd: number, close = () => closeSync(fd)) => {
-    fds.push(fd);
-    open.push(close);
-  };
-  const result = {
-    fds,
-    async [Symbol.asyncDispose]() {
-      for (const close of open) close();
-    },
-  };
-  const use = spec.template;
-  if (!use || !template) return result;
-  if (use.role === 'source') {
-    keep(createMemfd('hyperplug-template-source', spec.memoryMib * 1024 * 1024));
-    return result;
-  }
-  const data = readSavedData(use.saved, use.directory);
-  const state = openState(use.directory, data);
-  try {
-    const { fd, close } = await template.memory.open(use.directory, data, user, { signal });
-    keep(fd, close);
-  } catch (error) {
-    closeSync(state);
-    throw error;
-  }
-  keep(state);
-  return result;
 }
 
 /**

@@ -54,14 +54,15 @@ export class QmpClient {
   }
 
   /**
-   * Takes over a connected socket: greeting, then qmp_capabilities. On rejection the socket is destroyed.
-   * @throws QMP_CLOSED, QMP_PROTOCOL, QMP_ERROR, TIMEOUT, ABORTED.
+   * Takes over a connected socket: greeting, then qmp_capabilities is sent. On rejection the socket is destroyed.
+   * @throws QMP_CLOSED, QMP_PROTOCOL, TIMEOUT, ABORTED.
    */
   static async connect(socket: Socket, options: QmpClientOptions, call: CallOptions): Promise<QmpClient> {
     const client = new QmpClient(socket, options);
     try {
       await client.#greeting(call);
-      await client.execute('qmp_capabilities', undefined, call);
+      // QEMU takes commands in order: what is said next need not wait for the answer, and is refused where this is.
+      client.execute('qmp_capabilities', undefined, call).catch(() => {});
       return client;
     } catch (error) {
       client.close();

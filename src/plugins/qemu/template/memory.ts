@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readlinkSync } from 'node:fs';
 import { geteuid } from 'node:process';
-import { type CallOptions, raceSignal } from '../../../core/calls.js';
+import type { CallOptions } from '../../../core/calls.js';
 import type { RunAsUser } from '../../../host/confined-spawn.js';
 import { copyData, createMemfd, isSealed, sealMemfd } from '../../../host/memfd.js';
 import { markedProcesses } from '../../../host/vmm/run-dir.js';
@@ -11,12 +11,20 @@ import { openWhole, type SavedData } from './files.js';
 /** An open file that a clone maps privately. */
 export interface CloneMemory {
   readonly fd: number;
+  /**
+   * Resolves when its content is there and nobody can change it any more: until then QEMU may start, but no guest may run.
+   * Rejects with TEMPLATE_STALE, HOST_IO.
+   */
+  readonly whole: Promise<void>;
   close(): void;
 }
 
 interface Shared {
   users: number;
-  readonly fd: Promise<number>;
+  readonly fd: number;
+  readonly whole: Promise<void>;
+  /** Fires when nobody wants it any more. */
+  readonly abandoned: AbortController;
 }
 
 /**
@@ -24,58 +32,64 @@ interface Shared {
  * privately before version 8.2). So a QEMU that runs as a user of its own does not get the template's file but a copy of it in
  * memory that is sealed: the kernel lets nobody write to it, QEMU's user nor root. All clones of a template map the same copy,
  * which lives as long as one of them: each has it open, and from there the next launch, of whatever manager, takes it. That it
- * is the right one is known from what only root can have made: its name, its owner and its seals.
+ * is the right one is known from what only root can have made: its name, its owner and its seals. The copy is made while QEMU
+ * starts, which reads it only when the guest goes on.
  */
 export class TemplateMemory {
   /** By SavedData.id: what launches under way have open. */
   readonly #shared = new Map<string, Shared>();
 
-  /** @throws TEMPLATE_STALE the template's file is not whole; HOST_IO, ABORTED, TIMEOUT. */
-  async open(directory: string, data: SavedData, user: RunAsUser | undefined, call: CallOptions): Promise<CloneMemory> {
+  /** @throws TEMPLATE_STALE the template's file is not whole; HOST_IO. */
+  open(directory: string, data: SavedData, user: RunAsUser | undefined): CloneMemory {
     // The same user could open the template's file by its path.
     const file = openWhole(directory, 'memory', user ? 'r' : 'r+', data.memoryBytes);
-    if (!user) return { fd: file, close: () => closeSync(file) };
+    if (!user) return { fd: file, whole: Promise.resolve(), close: () => closeSync(file) };
     closeSync(file);
-    const { id } = data;
-    for (;;) {
-      const known = this.#shared.get(id);
-      const shared = known ?? { users: 0, fd: obtain(directory, data, call) };
-      this.#shared.set(id, shared);
-      shared.users += 1;
-      try {
-        return {
-          fd: await raceSignal(shared.fd, call.signal, 'memory of a template'),
-          close: () => this.#close(id, shared),
-        };
-      } catch (error) {
-        this.#close(id, shared);
-        if (this.#shared.get(id) === shared) this.#shared.delete(id);
-        // Another launch's copy may be aborted with that launch: then this one makes its own.
-        if (!known || call.signal.aborted) throw error;
-      }
-    }
+    const shared = this.#shared.get(data.id) ?? this.#begin(directory, data);
+    shared.users += 1;
+    return { fd: shared.fd, whole: shared.whole, close: () => this.#close(data.id, shared) };
+  }
+
+  #begin(directory: string, data: SavedData): Shared {
+    const abandoned = new AbortController();
+    const shared = { users: 0, abandoned, ...obtain(directory, data, { signal: abandoned.signal }) };
+    this.#shared.set(data.id, shared);
+    shared.whole.catch(() => this.#forget(data.id, shared));
+    return shared;
+  }
+
+  #forget(id: string, shared: Shared): void {
+    if (this.#shared.get(id) === shared) this.#shared.delete(id);
   }
 
   #close(id: string, shared: Shared): void {
     shared.users -= 1;
     if (shared.users > 0) return;
-    if (this.#shared.get(id) === shared) this.#shared.delete(id);
-    shared.fd.then(closeSync, () => {});
+    this.#forget(id, shared);
+    shared.abandoned.abort();
+    const close = () => closeSync(shared.fd);
+    shared.whole.then(close, close);
   }
 }
 
-async function obtain(directory: string, data: SavedData, call: CallOptions): Promise<number> {
+function obtain(directory: string, data: SavedData, call: CallOptions): Pick<Shared, 'fd' | 'whole'> {
   const found = ofLivingClone(data);
-  if (found !== undefined) return found;
+  if (found !== undefined) return { fd: found, whole: Promise.resolve() };
   const file = openWhole(directory, 'memory', 'r', data.memoryBytes);
-  const fd = createMemfd(nameOf(data), data.memoryBytes);
+  try {
+    const fd = createMemfd(nameOf(data), data.memoryBytes);
+    return { fd, whole: fill(file, fd, call) };
+  } catch (error) {
+    closeSync(file);
+    throw error;
+  }
+}
+
+/** Takes over `file`. */
+async function fill(file: number, fd: number, call: CallOptions): Promise<void> {
   try {
     await copyData(file, fd, call);
     sealMemfd(fd);
-    return fd;
-  } catch (error) {
-    closeSync(fd);
-    throw error;
   } finally {
     closeSync(file);
   }

@@ -21,7 +21,8 @@ describe('QMP client', () => {
   it('negotiates and tells the version', async () => {
     const client = await peer.connect();
     expect(client.version).to.equal('7.2.22');
-    expect(peer.commands.map(({ execute }) => execute)).to.deep.equal(['qmp_capabilities']);
+    await client.execute('a', undefined, call());
+    expect(peer.commands.map(({ execute }) => execute)).to.deep.equal(['qmp_capabilities', 'a']);
     client.close();
   });
 
