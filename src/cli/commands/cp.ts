@@ -1,3 +1,4 @@
+import { isLossy } from '../../core/pod/files/tally.js';
 import type { CopyOptions, CopyReport, Pod } from '../../core/pod/types.js';
 import type { CommandContext } from '../context.js';
 import { EXIT } from '../errors.js';
@@ -45,8 +46,11 @@ async function toOutput(context: CommandContext, pod: Pod, path: string, options
   }
 }
 
+const LOSSY = 'a name that is not UTF-8';
+const STRANGE = 'neither file, directory nor a link that can be copied';
+
 /** Silence is success, as with cp(1). */
 async function tell(context: CommandContext, report: CopyReport): Promise<void> {
   if (context.common.json) await context.print(report, () => '');
-  else for (const path of report.skipped) context.say(`${path}: neither file, directory nor link; left out`);
+  else for (const path of report.skipped) context.say(`${path}: ${isLossy(path) ? LOSSY : STRANGE}; left out`);
 }

@@ -3,7 +3,7 @@ import { chmod, link, lstat, lutimes, mkdir, open, symlink, unlink, utimes } fro
 import { join } from 'node:path';
 import { HyperplugError } from '../../errors.js';
 import type { UnpackedEntry } from '../../tar/unpack.js';
-import { Tally } from './tally.js';
+import { isLossy, Tally } from './tally.js';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 /** Without setuid, setgid and sticky: they would give a guest's program our user's rights. */
@@ -38,7 +38,8 @@ export class HostExtractor {
       throw failed(`more than ${this.limits.maxEntries} files (maxEntries)`);
     const relative = path.join('/');
     const absolute = join(this.root, relative);
-    if (entry.type === 'fifo' || entry.type === 'character-device' || entry.type === 'block-device') {
+    const isFile = entry.type !== 'fifo' && entry.type !== 'character-device' && entry.type !== 'block-device';
+    if (!isFile || isLossy(entry.path) || isLossy(entry.target)) {
       this.tally.skip(entry.path);
       return;
     }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { explainSystemError } from '../../system-error.js';
 import type { TarType } from '../../tar/header.js';
 import type { PackEntry } from '../../tar/pack.js';
-import type { Tally } from './tally.js';
+import { isLossy, type Tally } from './tally.js';
 
 const CHUNK_BYTES = 64 * 1024;
 
@@ -23,7 +23,8 @@ export async function* hostTree(root: string, name: string, tally: Tally): Async
 async function* walk(path: string, name: string, tally: Tally): AsyncGenerator<PackEntry, void, undefined> {
   const stats = await lstat(path);
   const type = typeOf(stats);
-  if (type === undefined) {
+  const target = type === 'symlink' ? await readlink(path) : '';
+  if (type === undefined || isLossy(target)) {
     tally.skip(path);
     return;
   }
@@ -35,7 +36,7 @@ async function* walk(path: string, name: string, tally: Tally): AsyncGenerator<P
     modifiedAt: stats.mtimeMs / 1000,
     uid: 0,
     gid: 0,
-    target: type === 'symlink' ? await readlink(path) : '',
+    target,
   };
   if (name !== '.') {
     tally.count(type, entry.sizeBytes);
@@ -43,7 +44,8 @@ async function* walk(path: string, name: string, tally: Tally): AsyncGenerator<P
   }
   if (type !== 'directory') return;
   for (const child of (await readdir(path)).sort()) {
-    yield* walk(join(path, child), name === '.' ? child : `${name}/${child}`, tally);
+    if (isLossy(child)) tally.skip(join(path, child));
+    else yield* walk(join(path, child), name === '.' ? child : `${name}/${child}`, tally);
   }
 }
 

@@ -28,3 +28,9 @@ export class Tally {
     if (this.#skipped.length < MAX_SKIPPED) this.#skipped.push(path);
   }
 }
+
+/** What stands in text for bytes that are no UTF-8. */
+const REPLACED = '\uFFFD';
+
+/** Whether a name that was read as text may have been another: two such could become one file, and neither be found again. */
+export const isLossy = (name: string): boolean => name.includes(REPLACED);

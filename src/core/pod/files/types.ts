@@ -23,7 +23,7 @@ export interface CopyReport {
   readonly directories: number;
   readonly links: number;
   readonly bytes: number;
-  /** Sockets, pipes and devices, which are not copied; at most the first hundred. */
+  /** Sockets, pipes, devices, and what has a name that is not UTF-8 or leads to one: not copied; at most the first hundred. */
   readonly skipped: readonly string[];
 }
 

@@ -169,6 +169,24 @@ describe('copying files', () => {
     expect(existsSync(join(host, 'back/x'))).to.equal(true);
   });
 
+  it('what has a name that is not UTF-8, or leads to one, is left out by name, and nothing of it becomes another', async () => {
+    const odd = (folder: string, end: number) => Buffer.concat([Buffer.from(`${folder}/odd`), Buffer.from([end])]);
+    for (const folder of [join(host, 'src'), guest]) {
+      mkdirSync(folder, { recursive: true });
+      for (const end of [0xfe, 0xff]) writeFileSync(odd(folder, end), String(end));
+      symlinkSync(Buffer.from([0xfe]), join(folder, 'link'));
+    }
+    const there = await files.copyIn(`${join(host, 'src')}/.`, join(guest, 'in'));
+    expect([...there.skipped].sort()).to.deep.equal(
+      ['link', 'odd\uFFFD', 'odd\uFFFD'].map((name) => join(host, 'src', name)),
+    );
+    const back = await files.copyOut(`${guest}/.`, join(host, 'back'));
+    expect([...back.skipped].sort()).to.deep.equal(['./link', './odd\uFFFD', './odd\uFFFD']);
+    for (const copy of [join(guest, 'in'), join(host, 'back')]) {
+      expect(readdirSync(copy).filter((name) => /odd|link/.test(name))).to.deep.equal([]);
+    }
+  });
+
   it('hard links of the guest stay such', async () => {
     mkdirSync(join(guest, 'd'));
     writeFileSync(join(guest, 'd/a'), 'same');
