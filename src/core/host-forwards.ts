@@ -9,7 +9,7 @@ import type { PortMapping } from './network.js';
 export interface HostForwards {
   /** Name servers that answer in there. */
   readonly nameServers: readonly string[];
-  /** Before a mapping is made. @throws NOT_SUPPORTED it cannot be forwarded. */
+  /** Before a mapping is made. @throws NOT_SUPPORTED it cannot be forwarded; NET_PORT_IN_USE another has a port of it. */
   check(mapping: PortMapping): void;
   /** A mapping as it is in the namespace, of one that was refused, too: what is recorded can always be taken away. */
   inside(mapping: PortMapping): PortMapping;

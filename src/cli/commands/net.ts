@@ -62,9 +62,10 @@ export function teardown(
 
 const isThere = ({ state }: NetworkReport): boolean => state !== 'absent';
 
-function findings({ name, state, drift }: NetworkReport): string[] {
+function findings({ name, state, drift, pods }: NetworkReport): string[] {
   if (state === 'ready') return [`${name}: as it should be`];
-  return [...(state === 'absent' ? [`${name}: has not been made`] : []), ...drift.map((text) => `${name}: ${text}`)];
+  const absent = pods.length > 0 ? `is gone, though pods are in it: ${pods.join(', ')}` : 'has not been made';
+  return [...(state === 'absent' ? [`${name}: ${absent}`] : []), ...drift.map((text) => `${name}: ${text}`)];
 }
 
 const line = (text: string): string => `${visible(text)}\n`;

@@ -48,9 +48,10 @@ export async function execute(context: CommandContext, argv: readonly string[], 
     if (kept !== undefined) {
       if (context.common.json) io.stderr.print(json({ kept }));
       else {
-        // Its hypervisor alone can reach it.
-        const { driver } = context.common;
-        const which = driver === undefined ? kept : `--driver ${driver} ${kept}`;
+        // Its hypervisor alone can reach it, from the network it is in.
+        const { driver, rootless } = context.common;
+        const flags = [...(rootless ? ['--rootless'] : []), ...(driver === undefined ? [] : ['--driver', driver])];
+        const which = [...flags, kept].join(' ');
         context.say(`pod ${kept} is kept: hyperplug exec ${which} COMMAND, hyperplug rm ${which}`);
       }
     }

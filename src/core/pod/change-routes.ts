@@ -5,7 +5,7 @@ import { UndoStack } from '../undo.js';
 import { readBack } from './guest-state.js';
 import type { PodNetworkParts } from './pod-network.js';
 import type { RouteRecord } from './record.js';
-import { guestHas, guestRoute, parseRoute, podRoutes, sameRoute } from './routes.js';
+import { guestRoute, parseRoute, parseSelector, podRoutes, sameRoute, selects } from './routes.js';
 import { checked } from './spec-errors.js';
 import type { PodRoute } from './types.js';
 
@@ -27,17 +27,17 @@ const ROUTES = ' routes';
 /** An agent that is asked to take back what it may have done is not waited for long. */
 const UNDO_TIMEOUT_MS = 5_000;
 
-function parse({ table }: PodNetworkParts, inputs: unknown): RouteRecord[] {
+function parse({ table }: PodNetworkParts, inputs: unknown, one: typeof parseRoute): RouteRecord[] {
   const nics = table.list().filter(({ state }) => state === 'ready' || state === 'changing');
   return checked(routesSchema, inputs, 'routes').map((route, index) =>
-    parseRoute(route as RouteRecord, nics, `routes[${index}]`),
+    one(route as RouteRecord, nics, `routes[${index}]`),
   );
 }
 
 export async function addRoutes(parts: PodNetworkParts, inputs: unknown, call: CallOptions): Promise<void> {
   const { vm, table } = parts;
   await table.inTurn(ROUTES, async () => {
-    const routes = parse(parts, inputs);
+    const routes = parse(parts, inputs, parseRoute);
     const undo = new UndoStack();
     const mine = (route: RouteRecord) => routes.some((each) => sameRoute(each, route));
     const before = table.record.routes;
@@ -87,34 +87,28 @@ function passRefusal(error: unknown): void {
 export async function removeRoutes(parts: PodNetworkParts, inputs: unknown, call: CallOptions): Promise<void> {
   const { vm, table } = parts;
   await table.inTurn(ROUTES, async () => {
-    const routes = parse(parts, inputs);
+    const named = parse(parts, inputs, parseSelector);
     const { session } = vm;
     if (!session.features.readNetwork) {
       throw new HyperplugError('NOT_SUPPORTED', `the agent (${session.description}) cannot remove routes`);
     }
     await vm.explained(async () => {
-      const network = await session.readNetwork(call);
-      for (const route of routes) {
-        if (!guestHas(network, route, table.list())) continue;
-        await session.removeRoutes([guestRoute(route, table.list())], call);
+      const there = podRoutes(await session.readNetwork(call), table.list(), []);
+      const meant = there.filter((route) => named.some((each) => selects(each, route)));
+      for (const { destination, gateway, metric, device } of meant) {
+        const route = {
+          destination,
+          ...(gateway !== undefined && { gateway }),
+          ...(metric !== undefined && { metric }),
+          ...(device !== undefined && { device }),
+        };
+        await session.removeRoutes([route], call);
       }
-      await readBack(session, { absentRoutes: routes }, table.list(), call);
+      await readBack(session, { absentRoutes: meant }, table.list(), call);
     });
-    await table.setRoutes((all) => all.filter((each) => !routes.some((route) => matches(each, route))), call);
+    await table.setRoutes((all) => all.filter((each) => !named.some((route) => selects(route, each))), call);
   });
 }
-
-/** A route that was named less exactly than it was recorded is that one all the same. */
-const matches = (recorded: RouteRecord, named: RouteRecord) =>
-  sameRoute(
-    {
-      destination: recorded.destination,
-      ...(recorded.gateway !== undefined && { gateway: recorded.gateway }),
-      ...(named.nic !== undefined && recorded.nic !== undefined && { nic: recorded.nic }),
-      ...(named.metric !== undefined && recorded.metric !== undefined && { metric: recorded.metric }),
-    },
-    named,
-  );
 
 export async function readRoutes({ vm, table }: PodNetworkParts, call: CallOptions): Promise<readonly PodRoute[]> {
   const ours = table.record.routes;

@@ -41,10 +41,13 @@ function range(value: number | string, field: string): { first: number; count: n
   return { first, count: last - first + 1 };
 }
 
+/** Whether two mappings have ports of the host in common, whatever their addresses. */
+export const hostPortsMeet = (a: PortMapping, b: PortMapping): boolean =>
+  a.protocol === b.protocol && a.hostPort < b.hostPort + b.count && b.hostPort < a.hostPort + a.count;
+
 /** Whether two publications want a host port in common. */
 export function portsOverlap(a: PortMapping, b: PortMapping): boolean {
-  if (a.protocol !== b.protocol) return false;
-  if (a.hostPort >= b.hostPort + b.count || b.hostPort >= a.hostPort + a.count) return false;
+  if (!hostPortsMeet(a, b)) return false;
   const any = (address: string) => address === '0.0.0.0' || address === '::';
   const sameFamily = a.hostAddress.includes(':') === b.hostAddress.includes(':');
   return sameFamily && (a.hostAddress === b.hostAddress || any(a.hostAddress) || any(b.hostAddress));

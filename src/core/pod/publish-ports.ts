@@ -5,7 +5,7 @@ import type { AddressLease, HostNicRecord, PortMapping } from '../network.js';
 import { UndoStack } from '../undo.js';
 import { portSchema } from './interface-spec.js';
 import type { PodNetworkParts } from './pod-network.js';
-import { parsePortRange, portsOverlap } from './ports.js';
+import { hostPortsMeet, parsePortRange, portsOverlap } from './ports.js';
 import type { NicRecord } from './record.js';
 import { checked, wrong } from './spec-errors.js';
 
@@ -87,7 +87,9 @@ function refuseOverlaps(nics: readonly NicRecord[], fresh: readonly PortMapping[
       (each) => portsOverlap(each.mapping, mapping),
     );
     if (!other) continue;
-    const what = `${mapping.hostPort}/${mapping.protocol} on ${mapping.hostAddress}`;
+    // The first that both have.
+    const port = Math.max(mapping.hostPort, other.mapping.hostPort);
+    const what = `${port}/${mapping.protocol} on ${other.mapping.hostAddress}`;
     throw new HyperplugError('NET_PORT_IN_USE', `port ${what} is published already (${other.id})`, {
       details: { ...mapping, holder: other.id },
     });
@@ -151,6 +153,7 @@ export async function unpublish(parts: PodNetworkParts, inputs: unknown, call: C
         (each.anywhere || each.hostAddress === mapping.hostAddress),
     );
   const ids = table.list().flatMap(({ id, ports }) => (ports.some(chosen) ? [id] : []));
+  for (const [index, selector] of selectors.entries()) refusePart(table.list(), selector, `ports[${index}].hostPort`);
   if (ids.length > 0 && (!services.backend.capabilities.livePublish || !services.backend.unpublish)) {
     throw new HyperplugError('NOT_SUPPORTED', `network ${services.backend.name} does not declare livePublish`);
   }
@@ -165,6 +168,18 @@ export async function unpublish(parts: PodNetworkParts, inputs: unknown, call: C
     }
   });
   return withdrawn;
+}
+
+/** A range is withdrawn as it was published. */
+function refusePart(nics: readonly NicRecord[], selector: PortMapping, field: string): void {
+  const met = nics.flatMap(({ ports }) => ports).find((each) => hostPortsMeet(each, selector));
+  if (!met || (met.hostPort === selector.hostPort && met.count === selector.count)) return;
+  const range = (port: number, count: number) => (count === 1 ? `${port}` : `${port}-${port + count - 1}`);
+  throw wrong(
+    field,
+    `${range(met.hostPort, met.count)}, as it was published`,
+    range(selector.hostPort, selector.count),
+  );
 }
 
 function forget(

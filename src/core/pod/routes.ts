@@ -48,14 +48,21 @@ const familyIsSix = ({ destination, gateway }: RouteRecord) => isIPv6(gateway ??
 
 /** Canonical. @throws POD_SPEC_INVALID naming the field below `field`. */
 export function parseRoute(route: RouteRecord, nics: readonly { readonly id: string }[], field: string): RouteRecord {
+  if (route.gateway === undefined && route.nic === undefined) throw wrong(field, 'a gateway, a nic, or both', route);
+  return parseSelector(route, nics, field);
+}
+
+/** What is not given is any. Canonical. @throws POD_SPEC_INVALID naming the field below `field`. */
+export function parseSelector(
+  route: RouteRecord,
+  nics: readonly { readonly id: string }[],
+  field: string,
+): RouteRecord {
   const { nic, metric } = route;
   const gateway = route.gateway === undefined ? undefined : addressOnly(route.gateway, `${field}.gateway`);
   const destination = parseDestination(route.destination, `${field}.destination`);
   if (gateway !== undefined && destination !== 'default' && destination.includes(':') !== isIPv6(gateway)) {
     throw wrong(`${field}.gateway`, 'an address of the destination’s family', gateway);
-  }
-  if (gateway === undefined && nic === undefined) {
-    throw wrong(field, 'a gateway, a nic, or both', route);
   }
   if (nic !== undefined && !nics.some(({ id }) => id === nic)) {
     throw wrong(`${field}.nic`, `one of ${nics.map(({ id }) => id).join(', ') || 'none: the pod has no NIC'}`, nic);
@@ -95,6 +102,13 @@ export function guestRoute(route: RouteRecord, nics: readonly NicRecord[]): Gues
 
 export const sameRoute = (a: RouteRecord, b: RouteRecord): boolean =>
   sameDestination(a, b) && a.gateway === b.gateway && a.nic === b.nic && a.metric === b.metric;
+
+/** Whether a route is one that a selector means. A NIC or metric that was not recorded may be the one that is named. */
+export const selects = (selector: RouteRecord, route: RouteRecord): boolean =>
+  sameDestination(selector, route) &&
+  (selector.gateway === undefined || selector.gateway === route.gateway) &&
+  (selector.nic === undefined || route.nic === undefined || selector.nic === route.nic) &&
+  (selector.metric === undefined || route.metric === undefined || selector.metric === route.metric);
 
 /** `default` and 0.0.0.0/0 are one, where the gateway has the same family. */
 function sameDestination(a: Pick<RouteRecord, 'destination' | 'gateway'>, b: typeof a): boolean {

@@ -5,6 +5,7 @@ import { combineErrors, fieldError, HyperplugError, hasCode } from '../../core/e
 import type { HostForwards } from '../../core/host-forwards.js';
 import type { PortForward } from '../../core/hypervisor.js';
 import type { PortMapping } from '../../core/network.js';
+import { hostPortsMeet } from '../../core/pod/ports.js';
 import { socketInodes } from '../port-holder.js';
 import { type ListedForward, SlirpApi } from '../slirp-api.js';
 import { sessionDrift } from './look.js';
@@ -35,7 +36,8 @@ export class SlirpForwards implements HostForwards {
     return [this.#address(NAME_SERVER)];
   }
 
-  check({ protocol, hostAddress }: PortMapping): void {
+  check(mapping: PortMapping): void {
+    const { protocol, hostAddress } = mapping;
     if (protocol === 'sctp') {
       throw new HyperplugError('NOT_SUPPORTED', 'protocol: expected tcp or udp, got sctp: not in rootless networks');
     }
@@ -48,6 +50,10 @@ export class SlirpForwards implements HostForwards {
       const message = `hostAddress: expected another than ${hostAddress} for udp, or rootless.hostLoopback: true: slirp4netns answers no client on the loopback without it`;
       throw new HyperplugError('NOT_SUPPORTED', message);
     }
+    const other = this.files.forwards().find((each) => !same(each, mapping) && hostPortsMeet(each, mapping));
+    if (!other) return;
+    const message = `hostPort: port ${Math.max(other.hostPort, mapping.hostPort)}/${protocol} is published already, on ${other.hostAddress}: in rootless networks a port is one pod's, whatever the address`;
+    throw new HyperplugError('NET_PORT_IN_USE', message, { details: { ...mapping, holder: other.hostAddress } });
   }
 
   inside(mapping: PortMapping): PortMapping {

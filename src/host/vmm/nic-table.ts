@@ -25,9 +25,13 @@ export class NicTable {
       this.#entries.set(slot, { id, mac, slot, state: 'attaching' });
       return slot;
     }
-    throw new HyperplugError('VM_NO_SLOT', `NIC ${id}: all ${this.slots} slots of the VM are taken`, {
-      details: { id, slots: this.slots },
-    });
+    throw new HyperplugError(
+      'VM_NO_SLOT',
+      `NIC ${id}: all ${this.slots} slots of the VM are taken, or being taken; pods have one for each NIC at their start and pods.nicSlots (nicSlots of the pod) more`,
+      {
+        details: { id, slots: this.slots },
+      },
+    );
   }
 
   /** A NIC that is plugged already. */

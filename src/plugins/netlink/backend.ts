@@ -1,7 +1,7 @@
 import type { AddressPool } from '../../core/address-pool.js';
 import type { CallOptions } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
-import { combineErrors, HyperplugError } from '../../core/errors.js';
+import { combineErrors, fieldError, HyperplugError } from '../../core/errors.js';
 import type { Firewall, PublishedPort, Restriction } from '../../core/firewall.js';
 import type { HostForwards } from '../../core/host-forwards.js';
 import type {
@@ -118,10 +118,17 @@ export class NetlinkBackend implements NetworkBackend {
   }
 
   async configure(specs: readonly NetworkSpec[], nics: readonly RunningNic[], call: CallOptions): Promise<void> {
-    const { rtnl } = this.#ground();
+    const names = specs.map(({ name }) => name);
+    const unknown = Object.keys(this.options.attach).find((name) => !names.includes(name));
+    if (unknown !== undefined) {
+      throw fieldError(
+        'NET_SPEC_INVALID',
+        'network.netlink.attach',
+        `names of networks (${names.join(', ')})`,
+        unknown,
+      );
+    }
     this.#networks = await this.#plan(specs, call);
-    // Rules of a network that was never made are not missing.
-    const links = new Set((await rtnl.links(call)).map(({ name }) => name));
     const { firewall } = this.deps;
     const known = nics.flatMap(({ lease, ports: mappings, allow }) => {
       const network = this.#networks.get(lease.network);
@@ -130,7 +137,7 @@ export class NetlinkBackend implements NetworkBackend {
       return [{ ports, restrictions: restrictionsOf(network, lease, allow, firewall) }];
     });
     this.#tellFirewall(
-      ({ bridge }) => links.has(bridge.name),
+      await this.#standing(call),
       known.flatMap(({ ports }) => ports),
       known.flatMap(({ restrictions }) => restrictions),
     );
@@ -138,7 +145,7 @@ export class NetlinkBackend implements NetworkBackend {
 
   async init(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
     this.#networks = await this.#plan(specs, call);
-    this.#tellFirewall(() => true);
+    this.#tellFirewall(await this.#standing(call));
     await this.#turns.run('init of the networks', call, async () => {
       for (const network of this.#networks.values()) await this.#ground().maker.ensure(network, call);
     });
@@ -153,6 +160,18 @@ export class NetlinkBackend implements NetworkBackend {
 
   #plan(specs: readonly NetworkSpec[], call: CallOptions): Promise<Map<string, PlannedNetwork>> {
     return planNetworks(specs, { ...this.options, owner: this.deps.owner }, this.#ground().rtnl, call);
+  }
+
+  /**
+   * Networks whose bridge is there and is theirs. Rules of one that was never made are not missing, and those of one whose
+   * name somebody else's bridge has must not come to be.
+   */
+  async #standing(call: CallOptions): Promise<(network: PlannedNetwork) => boolean> {
+    const links = new Map((await this.#ground().rtnl.links(call)).map((link) => [link.name, link]));
+    return ({ attachment, bridge }) => {
+      const link = links.get(bridge.name);
+      return link !== undefined && (attachment.kind !== 'bridge' || bridge.foreign || link.alias === bridge.alias);
+    };
   }
 
   #tellFirewall(

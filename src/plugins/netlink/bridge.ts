@@ -3,7 +3,7 @@ import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import { refusedWith } from '../../host/netlink/errno.js';
 import type { Link, Rtnl } from './rtnl.js';
-import { bridgeAddress, type Subnet, sameAddress } from './subnet.js';
+import { bridgeAddress, contains, parseSubnet, type Subnet, sameAddress } from './subnet.js';
 import { ensureNetSysctl } from './sysctl.js';
 
 const UNDO_MS = 30_000;
@@ -30,6 +30,7 @@ export interface BridgeSpec {
 export async function ensureBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<boolean> {
   const before = await finishNaming(rtnl, spec, await rtnl.link(spec.name, options), options);
   const make = !before && !spec.foreign;
+  if (make) await refuseOfOthers(rtnl, spec, options);
   if (make) await createBridge(rtnl, spec, options);
   try {
     await fitBridge(rtnl, spec, before ?? (await rtnl.link(spec.name, options)), options);
@@ -37,6 +38,19 @@ export async function ensureBridge(rtnl: Rtnl, spec: BridgeSpec, options: CallOp
   } catch (error) {
     if (make) await removeBridge(rtnl, spec, { signal: AbortSignal.timeout(UNDO_MS) });
     throw error;
+  }
+}
+
+/** A second interface with addresses of a network that the machine is in already would lead its traffic astray. */
+async function refuseOfOthers(rtnl: Rtnl, spec: BridgeSpec, options: CallOptions): Promise<void> {
+  for (const { address, prefixLength, index } of await rtnl.everyAddress(options)) {
+    const theirs = parseSubnet(`${address}/${prefixLength}`);
+    const ours = spec.subnets.find((each) => contains(each, address) || contains(theirs, each.gateway));
+    if (!ours) continue;
+    const name = (await rtnl.links(options)).find((link) => link.index === index)?.name ?? `interface ${index}`;
+    const field = `network.networks.${spec.network}.subnets`;
+    const message = `${field}: expected one that no other interface is in, got ${ours.cidr}: ${name} has ${address}/${prefixLength}`;
+    throw new HyperplugError('NET_INIT_FAILED', message, { details: { field, received: ours.cidr } });
   }
 }
 

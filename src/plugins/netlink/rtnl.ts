@@ -232,14 +232,19 @@ export class Rtnl {
   }
 
   async addresses(index: number, options: CallOptions): Promise<InterfaceAddress[]> {
-    const messages = await this.#socket.dump('list addresses', { type: RTM.GETADDR, header: { index } }, options);
-    return messages
-      .filter((message) => message.header.index === index)
-      .map(({ header, attributes }) => ({
-        // A point-to-point address has the peer in IFA_ADDRESS.
-        address: String(attributes.local ?? attributes.address),
-        prefixLength: header.prefixLength ?? 0,
-      }));
+    const all = await this.everyAddress(options);
+    return all.filter((each) => each.index === index).map(({ address, prefixLength }) => ({ address, prefixLength }));
+  }
+
+  /** Of all links. */
+  async everyAddress(options: CallOptions): Promise<(InterfaceAddress & { readonly index: number })[]> {
+    const messages = await this.#socket.dump('list addresses', { type: RTM.GETADDR, header: {} }, options);
+    return messages.map(({ header, attributes }) => ({
+      // A point-to-point address has the peer in IFA_ADDRESS.
+      address: String(attributes.local ?? attributes.address),
+      prefixLength: header.prefixLength ?? 0,
+      index: header.index ?? 0,
+    }));
   }
 
   /** @throws NET_KERNEL_REFUSED with EEXIST when the link has it. */

@@ -45,7 +45,7 @@ export function withGateway(subnet: Subnet, addresses: readonly InterfaceAddress
   };
 }
 
-function contains({ family, range }: Subnet, address: string): boolean {
+export function contains({ family, range }: Subnet, address: string): boolean {
   const bytes = encodeIp(address);
   const value = BigInt(`0x${bytes.toString('hex')}`);
   return (

@@ -190,6 +190,34 @@ describe('netlink backend', function () {
     });
   }
 
+  it("of several networks one whose bridge is somebody else's has no rules, whatever is done with the others", async () => {
+    namespace.ip('link', 'add', 'hyper-x', 'type', 'bridge');
+    const specs = [networkSpec(), networkSpec({ name: 'x', subnets: ['10.2.0.0/24'], isolated: true })];
+    const firewall = new IptablesFirewall({ variant: 'auto', netns: namespace.path }, tools);
+    const { backend } = await start(firewall);
+    await rejects(backend.init(specs, callFor()), 'NET_INIT_FAILED', 'hyper-x', 'alias');
+    const others = () => savedRules(namespace).filter((rule) => rule.includes('hyper-x'));
+    expect(others()).to.deep.equal([]);
+    await backend.configure(specs, [], callFor());
+    await backend.repair('default', callFor());
+    expect(savedRules(namespace)).to.not.deep.equal([]);
+    expect(others()).to.deep.equal([]);
+    await backend.teardown('default', callFor());
+    expect(savedRules(namespace)).to.deep.equal([]);
+  });
+
+  it('a network that the machine is in already is refused, and nothing of it is made', async () => {
+    namespace.ip('link', 'add', 'up0', 'type', 'bridge');
+    namespace.ip('address', 'add', '10.7.1.1/16', 'dev', 'up0');
+    const { backend } = await start();
+    for (const subnet of ['10.7.200.0/24', '10.0.0.0/8', '127.0.0.0/8']) {
+      const spec = networkSpec({ subnets: [subnet] });
+      await rejects(backend.init([spec], callFor()), 'NET_INIT_FAILED', 'network.networks.default.subnets', subnet);
+    }
+    expect(madeLinks(namespace)).to.deep.equal(['up0']);
+    expect(savedRules(namespace)).to.deep.equal([]);
+  });
+
   it('a half-made bridge of ours is finished', async () => {
     namespace.ip('link', 'add', 'hyper0', 'type', 'bridge');
     namespace.ip('link', 'set', 'hyper0', 'alias', 'hyperplug network default');

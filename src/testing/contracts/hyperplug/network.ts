@@ -64,6 +64,12 @@ export function podNetworkContract({ describe, check }: HyperplugSuite, contract
       await routes.remove(route);
       await routes.remove(route);
       assert.ok(!(await routes.list()).some(({ destination }) => destination === route.destination));
+      // By its destination alone: whatever it leads to.
+      await routes.add(route);
+      await routes.remove({ destination: route.destination });
+      await routes.remove({ destination: route.destination });
+      assert.ok(!(await routes.list()).some(({ destination }) => destination === route.destination));
+      await expectCode(routes.add({ destination: route.destination }), 'POD_SPEC_INVALID');
       await expectCode(routes.add({ destination: 'nonsense' }), 'POD_SPEC_INVALID');
     });
   });
@@ -85,6 +91,10 @@ export function podNetworkContract({ describe, check }: HyperplugSuite, contract
         assert.equal((await ports.remove({ hostPort: 45_231 })).length, 1);
         assert.deepEqual(await ports.remove({ hostPort: 45_231 }), []);
         assert.deepEqual(ports.list(), []);
+        const range = { hostAddress: '127.0.0.1', hostPort: '45232-45233', containerPort: '80-81' };
+        await ports.add(range);
+        await expectCode(ports.remove({ hostPort: 45_233 }), 'POD_SPEC_INVALID');
+        assert.equal((await ports.remove({ hostPort: '45232-45233' })).length, 1);
         await expectCode(ports.add({ hostPort: 0, containerPort: 80 }), 'POD_SPEC_INVALID');
       },
       lacks.publish && 'no port can be published here',

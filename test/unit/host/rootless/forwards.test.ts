@@ -93,6 +93,17 @@ describe('SlirpForwards', () => {
     expect(files.forwards()).to.deep.equal([]);
   });
 
+  it('has a port once, whatever the address: in the namespace all come to one', async () => {
+    const files = new SessionFiles(directory());
+    await slirp(files);
+    const forwards = new SlirpForwards(files, record);
+    await forwards.add([mapping], { signal: AbortSignal.timeout(10_000) });
+    forwards.check(mapping);
+    const other = { ...mapping, hostAddress: '127.0.0.2', hostPort: 28_081 };
+    expect(() => forwards.check(other)).to.throw('port 28081/tcp is published already, on 127.0.0.1');
+    forwards.check({ ...other, hostPort: 28_082 });
+  });
+
   it('forwards no IPv6 and no sctp', () => {
     const forwards = new SlirpForwards(new SessionFiles(directory()), record);
     expect(() => forwards.check({ ...mapping, hostAddress: '::' })).to.throw(/IPv4/);
