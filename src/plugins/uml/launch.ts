@@ -1,14 +1,14 @@
 import { closeSync, constants, fstatSync, openSync, statfsSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
-import { HyperplugError, isHyperplugError } from '../../core/errors.js';
+import { HyperplugError } from '../../core/errors.js';
 import type { ProcessIdentity, VmSpec } from '../../core/hypervisor.js';
 import type { PluginLogger } from '../../core/plugin.js';
 import { UndoStack } from '../../core/undo.js';
-import { runCommand } from '../../host/command.js';
 import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
-import { childrenOf, identifyProcess, killProcess } from '../../host/process.js';
+import { childrenOf, identifyProcess, killProcess, processArgv } from '../../host/process.js';
 import { limitFileSize } from '../../host/rlimit.js';
 import type { Tool } from '../../host/tools.js';
 import { checkReadable, chooseUser } from '../../host/vmm/run-as.js';
@@ -42,6 +42,7 @@ const MIB = 1024 * 1024;
 const MEMORY_FILE_SLACK_MIB = 4096;
 /** What UML makes a file of there: the guest's memory. */
 const MEMORY_DIRECTORY = '/dev/shm';
+const START_POLL_MS = 4;
 
 /** All or nothing: on rejection no process, socket or file of ours remains. */
 export async function launch(request: LaunchRequest): Promise<UmlVm> {
@@ -66,19 +67,22 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     const disks = await openDisks(spec.disks, user, runDir.loanFile);
     const started = await start(request, runDir, user, disks);
     const { outer } = started;
+    const early = endedEarly(spec, outer);
     undo.push('User Mode Linux', async (call) => {
       await killProcess(outer.identity, call);
       await raceSignal(outer.exited, call.signal, `end of process ${outer.identity.pid}`);
       await killTree(runDir, call);
     });
     await runDir.recordProcess(spec.id, outer.identity);
-    await untilUp(request, notifications, outer);
-    const { init, main } = family(spec, outer.identity);
-    await rm(runDir.initramfsFile, { force: true });
+    const { init, main } = await untilStarted(request, outer, early);
     process = { ...outer, identity: init };
-    // Beside the guest's boot; nobody speaks with it before that.
-    const limited = limitConsole(request, main, user);
-    limited.catch(() => {});
+    const up = untilUp(request, notifications, early).then(async () => {
+      await rm(runDir.initramfsFile, { force: true });
+      limitConsole(request, main, user);
+    });
+    up.catch(() => {});
+    // Who adopts it, be it at once, counts on its console.
+    if (spec.detached) await up;
     await runDir.recordProcess(spec.id, init);
     const data: RecordData = {
       main,
@@ -92,7 +96,7 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     const { commandTimeoutMs } = options;
     throwIfAborted(signal, `launch of VM ${spec.id}`);
     const { slirpTools } = request;
-    return new UmlVm({ id: spec.id, runDir, process, data, commandTimeoutMs, slirpTools, notifications, limited });
+    return new UmlVm({ id: spec.id, runDir, process, data, commandTimeoutMs, slirpTools, notifications, up });
   } catch (error) {
     throw await undo.fail('VM_HYPERVISOR_FAILED', `VM ${spec.id} was not started, nor wholly undone`, error);
   }
@@ -110,16 +114,8 @@ function initramfsOf({ initramfsPath, bareInitramfsPath }: VmSpec): { readonly f
 }
 
 /** The file of its memory has been made by now: beside disks, the console is all that it writes to. */
-async function limitConsole(
-  { spec, options, tools, signal }: LaunchRequest,
-  main: ProcessIdentity,
-  user: RunAsUser | undefined,
-): Promise<void> {
-  const bytes = Math.max(options.consoleLogMaxMib * MIB, ...writtenBytes(spec));
-  if (limitFileSize(main.pid, bytes)) return;
-  // A root without CAP_SYS_RESOURCE, as containers have it: who it runs as may.
-  const as = user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'] : [];
-  await runCommand([tools.setpriv, ...as, '--', tools.prlimit, `--pid=${main.pid}`, `--fsize=${bytes}`], { signal });
+function limitConsole({ spec, options }: LaunchRequest, main: ProcessIdentity, user: RunAsUser | undefined): void {
+  limitFileSize(main.pid, Math.max(options.consoleLogMaxMib * MIB, ...writtenBytes(spec)), user);
 }
 
 /** Ends every process that names this directory; the first of the namespace takes all others with it. */
@@ -188,9 +184,8 @@ async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser 
   }
 }
 
-/** Waits until UML says that its console is there; its early end ends the wait. */
-async function untilUp({ spec, options, signal }: LaunchRequest, notifications: NotificationSource, outer: VmProcess) {
-  const what = `start of User Mode Linux for VM ${spec.id}`;
+/** Rejects when it ends, with its last words. */
+function endedEarly(spec: VmSpec, outer: VmProcess): Promise<never> {
   const early = outer.exited.then(async ({ exitCode, signal: killer }): Promise<never> => {
     const stderrTail = await outer.stderrTail();
     const how = killer === null ? `exit code ${exitCode}` : `killed by ${killer}`;
@@ -200,30 +195,37 @@ async function untilUp({ spec, options, signal }: LaunchRequest, notifications: 
     });
   });
   early.catch(() => {});
-  const up = new Promise<void>((resolve) => {
-    notifications.listen(({ type }) => {
-      if (type === 'socket') resolve();
-    });
-  });
-  await withDeadline(what, options.startTimeoutMs, signal, (call) =>
-    raceSignal(Promise.race([up, early]), call.signal, what),
-  ).catch((error: unknown) => {
-    throw isHyperplugError(error) ? error : new HyperplugError('VM_HYPERVISOR_FAILED', what, { cause: error });
-  });
+  return early;
 }
 
-/** unshare → timeout, first of the namespace → UML. */
-function family(spec: VmSpec, outer: ProcessIdentity): { init: ProcessIdentity; main: ProcessIdentity } {
+/** Waits until UML runs: unshare → timeout, first of the namespace → UML, which setsid and env become. */
+function untilStarted(
+  { spec, options, tools, signal }: LaunchRequest,
+  outer: VmProcess,
+  early: Promise<never>,
+): Promise<{ readonly init: ProcessIdentity; readonly main: ProcessIdentity }> {
   const only = (parent: ProcessIdentity) => {
     const [pid] = childrenOf(parent.pid);
     return pid === undefined ? undefined : identifyProcess(pid);
   };
-  const init = only(outer);
-  const main = init && only(init);
-  if (init && main) return { init, main };
-  throw new HyperplugError('VM_HYPERVISOR_FAILED', `UML of VM ${spec.id} ended as soon as it was up`, {
-    details: { id: spec.id },
+  const onTheWay: readonly (string | undefined)[] = [tools.timeout, tools.setsid, tools.env];
+  const what = `start of User Mode Linux for VM ${spec.id}`;
+  return withDeadline(what, options.startTimeoutMs, signal, async (call) => {
+    for (;;) {
+      const init = only(outer.identity);
+      const main = init && only(init);
+      if (main && !onTheWay.includes(processArgv(main.pid)?.[0])) return { init, main };
+      await raceSignal(Promise.race([delay(START_POLL_MS), early]), call.signal, what);
+    }
   });
+}
+
+/** Waits until UML says that its console is there; its early end ends the wait. */
+function untilUp({ spec, options, signal }: LaunchRequest, notifications: NotificationSource, early: Promise<never>) {
+  const what = `boot of User Mode Linux for VM ${spec.id}`;
+  return withDeadline(what, options.startTimeoutMs, signal, (call) =>
+    raceSignal(Promise.race([notifications.up, early]), call.signal, what),
+  );
 }
 
 /** @throws VM_HYPERVISOR_FAILED: a guest that touches memory for which there is no room dies of it. */

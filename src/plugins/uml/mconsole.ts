@@ -13,6 +13,8 @@ export interface MconsoleOptions {
   readonly directory: string;
   /** The user UML runs as, where that is not ours. */
   readonly owner: DatagramOwner | undefined;
+  /** When UML listens there; undefined: it does. */
+  readonly up: Promise<void> | undefined;
   readonly commandTimeoutMs: number;
 }
 
@@ -36,7 +38,8 @@ export class Mconsole {
   /** @throws MCONSOLE_ERROR with UML's words and `details.errno`; MCONSOLE_PROTOCOL, VM_EXITED, TIMEOUT, ABORTED. */
   command(command: string, { signal }: CallOptions): Promise<string> {
     const what = `mconsole ${command.split(/[ :]/)[0]}`;
-    const turn = this.#last.then(() => {
+    const turn = this.#last.then(async () => {
+      await this.options.up;
       throwIfAborted(signal, what);
       // To its answer, whoever still waits: of two requests that are there at once UML takes the later one first
       // (arch/um/drivers/mconsole_kern.c: list_add to mc_requests), so an undo would come before what it undoes.

@@ -34,8 +34,8 @@ export interface UmlVmParts {
   readonly slirpTools: () => Promise<SlirpTools>;
   /** What UML tells, from its start on or from now on. */
   readonly notifications: NotificationSource;
-  /** Its console's size is; undefined: since long. */
-  readonly limited?: Promise<void>;
+  /** Its management console is there, and its console log has a limit; undefined: since long. */
+  readonly up?: Promise<void>;
 }
 
 /** Long enough for what the guest wrote last to be read. */
@@ -43,9 +43,18 @@ const CHANNEL_END_MS = 500;
 
 /** UML's notifications, for one listener at a time. */
 export class NotificationSource {
+  /** UML tells that its management console is there. */
+  readonly up: Promise<void>;
+  #tellUp: () => void = () => {};
   #listener: ((notification: Notification) => void) | undefined;
   readonly #early: Notification[] = [];
   #socket: UnixDatagramSocket | undefined;
+
+  private constructor() {
+    this.up = new Promise((resolve) => {
+      this.#tellUp = resolve;
+    });
+  }
 
   /** Takes the place of whoever listened there before. */
   static async open(path: string, owner: DatagramOwner | undefined): Promise<NotificationSource> {
@@ -54,6 +63,7 @@ export class NotificationSource {
     source.#socket = await UnixDatagramSocket.bind(path, { maxBytes: MAX_DATAGRAM_BYTES, owner }, (bytes) => {
       const notification = decodeNotification(bytes);
       if (!notification) return;
+      if (notification.type === 'socket') source.#tellUp();
       if (source.#listener) source.#listener(notification);
       else source.#early.push(notification);
     });
@@ -88,7 +98,8 @@ export class UmlVm implements HypervisorVm {
     // Means the same to both: UML answers to the address that it is asked from.
     const directory = `/proc/${data.main.pid}/fd/${SOCKETS_FD}`;
     const owner = data.user ?? undefined;
-    this.#console = new Mconsole({ target: `${directory}/${UMID}/mconsole`, directory, owner, commandTimeoutMs });
+    const target = `${directory}/${UMID}/mconsole`;
+    this.#console = new Mconsole({ target, directory, owner, up: parts.up, commandTimeoutMs });
     this.#networks = new SlirpNetworks({ runDir, init: process.identity, user: data.user, tools: parts.slirpTools });
     const { slots } = data;
     this.nicPlug = new NicPlug(
@@ -125,7 +136,7 @@ export class UmlVm implements HypervisorVm {
     const index = this.#parts.data.channels.indexOf(name);
     if (index < 0) throw new TypeError(`channel: expected one of ${this.#parts.data.channels.join(', ')}, got ${name}`);
     return this.#life.call(`open channel ${name}`, options, async ({ signal }) => {
-      if (this.#parts.limited) await raceSignal(this.#parts.limited, signal, 'limit of the console');
+      if (this.#parts.up) await raceSignal(this.#parts.up, signal, `open channel ${name}`);
       const channel = openFifos(this.#parts.runDir.channelFifos(index), name);
       channel.on('error', () => {});
       this.#channels.set(name, channel);
