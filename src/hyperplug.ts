@@ -225,8 +225,8 @@ class Engine implements Hyperplug {
     this.pods = new EnginePods({
       manager: (call) => this.#started(call),
       ready: async (call) => {
-        const pods = await this.#ready(call);
-        await this.#sweepOnce(pods, call);
+        const pods = await this.#started(call);
+        await this.#prepareHost(pods, call);
         return pods;
       },
       checkKeep: () => checkKeep(this.#host.selected),
@@ -259,9 +259,17 @@ class Engine implements Hyperplug {
 
   async createPod(spec: unknown, options: UserCallOptions = {}): Promise<Pod> {
     if ((spec as { keep?: unknown } | null)?.keep === true) checkKeep(this.#host.selected);
-    const pods = await this.#ready(options);
-    await this.#sweepOnce(pods, options);
-    return pods.create(spec, options);
+    const pods = await this.#started(options);
+    // Beside the start of the VM, which needs none of it.
+    const prepared = this.#prepareHost(pods, options);
+    prepared.catch(() => {});
+    try {
+      // What was left may bear its name.
+      if ((spec as { id?: unknown } | null)?.id !== undefined) await prepared;
+      return await pods.create(spec, options);
+    } finally {
+      await prepared.catch(() => {});
+    }
   }
 
   async openPod(id: string, options: UserCallOptions = {}): Promise<Pod> {
@@ -277,7 +285,8 @@ class Engine implements Hyperplug {
   }
 
   async prepare(options: UserCallOptions = {}): Promise<void> {
-    await this.#ready(options);
+    await this.#started(options);
+    await this.#initNetworks(options);
     await this.#image(options.signal);
   }
 
@@ -392,17 +401,18 @@ class Engine implements Hyperplug {
       pool: this.#pool,
       image: (imageSignal) => this.#image(imageSignal),
       networks: this.#loaded.networks,
+      prepareHost: (options) => this.#prepareHost(pods, options),
       initNetworks: (options) => this.#initNetworks(options),
       refusedNetworks: this.#loaded.refusedNetworks,
     };
-    return new PodManager(podServices, wake, this.pods);
+    const pods = new PodManager(podServices, wake, this.pods);
+    return pods;
   }
 
-  /** Networks initialised too: pods can be created. */
-  async #ready(options: UserCallOptions): Promise<PodManager> {
-    const pods = await this.#started(options);
+  /** Pods can be started: the networks are initialised, and what managers that died have left is cleared. */
+  async #prepareHost(pods: PodManager, options: UserCallOptions): Promise<void> {
     await this.#initNetworks(options);
-    return pods;
+    await this.#sweepOnce(pods, options);
   }
 
   async #initNetworks(options: UserCallOptions): Promise<void> {
@@ -453,8 +463,8 @@ class Engine implements Hyperplug {
           this.#logger?.warn({ err: error }, 'a pod whose manager had died could not be removed');
       },
       (error: unknown) => {
-        // Nothing new can be recorded, either; the next call tries again.
-        if (hasCode(error, 'STATE_UNAVAILABLE')) {
+        // Nothing new can be recorded, either, or another caller has ended: the next call tries again.
+        if (hasCode(error, 'STATE_UNAVAILABLE', 'ABORTED')) {
           this.#swept = undefined;
           throw error;
         }

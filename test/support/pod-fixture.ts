@@ -100,6 +100,7 @@ export class PodFixture {
       bootTimeoutMs: 30_000,
       kernelArgs: [],
       networks: NETWORKS,
+      prepareHost: async () => {},
       initNetworks: (call) => backend.init(NETWORKS, call),
       ...(this.#options.rootImages && { rootImages: this.#options.rootImages }),
     };

@@ -10,7 +10,7 @@ import type { ClonePool, PodTemplates } from '../template/choice.js';
 import type { PodStore } from './pod-store.js';
 import type { PodDefaults } from './spec.js';
 
-/** What pods are made of; the plugins in it have been started and the networks initialised. */
+/** What pods are made of; the plugins in it have been started. */
 export interface PodServices {
   readonly driver: HypervisorDriver;
   readonly backend: NetworkBackend;
@@ -36,6 +36,8 @@ export interface PodServices {
   readonly kernelArgs: readonly string[];
   /** As they are configured. */
   readonly networks: readonly NetworkSpec[];
+  /** Networks initialised, and what managers that died have left removed: before NICs of a pod that is started are made. */
+  readonly prepareHost: (options: CallOptions) => Promise<void>;
   /** Once for this process: what looks at pods, runs commands in them and removes them goes without. */
   readonly initNetworks: (options: CallOptions) => Promise<void>;
   /** Configured networks that are not made, and why; without it none. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { GuestNic } from '../../agent.js';
-import type { CallOptions } from '../../calls.js';
+import { type CallOptions, raceSignal } from '../../calls.js';
 import { concurrently } from '../../concurrently.js';
 import type { HypervisorVm, NicEndpointKind, VmSpec } from '../../hypervisor.js';
 import { deepFreeze } from '../../json.js';
@@ -44,6 +44,7 @@ export async function prepare(
   undo: UndoStack,
   call: CallOptions,
 ): Promise<readonly PreparedNic[]> {
+  await raceSignal(services.prepareHost(call), call.signal, 'the networks');
   const networks = planned.filter(({ spec: nic }) => nic.kind === 'network');
   if (networks.length === 0 && spec.routes.length === 0) return [];
   const making = { backend: services.backend, endpoint, cpus: spec.cpus, netnsPath };
