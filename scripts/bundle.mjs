@@ -1,6 +1,6 @@
 // Joins the command line and what it needs into two programs: what commands start with, and what few of them need (the
 // daemon's server, YAML, other networks). A start then reads one file instead of some seven hundred, and V8 can keep what it
-// compiled of it (program-loader.mjs). Native packages stay packages. The place is as deep below the root as dist/src/cli
+// compiled of it (program-loader.cjs). Native packages stay packages. The place is as deep below the root as dist/src/cli
 // and dist/guest/image are, since code finds the package's own files relative to itself.
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -109,15 +109,20 @@ async function program(label, names) {
   return name;
 }
 
+// The package's files are ES modules; these, which Node loads by itself, are not.
+writeFileSync(join(outdir, 'package.json'), '{"type":"commonjs"}\n');
 await build({
   ...common,
+  format: 'cjs',
+  banner: { js: "const __bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
   entryPoints: {
-    main: 'scripts/program-loader.mjs',
+    main: 'scripts/program-loader.cjs',
     'resolve-hook': 'src/core/registry/resolve-hook.ts',
     'state-writer': 'src/plugins/local/state-writer.ts',
   },
   external: EXTERNAL,
   define: {
+    'import.meta.url': '__bundleUrl',
     START: JSON.stringify(start),
     OFTEN: JSON.stringify(await program('program', [...parts.keys()].filter((name) => often.has(name)).sort())),
     SELDOM: JSON.stringify(await program('seldom', [...parts.keys()].filter((name) => !often.has(name)).sort())),

@@ -16,7 +16,7 @@ const SOURCES = [
   'tsconfig.json',
   'tsconfig.build.json',
   'scripts/bundle.mjs',
-  'scripts/program-loader.mjs',
+  'scripts/program-loader.cjs',
 ];
 const TESTS = ['test', 'bench'];
 

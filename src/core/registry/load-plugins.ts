@@ -11,7 +11,7 @@ import { importFrom } from './resolve-hook.js';
 
 /**
  * Code that V8 took from its cache no longer knows who imports for it: the bundled program's first file, which is compiled
- * each time, then does (scripts/program-loader.mjs).
+ * each time, then does (scripts/program-loader.cjs).
  */
 function importModule(url: string): Promise<{ readonly default?: unknown }> {
   const loader = (globalThis as { [key: symbol]: unknown })[Symbol.for('hyperplug.import')];

@@ -1,15 +1,18 @@
 #!/usr/bin/env node
 // The bundled command line's first file: compiles the program with what V8 kept of an earlier compilation, which saves
 // a third of a start's time. OFTEN, SELDOM and START are put in by scripts/bundle.mjs: the names of the two programs hold a
-// digest of their content, since V8 itself knows a source by its length alone.
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Script } from 'node:vm';
+// digest of their content, since V8 itself knows a source by its length alone. CommonJS: Node then starts without its loader of
+// modules, and without all that the names of node:fs alone bring in with an import.
+'use strict';
+const { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } = require('node:fs');
+const { join } = require('node:path');
+const { pathToFileURL } = require('node:url');
+const { setFlagsFromString } = require('node:v8');
+const { Script } = require('node:vm');
 
-const directory = dirname(fileURLToPath(import.meta.url));
-const requirePackage = createRequire(import.meta.url);
+const url = pathToFileURL(__filename).href;
+// What is loaded now stays: the young generation is soon as large as it needs to be, instead of being copied at each doubling.
+setFlagsFromString('--semi-space-growth-factor=16');
 const often = program(OFTEN);
 let seldom;
 const modules = new Map();
@@ -27,17 +30,17 @@ function part(name) {
   if (!often[name]) seldom ??= program(SELDOM);
   const module = { exports: {} };
   modules.set(name, module);
-  (often[name] ?? seldom[name])(requireFrom, module.exports, module, import.meta.url);
+  (often[name] ?? seldom[name])(requireFrom, module.exports, module, url);
   return module.exports;
 }
 
 function requireFrom(specifier) {
-  return specifier.startsWith('./') ? part(specifier.slice(2)) : requirePackage(specifier);
+  return specifier.startsWith('./') ? part(specifier.slice(2)) : require(specifier);
 }
 
 /** Its parts, functions by name. */
 function program(name) {
-  const filename = join(directory, name);
+  const filename = join(__dirname, name);
   const cachePath = `${filename}.${process.version}-${process.arch}.cache`;
   const cachedData = readIfThere(cachePath);
   const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData });
@@ -48,7 +51,7 @@ function program(name) {
 /** Beside the program, so that whoever may change the one may change the other; where we may not write, nobody keeps it. */
 function keep(script, cachePath) {
   // A start that did little has compiled little: one that opened the state has compiled what the next one needs.
-  if (!Object.keys(requirePackage.cache).some((path) => path.includes('/node_modules/lmdb/'))) return;
+  if (!Object.keys(require.cache).some((path) => path.includes('/node_modules/lmdb/'))) return;
   const unfinished = `${cachePath}.${process.pid}`;
   try {
     const fd = openSync(unfinished, 'wx', 0o644);
