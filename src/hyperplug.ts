@@ -260,16 +260,9 @@ class Engine implements Hyperplug {
   async createPod(spec: unknown, options: UserCallOptions = {}): Promise<Pod> {
     if ((spec as { keep?: unknown } | null)?.keep === true) checkKeep(this.#host.selected);
     const pods = await this.#started(options);
-    // Beside the start of the VM, which needs none of it.
-    const prepared = this.#prepareHost(pods, options);
-    prepared.catch(() => {});
-    try {
-      // What was left may bear its name.
-      if ((spec as { id?: unknown } | null)?.id !== undefined) await prepared;
-      return await pods.create(spec, options);
-    } finally {
-      await prepared.catch(() => {});
-    }
+    // What was left may bear its name. Else that is looked after beside the start of the VM, which needs none of it.
+    if ((spec as { id?: unknown } | null)?.id !== undefined) await this.#prepareHost(pods, options);
+    return pods.create(spec, options);
   }
 
   async openPod(id: string, options: UserCallOptions = {}): Promise<Pod> {
@@ -479,6 +472,7 @@ class Engine implements Hyperplug {
     await this.#pool?.close();
     await this.#templates?.close();
     const errors = (await pods?.close()) ?? [];
+    await Promise.allSettled([this.#networks, this.#swept]);
     await this.#host.stop().catch((error: unknown) => errors.push(error));
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', 'closing', errors);
   }

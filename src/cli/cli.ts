@@ -4,7 +4,7 @@ import { CommandContext } from './context.js';
 import type { CliDeps } from './deps.js';
 import { EXIT, exitCodeOf, usageError } from './errors.js';
 import { signalNumber } from './interrupts.js';
-import { buildProgram } from './program.js';
+import { buildProgram, type Invoke } from './program.js';
 
 const GIVEN_UP_FLUSH_MS = 1_000;
 
@@ -12,10 +12,11 @@ const GIVEN_UP_FLUSH_MS = 1_000;
 export async function runCli(argv: readonly string[], deps: CliDeps): Promise<number> {
   let exitCode: number = EXIT.ok;
   let context: CommandContext | undefined;
-  const program = buildProgram(deps, async (common, body) => {
+  const invoke: Invoke = async (common, body) => {
     context = new CommandContext(deps, common);
     exitCode = await body(context);
-  });
+  };
+  const program = buildProgram(deps, invoke, argv);
   try {
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {

@@ -14,10 +14,16 @@ import { addTemplateCommands } from './template-commands.js';
 /** Runs one command; its module is imported only now. */
 export type Invoke = (common: CommonOptions, body: (context: CommandContext) => Promise<number>) => Promise<void>;
 
+/** These need the whole tree, with all options. */
+const ABOUT_ALL: readonly (string | undefined)[] = ['help', 'completion'];
+
 /**
  * The tree of commands: the one place where options stand. Help, completion, checks and (by a test) docs/cli.md follow it.
+ * @param argv what it is built for: other commands than the one named first get no common options, which would take longer
+ * to make than all the rest.
  */
-export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
+export function buildProgram(deps: CliDeps, invoke: Invoke, [first]: readonly string[] = []): Command {
+  const only = first?.startsWith('-') || ABOUT_ALL.includes(first) ? undefined : first;
   const program = new Command('hyperplug')
     .description('Small Linux VMs (pods) with a network: run a command in one, keep it, look after it.')
     .usage('[options] COMMAND')
@@ -35,7 +41,10 @@ export function buildProgram(deps: CliDeps, invoke: Invoke): Command {
     .addHelpText('after', examples('hyperplug'));
 
   const command = (parent: Command, usage: string, description: string): Command => {
-    const made = addCommon(parent.command(usage).description(description));
+    const made = parent.command(usage).description(description);
+    const [name] = pathOf(made).split(' ').slice(1);
+    if (only !== undefined && name !== only) return made;
+    addCommon(made);
     return made.addHelpText('after', () => examples(pathOf(made)));
   };
   const run = (made: Command, body: (context: CommandContext) => Promise<number>) => invoke(givenTo(made), body);

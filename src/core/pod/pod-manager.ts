@@ -4,6 +4,7 @@ import { collectGarbage, type GcRun } from '../gc/gc.js';
 import { podVerdict, settlePod } from '../gc/pod-verdict.js';
 import type { GcHost, GcServices } from '../gc/services.js';
 import type { GcReport } from '../gc/types.js';
+import { directoriesSeen } from '../gc/unrecorded.js';
 import type { VmExit } from '../hypervisor.js';
 import type { NicInUse } from '../networks.js';
 import { checkMakers, destroyPod } from './destroy.js';
@@ -52,8 +53,9 @@ export class PodManager {
   async create(input: unknown, options: UserCallOptions): Promise<HeldPod> {
     const { defaults, templates } = this.services;
     const spec = parsePodSpec(input, (await templates?.defaultsFor(input, defaults)) ?? defaults);
+    const named = (input as { id?: unknown }).id !== undefined;
     return this.holds.inTurn(spec.id, options, async () =>
-      this.handle(await createAndBoot(this.services, this.holds, spec, options)),
+      this.handle(await createAndBoot(this.services, this.holds, spec, named, options)),
     );
   }
 
@@ -110,24 +112,28 @@ export class PodManager {
     run: GcRun,
     options: UserCallOptions,
   ): Promise<GcReport> {
-    const { services } = this;
     return withDeadline('gc', options.timeoutMs ?? GC_TIMEOUT_MS, options.signal, async (call) => {
-      const parts: GcServices = {
-        pods: services,
-        host,
-        look: (record, locked = false) => podVerdict(services, record, locked || this.#unheld(record, host)),
-        settle: (record, inCall) => settlePod(services, record, inCall),
-        settleNics: (id, inCall) => this.#settleNics(id, inCall),
-        // Ports are looked at pod by pod, under its lock: a repair by what records said a moment ago could bring back what
-        // somebody has just withdrawn.
-        knowNetworks: (inCall) => networks([], inCall),
-      };
+      // Ports are looked at pod by pod, under its lock: a repair by what records said a moment ago could bring back what
+      // somebody has just withdrawn.
+      const knowNetworks = (inCall: CallOptions) => networks([], inCall);
       try {
-        return await collectGarbage(parts, run, call);
+        return await collectGarbage(this.#gcServices(host, knowNetworks), run, call);
       } finally {
         await networks(await this.nicsInUse({ signal: call.signal }), call);
       }
     });
+  }
+
+  #gcServices(host: GcHost, knowNetworks: GcServices['knowNetworks']): GcServices {
+    const { services } = this;
+    return {
+      pods: services,
+      host,
+      look: (record, locked = false) => podVerdict(services, record, locked || this.#unheld(record, host)),
+      settle: (record, call) => settlePod(services, record, call),
+      settleNics: (id, call) => this.#settleNics(id, call),
+      knowNetworks,
+    };
   }
 
   /** Whether nobody has the pod's lock, by what its file says. */
@@ -154,20 +160,22 @@ export class PodManager {
   }
 
   /**
-   * Removes what managers that died left behind: pods that were not to be kept, and kept ones caught half made or half
-   * removed; kept ones that were being started or stopped, or whose VM has gone, are brought to their end. Returns the ids
-   * of those removed, and what could not be.
+   * Removes what managers that died left behind: pods that were not to be kept, with or without a record, and kept ones caught
+   * half made or half removed; kept ones that were being started or stopped, or whose VM has gone, are brought to their end.
+   * Returns the ids of those removed, and what could not be.
    */
-  async sweep(
-    { lockHolder }: Pick<GcHost, 'lockHolder'>,
-    options: UserCallOptions,
-  ): Promise<{ removed: string[]; errors: unknown[] }> {
+  async sweep(gcHost: GcHost, options: UserCallOptions): Promise<{ removed: string[]; errors: unknown[] }> {
     return withDeadline('sweep', options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
       const { store, host } = this.services;
       const removed: string[] = [];
       const errors: unknown[] = [];
-      for (const record of await store.list(call)) {
-        const { toSettle } = await look(host, record, this.#unheld(record, { lockHolder }));
+      const strays = await directoriesSeen(
+        this.#gcServices(gcHost, async () => {}),
+        call,
+      );
+      const records = await store.list(call);
+      for (const record of records) {
+        const { toSettle } = await look(host, record, this.#unheld(record, gcHost));
         const alive = await host.alive(record.manager);
         if (record.keep || (alive && isPassing(record)) ? !toSettle : alive) continue;
         try {
@@ -176,6 +184,11 @@ export class PodManager {
           // Another process is at it.
           if (!hasCode(error, 'POD_BUSY', 'POD_NOT_FOUND')) errors.push(error);
         }
+      }
+      for (const { pod, why, action, error } of await strays.removeUnknown(records)) {
+        if (action === 'removed' && pod !== undefined && !removed.includes(pod)) removed.push(pod);
+        if (action === 'failed')
+          errors.push(new HyperplugError('POD_CLEANUP_FAILED', `pod ${pod}: ${error?.message ?? why}`));
       }
       return { removed, errors };
     });

@@ -118,6 +118,18 @@ describe('gc', () => {
     });
   }
 
+  it('the sweep removes a pod that has no record yet, with its VM, unless whoever makes it lives', async () => {
+    await (await fixture.pod({ keep: true, network: 'none' })).release();
+    await fixture.state.transaction((t) => t.delete(podKey('p')), call());
+    const lock = await acquireLock(join(fixture.root, 'run/locks/p.lock'), { signal: call().signal });
+    expect(await fixture.manager.sweep(gcHost, {})).to.deep.equal({ removed: [], errors: [] });
+    expect(await fixture.hypervisor.traces(call())).to.have.length(1);
+    await lock.release();
+    expect(await fixture.manager.sweep(gcHost, {})).to.deep.equal({ removed: ['p'], errors: [] });
+    expect(await fixture.hypervisor.traces(call())).to.deep.equal([]);
+    expect(fixture.leftovers()).to.deep.equal([]);
+  });
+
   it('a pod whose start could not be undone starts again, with nothing of the first time left', async () => {
     await fixture.pods.create({ id: 'p' });
     fixture.network.faults.plan('detach');
