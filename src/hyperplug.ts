@@ -456,8 +456,8 @@ class Engine implements Hyperplug {
           this.#logger?.warn({ err: error }, 'a pod whose manager had died could not be removed');
       },
       (error: unknown) => {
-        // Nothing new can be recorded, either, or another caller has ended: the next call tries again.
-        if (hasCode(error, 'STATE_UNAVAILABLE', 'ABORTED')) {
+        // Nothing new can be recorded, either; the next call tries again.
+        if (hasCode(error, 'STATE_UNAVAILABLE')) {
           this.#swept = undefined;
           throw error;
         }
@@ -472,7 +472,6 @@ class Engine implements Hyperplug {
     await this.#pool?.close();
     await this.#templates?.close();
     const errors = (await pods?.close()) ?? [];
-    await Promise.allSettled([this.#networks, this.#swept]);
     await this.#host.stop().catch((error: unknown) => errors.push(error));
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', 'closing', errors);
   }
