@@ -44,13 +44,14 @@ function program(name) {
   const cachePath = `${filename}.${process.version}-${process.arch}.cache`;
   const cachedData = readIfThere(cachePath);
   const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData });
-  if (cachedData === undefined || script.cachedDataRejected) process.on('exit', () => keep(script, cachePath));
+  if (cachedData === undefined || script.cachedDataRejected) process.on('exit', (code) => keep(script, cachePath, code));
   return script.runInThisContext();
 }
 
 /** Beside the program, so that whoever may change the one may change the other; where we may not write, nobody keeps it. */
-function keep(script, cachePath) {
-  // A start that did little has compiled little: one that opened the state has compiled what the next one needs.
+function keep(script, cachePath, exitCode) {
+  // A start that did little has compiled little: one that opened the state, and succeeded, has compiled what the next one needs.
+  if (exitCode !== 0) return;
   if (!Object.keys(require.cache).some((path) => path.includes('/node_modules/lmdb/'))) return;
   const unfinished = `${cachePath}.${process.pid}`;
   try {

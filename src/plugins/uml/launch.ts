@@ -70,8 +70,9 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     const early = endedEarly(spec, outer);
     undo.push('User Mode Linux', async (call) => {
       await killProcess(outer.identity, call);
-      await raceSignal(outer.exited, call.signal, `end of process ${outer.identity.pid}`);
+      // unshare(1) that ends just as it has forked leaves the namespace, which then holds its standard error open.
       await killTree(runDir, call);
+      await raceSignal(outer.exited, call.signal, `end of process ${outer.identity.pid}`);
     });
     await runDir.recordProcess(spec.id, outer.identity);
     const { init, main } = await untilStarted(request, outer, early);
@@ -211,10 +212,13 @@ function untilStarted(
   const onTheWay: readonly (string | undefined)[] = [tools.timeout, tools.setsid, tools.env];
   const what = `start of User Mode Linux for VM ${spec.id}`;
   return withDeadline(what, options.startTimeoutMs, signal, async (call) => {
-    for (;;) {
+    // Seen twice: what cannot run at all is gone by then.
+    for (let seen = 0; ; ) {
       const init = only(outer.identity);
       const main = init && only(init);
-      if (main && !onTheWay.includes(processArgv(main.pid)?.[0])) return { init, main };
+      const argv = main && processArgv(main.pid);
+      if (init && main && argv && !onTheWay.includes(argv[0])) seen += 1;
+      if (init && main && seen === 2) return { init, main };
       await raceSignal(Promise.race([delay(START_POLL_MS), early]), call.signal, what);
     }
   });
