@@ -43,6 +43,7 @@ const MEMORY_FILE_SLACK_MIB = 4096;
 /** What UML makes a file of there: the guest's memory. */
 const MEMORY_DIRECTORY = '/dev/shm';
 const START_POLL_MS = 4;
+const KILL_POLL_MS = 20;
 
 /** All or nothing: on rejection no process, socket or file of ours remains. */
 export async function launch(request: LaunchRequest): Promise<UmlVm> {
@@ -70,9 +71,13 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     const early = endedEarly(spec, outer);
     undo.push('User Mode Linux', async (call) => {
       await killProcess(outer.identity, call);
-      // unshare(1) that ends just as it has forked leaves the namespace, which then holds its standard error open.
-      await killTree(runDir, call);
-      await raceSignal(outer.exited, call.signal, `end of process ${outer.identity.pid}`);
+      // unshare(1) that ends just as it has forked leaves the namespace, which then holds its standard error open; a process in
+      // the midst of execve(2) shows no arguments, and is found a moment later.
+      const ended = outer.exited.then(() => true);
+      do {
+        throwIfAborted(call.signal, `end of process ${outer.identity.pid}`);
+        await killTree(runDir, call);
+      } while (!(await Promise.race([ended, delay(KILL_POLL_MS)])));
     });
     await runDir.recordProcess(spec.id, outer.identity);
     const { init, main } = await untilStarted(request, outer, early);
