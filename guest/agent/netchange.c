@@ -5,8 +5,10 @@
 #include <linux/if_link.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "files.h"
+#include "storage.h"
 
 /* ---- single changes, each acknowledged by the kernel ---- */
 
@@ -39,8 +41,11 @@ bool net_change_address(int index, const struct ip *ip, bool add, struct failure
 	ip_format(ip, text, sizeof(text));
 	snprintf(what, sizeof(what), "%s address %s/%u", add ? "adding" : "removing", text, ip->prefix);
 	/* No duplicate detection: the address is ours by plan, and has to be usable at once. */
-	if (add && ip->family == AF_INET6)
+	if (add && ip->family == AF_INET6) {
 		info.ifa_flags = IFA_F_NODAD;
+		if (access("/proc/net/if_inet6", F_OK) < 0)
+			module_need("ipv6");
+	}
 	nl_start(&m, add ? RTM_NEWADDR : RTM_DELADDR, add ? NLM_F_CREATE | NLM_F_EXCL : 0, &info, sizeof(info));
 	nl_attr(&m, IFA_LOCAL, ip->bytes, ip_length(ip));
 	nl_attr(&m, IFA_ADDRESS, ip->bytes, ip_length(ip));

@@ -173,6 +173,8 @@ export interface VmSpec {
   readonly shares: readonly VmShare[];
   /** True: the guest will lay file systems over others (overlayfs), for a driver whose kernel may be without; absent: it need not. */
   readonly overlays?: boolean;
+  /** True: the guest may be given IPv6 addresses, for a driver whose kernel may be without; absent: it will not. */
+  readonly ipv6?: boolean;
   /** A directory of mode 0700 that core made for this VM alone: sockets, pid files. The driver removes what it put there. */
   readonly runDir: string;
   /** The guest's console is appended to this file. It outlives the VM. */

@@ -15,7 +15,7 @@ import { checkReadable, chooseUser } from '../../host/vmm/run-as.js';
 import { childProcess, type VmProcess } from '../../host/vmm/vm-process.js';
 import { type NamespaceTools, namespaceArgs, umlArgs } from './argv.js';
 import { makeFifos } from './fifo-channel.js';
-import { withModules } from './modules.js';
+import { modulesFor, withModules } from './modules.js';
 import type { UmlOptions } from './options.js';
 import type { SlirpTools } from './slirp.js';
 import { umlProcess } from './start-up-words.js';
@@ -141,10 +141,11 @@ async function start(request: LaunchRequest, runDir: UmlRunDir, user: RunAsUser 
     const { O_RDONLY, O_DIRECTORY, O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
     const append = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
     let { path: initramfsPath } = initramfsOf(spec);
-    if (disks.length > 0 || spec.overlays) {
-      const merged = await withModules(initramfsPath, tools.uml, runDir.initramfsFile, { signal });
+    const modules = modulesFor(spec);
+    if (modules.length > 0) {
+      const merged = await withModules(initramfsPath, tools.uml, modules, runDir.initramfsFile, { signal });
       if (merged) initramfsPath = runDir.initramfsFile;
-      else log.warn({ vm: spec.id }, 'User Mode Linux came without its modules: no squashfs, no overlays');
+      else log.warn({ vm: spec.id }, `User Mode Linux came without its modules: no ${modules.join(', no ')}`);
     }
     keep(openSync(runDir.sockets, O_RDONLY | O_DIRECTORY));
     const console = keep(openSync(spec.consoleLogPath, append, 0o600));

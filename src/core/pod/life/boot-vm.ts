@@ -218,5 +218,7 @@ function vmSpec({ services, spec, way, storage }: BootParts, nics: readonly Prep
     ...(storage.containers.some(({ setup }) => setup.layer.kind === 'tmpfs' || setup.layer.kind === 'disk') && {
       overlays: true,
     }),
+    // Any of them: a NIC may come later.
+    ...(services.networks.some(({ subnets }) => subnets.some((subnet) => subnet.includes(':'))) && { ipv6: true }),
   });
 }
