@@ -50,7 +50,7 @@ describe('one configuration of which only the driver changes', function () {
     const hidden = (text: string) => text.replaceAll(/192\.168\.123\.\d+\b(?<!\.1)|52:54:[0-9a-f:]+/g, 'OWN');
     return {
       nic: { id: nic?.id, mtu: nic?.mtu, prefix: nic?.addresses[0]?.prefixLength },
-      routes: hidden(await of('ip route')),
+      routes: hidden(await of('ip route; ip -6 route show default')),
       link: hidden(await of("ip -o link show dev eth0 | sed 's/.* mtu/mtu/; s/ qdisc.*//'")),
       resolver: await of('cat /etc/resolv.conf'),
       processes: await of('nproc; id -u; pwd'),
@@ -81,6 +81,8 @@ describe('one configuration of which only the driver changes', function () {
       const nic = to.nics.list()[0];
       const address = nic?.addresses[0]?.address ?? expect.fail('a NIC without an address');
       await from.exec(['ping', '-c', '2', '-W', '10', address]);
+      expect(nic?.addresses[1]?.address).to.match(/^fd00:40::/);
+      await from.exec(['ping', '-6', '-c', '2', '-W', '10', nic?.addresses[1]?.address ?? '']);
       const table = (await from.exec(['cat', '/proc/net/arp'])).stdout.toString();
       expect(table.split('\n').find((line) => line.startsWith(`${address} `))).to.include(nic?.mac);
     }
@@ -94,6 +96,7 @@ hypervisor:
 network:
   backend: netlink
   netlink: { netns: ${netns} }
+  networks: { default: { subnets: [192.168.123.0/24, "fd00:40::/64"] } }
 firewall:
   driver: iptables
   iptables: { netns: ${netns} }
