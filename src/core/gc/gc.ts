@@ -16,10 +16,10 @@ export interface GcRun {
 /**
  * All that says it is ours, compared with the records and with what lives: what a dead process had under way is brought to
  * an end, what belongs to nothing is removed, everything else is left alone. Safe beside other processes on the same state:
- * nothing of a pod is touched without its lock, and whoever makes something writes its record under that lock.
+ * nothing of a pod is touched without its lock, and whoever makes something has written its record before, under that lock.
  */
 export async function collectGarbage(services: GcServices, run: GcRun, call: CallOptions): Promise<GcReport> {
-  // What there is, before the records: whatever is seen here had a record by then, or a lock that is held, if it is no orphan.
+  // What there is, before the records: whatever is seen here had a record by then, if it is not an orphan.
   const traces = await findTraces(services, run.quick ?? false, call);
   throwIfAborted(call.signal, 'gc');
   const { findings, known } = await tidyPods(services, traces, run, call);

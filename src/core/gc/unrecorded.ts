@@ -7,8 +7,8 @@ import { findTraces } from './traces.js';
 import type { GcFinding } from './types.js';
 
 /**
- * Directories of pods, to be seen before the records are: one that has no record then, and no lock that is held, was left by
- * somebody who died before writing it.
+ * Directories of pods, to be seen before the records are: one that has no record then, and no lock that is held, is nobody's:
+ * its record was lost with the machine's last moments, or what removed it died before the rest was gone.
  */
 export async function directoriesSeen(services: GcServices, call: CallOptions) {
   const { pods, locks } = await findTraces(services, true, call);

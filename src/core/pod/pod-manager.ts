@@ -53,9 +53,8 @@ export class PodManager {
   async create(input: unknown, options: UserCallOptions): Promise<HeldPod> {
     const { defaults, templates } = this.services;
     const spec = parsePodSpec(input, (await templates?.defaultsFor(input, defaults)) ?? defaults);
-    const named = (input as { id?: unknown }).id !== undefined;
     return this.holds.inTurn(spec.id, options, async () =>
-      this.handle(await createAndBoot(this.services, this.holds, spec, named, options)),
+      this.handle(await createAndBoot(this.services, this.holds, spec, options)),
     );
   }
 

@@ -18,7 +18,6 @@ import { defaultRoutes, guestRoute } from '../routes.js';
 import { type PodServices, podDirectories } from '../services.js';
 import type { PodSpec } from '../spec.js';
 import { makeContents } from './containers.js';
-import type { NewRecord } from './new-record.js';
 import type { StoragePlan } from './storage.js';
 
 export interface BootParts {
@@ -30,8 +29,6 @@ export interface BootParts {
   readonly table: NicTable;
   readonly endpoint: NicEndpointKind;
   readonly undo: UndoStack;
-  /** The record, where it is not written yet. */
-  readonly late: NewRecord | undefined;
 }
 
 export interface GuestUp {
@@ -67,7 +64,6 @@ export async function bootVm(parts: BootParts, nics: readonly PreparedNic[], cal
   const { driver } = services;
   const late: PreparedNic[] = [];
   const vm = await Vm.launch(services, vmSpec(parts, nics), undo, call, async (hypervisor, limited) => {
-    await parts.late?.write(limited);
     const written = writeVm(table, hypervisor, limited);
     if (driver.capabilities.coldplugNic) {
       await Promise.all([written, ...nics.map((nic) => nic.host.handedOver())]);

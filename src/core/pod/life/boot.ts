@@ -19,7 +19,6 @@ import type { PodServices } from '../services.js';
 import type { PodSpec } from '../spec.js';
 import { bootVm, claimedVm, cloneVm, prepare } from './boot-vm.js';
 import { plannedContainers } from './containers.js';
-import type { NewRecord } from './new-record.js';
 import { prepareStorage } from './storage.js';
 
 const NETWORK_TIMEOUT_MS = 60_000;
@@ -40,7 +39,7 @@ export const plannedNics = (services: PodServices, spec: PodSpec): readonly Plan
 /**
  * init → prepare → launch → add, as the original's CreateXPod. The pod's record stands in a passing state already, with
  * its NICs as `planned`, and says what is under way before it is; what is made is on `undo`. Resolves when the guest is as it was asked for: to write that
- * it runs is the caller's. `late`: the record is written as soon as the VM has been started, before anything else is made.
+ * it runs is the caller's.
  */
 export async function bootPod(
   services: PodServices,
@@ -50,20 +49,18 @@ export async function bootPod(
   planned: readonly PlannedNic[],
   undo: UndoStack,
   signal: AbortSignal | undefined,
-  late?: NewRecord,
 ): Promise<Booted> {
   const { store, driver, backend } = services;
   const endpoint = chooseEndpoint(backend.capabilities, driver.capabilities);
   if (!endpoint) throw new TypeError(`${backend.name} and ${driver.name} share no kind of NIC endpoint`);
   const table = new NicTable(store, record);
-  undo.pushWhenClean('record of what it holds', async (undoCall) => {
-    if (late?.written === false) return;
-    await table.update((now) => ({ ...now, nics: [], routes: [], vm: null, containers: [] }), undoCall);
-  });
+  undo.pushWhenClean('record of what it holds', (undoCall) =>
+    table.update((now) => ({ ...now, nics: [], routes: [], vm: null, containers: [] }), undoCall),
+  );
   const storage = await prepareStorage(services, spec, record.dataDir, {
     signal: signal ?? AbortSignal.timeout(STORAGE_TIMEOUT_MS),
   });
-  const parts = { services, spec, way, storage, planned, table, endpoint, undo, late };
+  const parts = { services, spec, way, storage, planned, table, endpoint, undo };
   const containers = plannedContainers(storage.containers);
   const nics = await withDeadline(`network of pod ${spec.id}`, NETWORK_TIMEOUT_MS, signal, async (call) => {
     // That of a clone takes the place of what there was.

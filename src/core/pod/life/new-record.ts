@@ -6,47 +6,18 @@ import type { NicRecord, PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
 import type { PodSpec } from '../spec.js';
 
-/** Of a pod that is started at once. */
-export interface Begun {
-  readonly nics: readonly NicRecord[];
-  readonly clone?: PoolClone | undefined;
-}
-
-/** A pod's record that is not in the store yet. */
-export interface NewRecord {
-  readonly record: PodRecord;
-  /** In the store, for all that is known. */
-  readonly written: boolean;
-  /** @throws POD_ALREADY_EXISTS. */
-  write(call: CallOptions): Promise<void>;
-}
-
-/** Record first, then the directory that survives stops. The pod's lock is held. @throws POD_ALREADY_EXISTS. */
+/**
+ * Record first, then the directory that survives stops. The pod's lock is held. `begun`: of a pod that is started at once.
+ * @throws POD_ALREADY_EXISTS.
+ */
 export async function createRecord(
-  services: PodServices,
-  spec: PodSpec,
-  undo: UndoStack,
-  call: CallOptions,
-): Promise<PodRecord> {
-  const made = await newRecord(services, spec, undo);
-  await made.write(call);
-  await makeDataDir(made.record, undo);
-  return made.record;
-}
-
-/** The directory that survives stops. */
-export async function makeDataDir({ dataDir }: PodRecord, undo: UndoStack): Promise<void> {
-  undo.push(dataDir, () => rm(dataDir, { recursive: true, force: true }));
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-}
-
-/** Its undo takes away what write() has written. */
-export async function newRecord(
   { store, host, driver, backend, directories }: PodServices,
   spec: PodSpec,
   undo: UndoStack,
-  { nics, clone }: Begun = { nics: [] },
-): Promise<NewRecord> {
+  call: CallOptions,
+  begun: { readonly nics: readonly NicRecord[]; readonly clone?: PoolClone | undefined } = { nics: [] },
+): Promise<PodRecord> {
+  const { nics, clone } = begun;
   const dirs = podDirectories(directories, spec.id);
   const record: PodRecord = {
     version: 2,
@@ -76,18 +47,9 @@ export async function newRecord(
     containers: [],
     restarts: 0,
   };
-  let written = false;
-  undo.pushWhenClean('pod record', async (undoCall) => {
-    if (written) await store.delete(spec.id, undoCall);
-  });
-  return {
-    record,
-    get written() {
-      return written;
-    },
-    async write(call) {
-      await store.create(record, call);
-      written = true;
-    },
-  };
+  await store.create(record, call);
+  undo.pushWhenClean('pod record', (undoCall) => store.delete(spec.id, undoCall));
+  undo.push(dirs.data, () => rm(dirs.data, { recursive: true, force: true }));
+  await mkdir(dirs.data, { recursive: true, mode: 0o700 });
+  return record;
 }

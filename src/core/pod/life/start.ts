@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { type UserCallOptions, withDeadline } from '../../calls.js';
 import { HyperplugError, hasCode } from '../../errors.js';
 import { explainSystemError } from '../../system-error.js';
@@ -14,29 +13,27 @@ import { type Booted, bootPod, checkLimits, plannedNics } from './boot.js';
 import { byWay, chooseWay } from './boot-way.js';
 import { checkCreatable } from './check-create.js';
 import type { PodHold, PodHolds } from './holds.js';
-import { createRecord, makeDataDir, newRecord } from './new-record.js';
+import { createRecord } from './new-record.js';
 import { settleLocked } from './settle.js';
 
 const RECORD_TIMEOUT_MS = 60_000;
 
-/** Record and boot in one: on rejection nothing remains. `named`: its id was asked for, so that others may have it. */
+/** Record and boot in one: on rejection nothing remains. */
 export async function createAndBoot(
   services: PodServices,
   holds: PodHolds,
   spec: PodSpec,
-  named: boolean,
   { signal }: UserCallOptions,
 ): Promise<PodHold> {
   checkLimits(spec, services.driver.capabilities);
   const way = await chooseWay(services, spec, signal);
-  return byWay(services, spec, way, signal, (chosen) => createBy(services, holds, spec, named, chosen, signal));
+  return byWay(services, spec, way, signal, (chosen) => createBy(services, holds, spec, chosen, signal));
 }
 
 async function createBy(
   services: PodServices,
   holds: PodHolds,
   spec: PodSpec,
-  named: boolean,
   way: BootWay,
   signal: AbortSignal | undefined,
 ): Promise<PodHold> {
@@ -47,15 +44,11 @@ async function createBy(
   try {
     const lock = await lockPod(host, podDirectories(directories, spec.id).lock, spec.id, `pod ${spec.id}`, signal);
     undo.push('pod lock', () => lock.release({ remove: true }));
-    const nics = planned.map((nic) => nic.planned);
-    const made = await newRecord(services, spec, undo, { nics, clone: way.clone });
-    const { record } = made;
-    // What a VM that dies with this process leaves is known by its lock, its directories and their files.
-    const late = !named && vmComesFirst(services, spec, way) && !existsSync(record.dataDir);
-    if (!late) await withDeadline(`record of pod ${spec.id}`, RECORD_TIMEOUT_MS, signal, (call) => made.write(call));
+    const record = await withDeadline(`record of pod ${spec.id}`, RECORD_TIMEOUT_MS, signal, (call) =>
+      createRecord(services, spec, undo, call, { nics: planned.map((nic) => nic.planned), clone: way.clone }),
+    );
     claimed = true;
-    await makeDataDir(record, undo);
-    const booted = await bootPod(services, record, spec, way, planned, undo, signal, late ? made : undefined);
+    const booted = await bootPod(services, record, spec, way, planned, undo, signal);
     await booted.table.update(
       (now) => ({ ...booted.done(now), ...hasStarted(now, way) }),
       { signal: AbortSignal.timeout(RECORD_TIMEOUT_MS) },
@@ -74,18 +67,6 @@ async function createBy(
     throw failure;
   }
 }
-
-/**
- * Whether its VM may be started before its record is written, which is done while that boots: a VM that does not outlive this
- * process, and for which nothing of the host's is taken before.
- */
-const vmComesFirst = ({ driver }: PodServices, spec: PodSpec, { template, clone }: BootWay): boolean =>
-  !spec.keep &&
-  !template &&
-  !clone &&
-  !driver.capabilities.coldplugNic &&
-  spec.volumes.length === 0 &&
-  spec.containers.length === 0;
 
 /** `claimed`: a record named it. */
 async function leaveClone({ pool }: PodServices, { clone }: BootWay, claimed: boolean): Promise<void> {
