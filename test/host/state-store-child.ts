@@ -1,5 +1,7 @@
 /** A process of its own over a state store; driven by test/host/state-store.test.ts. Arguments: what, path, count, serves. */
 
+import { rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { parseRange } from '../../src/core/ipam/index.js';
 import type { JsonValue } from '../../src/core/json.js';
 import { LocalAddressPool } from '../../src/plugins/local/address-pool.js';
@@ -60,6 +62,7 @@ switch (what) {
       outcome.push({ code, message });
     }
     outcome.push((await store.get(['last'], call())) ?? null, (await store.list(['fill'], call())).length, written);
+    rmSync(join(dirname(path), '..', 'ballast'));
     await store.transaction((transaction) => {
       for (const { key } of transaction.list(['fill']).slice(0, 50)) transaction.delete(key);
     }, call());

@@ -185,7 +185,7 @@ describe('local state store on a real disk', function () {
       requireOrSkip(this, process.getuid?.() === 0, 'mounting a small tmpfs needs root');
       mkdirSync(join(dir, 'mnt'));
       const script =
-        'mount -t tmpfs -o size=300k none "$1"; dir=$1; node=$2; child=$3; shift 3; exec "$node" "$child" fill "$dir/state/state.mdb" "$@"';
+        'mount -t tmpfs -o size=500k none "$1"; head -c 200k /dev/zero >"$1/ballast"; dir=$1; node=$2; child=$3; shift 3; exec "$node" "$child" fill "$dir/state/state.mdb" "$@"';
       const argv = ['-m', 'bash', '-ec', script, 'bash', join(dir, 'mnt'), process.execPath, child, ...serves];
       const [error, last, count, written, counter] = JSON.parse(await finished(run(argv, 'unshare')));
       expect(error.code).to.equal('STATE_UNAVAILABLE');

@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync, statfsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants as os } from 'node:os';
 import { dirname } from 'node:path';
 import { getSystemErrorName } from 'node:util';
 import type { RootDatabase } from 'lmdb';
@@ -12,6 +13,10 @@ export type Database = RootDatabase<Buffer, Buffer>;
 /** Address space, not memory or disk; fixed, so that no process ever has to remap under another's growth. */
 const MAP_BYTES = 4 * 2 ** 30;
 const MAX_READERS = 1024;
+/** Bytes that must be free for a commit: any, one that puts something, and each put, with the pages above it. */
+const LEAST_ROOM = 16 * 1024;
+const LEAST_ROOM_OF_PUTS = 48 * 1024;
+const ROOM_OF_PUT = 16 * 1024;
 
 /** STATE_UNAVAILABLE with the system's reason, unless it is one of our errors already. */
 export function unavailable(path: string, error: unknown): HyperplugError {
@@ -33,11 +38,30 @@ export function unavailable(path: string, error: unknown): HyperplugError {
 /** LMDB reports a short write as EIO, be the disk broken or full. */
 function freeSpace(path: string): string {
   try {
-    const { bavail, bsize } = statfsSync(dirname(path));
-    return `; free space there: ${bavail * bsize} bytes`;
+    return `; free space there: ${freeBytes(path)} bytes`;
   } catch {
     return '';
   }
+}
+
+/** What this user may write. */
+function freeBytes(path: string): number {
+  const { bavail, bfree, bsize } = statfsSync(dirname(path));
+  return (process.geteuid?.() === 0 ? bfree : bavail) * bsize;
+}
+
+/**
+ * Before a commit. LMDB must not find out that the disk is full: lmdb-js then writes its words past the end of a buffer (100
+ * bytes for sizes that it never set), which may end the process. Pages are written anew, those on the way to them too.
+ * @throws an error with the code of ENOSPC.
+ */
+export function ensureRoom(path: string, writes: Iterable<readonly [string, Uint8Array | null]>): void {
+  let needed = LEAST_ROOM;
+  for (const [key, value] of writes) if (value) needed += ROOM_OF_PUT + 2 * (key.length + value.byteLength);
+  // What is removed makes room, and may have the last there is.
+  if (needed > LEAST_ROOM) needed += LEAST_ROOM_OF_PUTS;
+  if (freeBytes(path) >= needed) return;
+  throw Object.assign(new Error(`expected room for ${needed} bytes`), { code: os.errno.ENOSPC });
 }
 
 /** Makes the store's directory, or checks the one that is there. @throws STATE_UNAVAILABLE. */

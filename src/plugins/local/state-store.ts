@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { abortError, type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { JsonValue } from '../../core/json.js';
@@ -6,7 +7,15 @@ import { checkStateKey, checkStatePrefix } from '../../core/state/keys.js';
 import { runBody } from '../../core/state/transaction-body.js';
 import type { StateEntry, StateKey, StateStore, StateTransaction, UnreadableEntry } from '../../core/state-store.js';
 import { STATE_CAPABILITIES } from './capabilities.js';
-import { type Database, isReadOnly, openDatabase, openReadOnly, prepareDirectory, unavailable } from './state-file.js';
+import {
+  type Database,
+  ensureRoom,
+  isReadOnly,
+  openDatabase,
+  openReadOnly,
+  prepareDirectory,
+  unavailable,
+} from './state-file.js';
 import { checkSchema, ensureSchema, type Schema, schema } from './state-schema.js';
 import { commitWrites, readValue, scan, TransactionView, type Writes } from './state-view.js';
 import { type QueuedJob, TransactionQueue } from './transaction-queue.js';
@@ -176,11 +185,13 @@ export class LocalStateStore implements StateStore {
   async #commit(database: Database, writes: Writes): Promise<void> {
     this.#commits += 1;
     if (this.#commits === MANY_COMMITS) this.serve();
+    ensureRoom(this.#path, writes);
     if (!(await this.#writer?.commit(writes))) commitWrites(database, writes);
   }
 
   async #open(): Promise<Database> {
     await this.#closeReadOnly();
+    if (!existsSync(this.#path)) ensureRoom(this.#path, [['', new Uint8Array()]]);
     const database = openDatabase(this.#path, this.#mapBytes);
     try {
       ensureSchema(database, this.#path, this.#schema);

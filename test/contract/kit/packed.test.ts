@@ -8,6 +8,8 @@ import { packedFiles, packedInstall, ran, runs } from '../../support/packed.js';
 const PARTS: readonly RegExp[] = [
   /^(?:package\.json|README\.md|SECURITY\.md|LICENSE)$/,
   /^dist\/bundle\/cli\/[^/]+\.c?js(?:\.map)?$/,
+  // Its first file is CommonJS, which Node knows by this.
+  /^dist\/bundle\/cli\/package\.json$/,
   /^dist\/(?:src|guest)\/.*\.(?:js|js\.map|d\.ts)$/,
   /^guest\//,
   /^docs\/.*\.(?:md|json)$/,

@@ -12,7 +12,7 @@ describe('statistics of benchmarks', () => {
 
   it('summarises whatever the order of the values', () => {
     expect(summarise([5, 1, 4, 2, 3])).to.deep.equal({ median: 3, low: 2, high: 4, min: 1, max: 5 });
-    const finite = fc.double({ noNaN: true, noDefaultInfinity: true });
+    const finite = fc.double({ noNaN: true, min: -1e15, max: 1e15 });
     fc.assert(
       fc.property(fc.array(finite, { minLength: 1 }), (values) => {
         const { min, low, median, high, max } = summarise(values);

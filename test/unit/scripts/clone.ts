@@ -52,7 +52,9 @@ export class FakeClone {
       appendFileSync('log', 'mocha ' + stage + '\\n');
       const file = process.argv.find((arg) => arg.startsWith('stats=')).slice(6);
       const failures = stage === 'unit' ? 1 : 0;
-      writeFileSync(file, JSON.stringify({ passes: 3, failures, pending: 2, duration: 10 }));
+      const failed = failures ? [{ file: process.cwd() + '/dist/test/unit/a.test.js', title: 'a fails', message: 'why' }] : [];
+      const seconds = { [process.cwd() + '/dist/test/' + stage + '/a.test.js']: 1.23 };
+      writeFileSync(file, JSON.stringify({ passes: 3, failures, pending: 2, duration: 10, failed, seconds }));
       process.exitCode = failures;`;
     this.write(
       'bin/npm',

@@ -175,7 +175,10 @@ describe('npm test', () => {
     expect(outcome.code).to.equal(1);
     expect(outcome.stdout)
       .to.match(/unit +FAILED +3 passed, 1 failed, 2 skipped/)
-      .and.match(/host +ok +3 passed, 0 failed/);
+      .and.match(/host +ok +3 passed, 0 failed/)
+      .and.match(/\n +unit\/a\.test\.js: a fails\n +why\n/);
+    const measured = JSON.parse(readFileSync(join(clone.folder, 'dist/test-seconds.json'), 'utf8'));
+    expect(measured).to.deep.equal({ 'host/a.test.js': 1.2, 'unit/a.test.js': 1.2 });
     expect(outcome.stdout).to.match(/e2e +no tests/);
     expect(outcome.stdout).to.match(/\n\n6 passed, 1 failed, 4 skipped\n$/);
   });
