@@ -27,7 +27,8 @@ describe('a pod on a hypervisor and a network that are somebody else’s', funct
       network: { backend: 'switch', networks: { default: { subnets: ['10.77.0.0/24'] } } },
       pods: { nicSlots: 0 },
     });
-    expect((await sandbox.run(['image', 'build'], { timeoutMs: 600_000 })).code).to.equal(0);
+    const { code, stderr } = await sandbox.run(['image', 'build'], { timeoutMs: 600_000 });
+    expect(code, stderr).to.equal(0);
   });
   after(async () => {
     await sandbox.run(['net', 'teardown']);

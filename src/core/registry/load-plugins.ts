@@ -35,7 +35,9 @@ let hooked = false;
 /** Costs a thread, so that it is done only when a plugin is to be loaded. */
 function hookResolution(): void {
   if (hooked) return;
-  register('./resolve-hook.js', import.meta.url, { data: { self: import.meta.url } });
+  // Above the folder of the bundled program, which has a package.json of its own: it would be taken for the package.
+  const self = new URL('../..', import.meta.url).href;
+  register('./resolve-hook.js', import.meta.url, { data: { self } });
   hooked = true;
 }
 

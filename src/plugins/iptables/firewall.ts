@@ -313,7 +313,8 @@ export class IptablesFirewall implements Firewall {
     for (const [mark, each] of this.#restrictions) restrictions.set(mark, each);
     return {
       family,
-      networks: [...networks.values()],
+      // Their rules are in one order, whichever of them came first.
+      networks: [...networks.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
       ports: [...ports.values()],
       restrictions: [...restrictions.values()],
     };
