@@ -13,10 +13,9 @@ export type Database = RootDatabase<Buffer, Buffer>;
 /** Address space, not memory or disk; fixed, so that no process ever has to remap under another's growth. */
 const MAP_BYTES = 4 * 2 ** 30;
 const MAX_READERS = 1024;
-/** Bytes that must be free for a commit: any, one that puts something, and each put, with the pages above it. */
-const LEAST_ROOM = 16 * 1024;
-const LEAST_ROOM_OF_PUTS = 48 * 1024;
-const ROOM_OF_PUT = 16 * 1024;
+/** Bytes that must be free for a commit. */
+const ROOM_OF_PUTS = 64 * 1024;
+const ROOM_OF_REMOVALS = 16 * 1024;
 
 /** STATE_UNAVAILABLE with the system's reason, unless it is one of our errors already. */
 export function unavailable(path: string, error: unknown): HyperplugError {
@@ -51,15 +50,14 @@ function freeBytes(path: string): number {
 }
 
 /**
- * Before a commit. LMDB must not find out that the disk is full: lmdb-js then writes its words past the end of a buffer (100
- * bytes for sizes that it never set), which may end the process. Pages are written anew, those on the way to them too.
+ * Before a commit. LMDB should not find out that the disk is full: lmdb-js then writes its words past the end of a buffer (100
+ * bytes for sizes that it never set), which may end the process. How much a commit takes is not known before: the file has
+ * free pages of its own.
  * @throws an error with the code of ENOSPC.
  */
 export function ensureRoom(path: string, writes: Iterable<readonly [string, Uint8Array | null]>): void {
-  let needed = LEAST_ROOM;
-  for (const [key, value] of writes) if (value) needed += ROOM_OF_PUT + 2 * (key.length + value.byteLength);
-  // What is removed makes room, and may have the last there is.
-  if (needed > LEAST_ROOM) needed += LEAST_ROOM_OF_PUTS;
+  // What only removes makes room, and may have the last there is.
+  const needed = [...writes].some(([, value]) => value !== null) ? ROOM_OF_PUTS : ROOM_OF_REMOVALS;
   if (freeBytes(path) >= needed) return;
   throw Object.assign(new Error(`expected room for ${needed} bytes`), { code: os.errno.ENOSPC });
 }
