@@ -115,6 +115,7 @@ async function runFiles({ batch, place }, timeoutMs, mochaArgs) {
     ...mochaArgs,
     ...batch.map((file) => `dist/test/${file}`),
   ];
+  process.stdout.write(`begun: ${batch.join(' ')}\n`);
   const outcome = await run(argv, output);
   closeSync(output);
   process.stdout.write(readFileSync(place));
@@ -124,22 +125,25 @@ async function runFiles({ batch, place }, timeoutMs, mochaArgs) {
 
 function run(argv, output) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, argv, { cwd: root, stdio: ['inherit', output, output] });
-    const timer = setTimeout(() => child.kill('SIGKILL'), RUN_TIMEOUT_MS);
+    // In a group of its own: a signal that a test sends to its group by mistake ends that test's run, which is told.
+    const child = spawn(process.execPath, argv, { cwd: root, stdio: ['ignore', output, output], detached: true });
+    const signalGroup = (signal) => {
+      try {
+        process.kill(-child.pid, signal);
+      } catch {
+        // It has ended.
+      }
+    };
+    const timer = setTimeout(signalGroup, RUN_TIMEOUT_MS, 'SIGKILL');
+    // The summary is still wanted.
     const passOn = (signal) => {
       stopped = true;
-      child.kill(signal);
+      signalGroup(signal);
     };
-    // The terminal sends it to the child too; the summary is still wanted.
-    const wait = () => {
-      stopped = true;
-    };
-    process.on('SIGTERM', passOn);
-    process.on('SIGINT', wait);
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, passOn);
     child.once('close', (code, signal) => {
       clearTimeout(timer);
-      process.off('SIGTERM', passOn);
-      process.off('SIGINT', wait);
+      for (const each of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.off(each, passOn);
       resolve({ code, signal });
     });
   });

@@ -11,16 +11,3 @@ export function deepFreeze<T>(value: T): T {
   for (const part of Object.values(value)) deepFreeze(part);
   return Object.freeze(value);
 }
-
-/** Whether two values of plain data are the same. As node:util has it, which takes some milliseconds to load. */
-export function sameData(one: unknown, other: unknown): boolean {
-  if (Object.is(one, other)) return true;
-  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false;
-  if (Array.isArray(one) !== Array.isArray(other)) return false;
-  const entries = Object.entries(one);
-  const others = other as Readonly<Record<string, unknown>>;
-  return (
-    entries.length === Object.keys(others).length &&
-    entries.every(([name, value]) => Object.hasOwn(others, name) && sameData(value, others[name]))
-  );
-}

@@ -1,4 +1,4 @@
-import { sameData } from '../json.js';
+import { isDeepStrictEqual } from 'node:util';
 import type { Plugin, PluginKind, PluginKinds } from '../plugin.js';
 import type { FieldProblem } from './plugin-error.js';
 
@@ -110,7 +110,7 @@ export function serviceProblems(plugin: Plugin, service: unknown): FieldProblem[
   if (members.name !== plugin.name) {
     problems.push({ field: 'service.name', expected: JSON.stringify(plugin.name), received: members.name });
   }
-  if (!sameData(members.capabilities, plugin.capabilities)) {
+  if (!isDeepStrictEqual(members.capabilities, plugin.capabilities)) {
     const field = 'service.capabilities';
     problems.push({ field, expected: "exactly the plugin's capabilities", received: members.capabilities });
   }

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { ResourceLimit } from '../../container.js';
-import { sameData } from '../../json.js';
 import type { PortRangeInput } from '../ports.js';
 import { wrong } from '../spec-errors.js';
 import {
@@ -204,7 +204,7 @@ function volumeOf(input: z.output<typeof volumeReference>, volumes: Map<string, 
     const own = completeVolume(detail, `${field}.detail`);
     const other = volumes.get(own.name);
     // `path` is where the pod's own root has it.
-    if (other && !sameData({ ...own, path: other.path }, other))
+    if (other && !isDeepStrictEqual({ ...own, path: other.path }, other))
       throw wrong(`${field}.detail`, `what the volume ${own.name} is already`, detail);
     if (!other) volumes.set(own.name, own);
   }
