@@ -1,20 +1,17 @@
 import type { InterfaceAddress, PortMapping } from '../core/network.js';
+import { guestPortCount, rangeText } from '../core/pod/ports.js';
 import type { PodNic } from '../core/pod/types.js';
 
 /** `0.0.0.0:8080->80/tcp` */
-export function portText(mapping: PortMapping): string {
-  const { protocol, guestPort, count } = mapping;
-  return `${hostPortText(mapping)}->${rangeText(guestPort, count)}/${protocol}`;
-}
+export const portText = (mapping: PortMapping): string =>
+  `${hostPortText(mapping)}->${guestPortText(mapping)}/${mapping.protocol}`;
+
+export const guestPortText = (mapping: PortMapping): string => rangeText(mapping.guestPort, guestPortCount(mapping));
 
 /** `[::1]:8080-8090` */
 export function hostPortText({ hostAddress, hostPort, count }: PortMapping): string {
   const host = hostAddress.includes(':') ? `[${hostAddress}]` : hostAddress;
   return `${host}:${rangeText(hostPort, count)}`;
-}
-
-export function rangeText(first: number, count: number): string {
-  return count > 1 ? `${first}-${first + count - 1}` : `${first}`;
 }
 
 const addressText = ({ address, prefixLength }: InterfaceAddress): string => `${address}/${prefixLength}`;

@@ -14,6 +14,8 @@ export interface FirewallCapabilities {
   readonly needsRoot: boolean;
   /** restrict() and its kin are there. undefined: false. */
   readonly restricts?: boolean;
+  /** One port of the host may lead to several of the guest (`PortMapping.guestCount`). undefined: false. */
+  readonly publishToAny?: boolean;
 }
 
 /** What the rules of one network are made from. */

@@ -54,6 +54,8 @@ export interface NetworkCapabilities {
   readonly tapByName?: boolean;
   /** A NIC may say who reaches it from outside its network (`NicPlan.allow`). undefined: false. */
   readonly restricts?: boolean;
+  /** One port of the host may lead to several of the guest (`PortMapping.guestCount`). undefined: false. */
+  readonly publishToAny?: boolean;
 }
 
 /** `10.0.2.15/24`: an address with the prefix length of its subnet. */
@@ -83,7 +85,7 @@ export interface AddressLease {
   readonly mtu: number;
 }
 
-/** `hostPort + i → guestPort + i` for `i < count`. */
+/** `hostPort + i → guestPort + i` for `i < count`; with `guestCount`: the one host port → any of the guest's. */
 export interface PortMapping {
   readonly protocol: TransportProtocol;
   /** `0.0.0.0`, `::` or one address of the host. */
@@ -91,6 +93,8 @@ export interface PortMapping {
   readonly hostPort: number;
   readonly guestPort: number;
   readonly count: number;
+  /** With `count` 1: each connection to one of as many ports of the guest, by chance. undefined: `count`. Else at least 2. */
+  readonly guestCount?: number | undefined;
 }
 
 export interface NicPlan {

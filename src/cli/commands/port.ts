@@ -2,7 +2,7 @@ import type { PortMapping } from '../../core/network.js';
 import type { PortSelector } from '../../core/pod/types.js';
 import type { CommandContext } from '../context.js';
 import { EXIT } from '../errors.js';
-import { hostPortText, portText, rangeText } from '../network-text.js';
+import { guestPortText, hostPortText, portText } from '../network-text.js';
 import type { PublishedPort } from '../parse/ports.js';
 import { table } from '../text.js';
 import { podStatus, withPod } from '../with-pod.js';
@@ -38,7 +38,7 @@ export function ls(context: CommandContext, podId: string): Promise<number> {
     await context.print(ports, () =>
       table(
         HEADER,
-        ports.map((port) => [hostPortText(port), rangeText(port.guestPort, port.count), port.protocol, port.nic]),
+        ports.map((port) => [hostPortText(port), guestPortText(port), port.protocol, port.nic]),
       ),
     );
     return EXIT.ok;

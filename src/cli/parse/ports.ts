@@ -30,7 +30,9 @@ export function parsePublish(text: string, field = '--publish'): PublishedPort {
   const host = portRange(hostPort);
   const guest = portRange(containerPort);
   if (!host || !guest) throw wrong('ports from 1 to 65535, a range with its lower end first');
-  if (host.count !== guest.count) throw wrong('ranges of the same length on both sides');
+  if (host.count !== guest.count && host.count > 1) {
+    throw wrong('ranges of the same length on both sides, or one port of the host and a range of the pod');
+  }
   const hostAddress = bracketed ?? plain;
   return {
     ...(hostAddress === undefined ? {} : { hostAddress }),

@@ -3,7 +3,7 @@ import { formatAddress, parseAddress, parseAddressWithPrefix } from '../ipam/ind
 import { deepFreeze, type JsonObject } from '../json.js';
 import { parseMac } from '../mac.js';
 import type { InterfaceAddress, PortMapping } from '../network.js';
-import { parsePortRange } from './ports.js';
+import { guestPortCount, parsePortRange, rangeText } from './ports.js';
 import { checked, wrong } from './spec-errors.js';
 
 const NIC_ID = /^[a-z0-9][a-z0-9-]{0,31}$/;
@@ -43,7 +43,9 @@ export const interfaceSchema = z.strictObject({
 export const portSchema = z.strictObject({
   hostAddress: z.string().optional(),
   hostPort: port,
-  containerPort: port.describe("hyperd's name for the port in the guest"),
+  containerPort: port.describe(
+    "hyperd's name for the port in the guest; a range of as many as hostPort has, or, where that is one, of any length",
+  ),
   protocol: z.enum(['tcp', 'udp', 'sctp']).default('tcp'),
   interface: z.string().optional().describe('id of the interface it leads to; the first by default'),
 });
@@ -186,7 +188,9 @@ export function interfaceJson({
   };
 }
 
-export function portJson({ protocol, hostAddress, hostPort, guestPort, count }: PortMapping): JsonObject {
-  const range = (first: number) => (count === 1 ? first : `${first}-${first + count - 1}`);
-  return { hostAddress, hostPort: range(hostPort), containerPort: range(guestPort), protocol };
+export function portJson(mapping: PortMapping): JsonObject {
+  const { protocol, hostAddress, hostPort, guestPort, count } = mapping;
+  const range = (first: number, ports: number) => (ports === 1 ? first : rangeText(first, ports));
+  const containerPort = range(guestPort, guestPortCount(mapping));
+  return { hostAddress, hostPort: range(hostPort, count), containerPort, protocol };
 }

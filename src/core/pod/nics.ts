@@ -8,6 +8,7 @@ import { randomMac } from '../mac.js';
 import type { AddressLease, AllowList, HostNic, InterfaceAddress, NetworkBackend } from '../network.js';
 import type { UndoStack } from '../undo.js';
 import { bare, type InterfaceSpec, interfaceAddress, LOOPBACK, prefixOf } from './interface-spec.js';
+import { refuseToAny } from './ports.js';
 import type { NicRecord } from './record.js';
 import type { PodServices } from './services.js';
 import { wrong } from './spec-errors.js';
@@ -118,6 +119,7 @@ export async function leaseNic(
       { details: { field: 'portmappingWhiteLists', received: planned.allow } },
     );
   }
+  refuseToAny(backend, spec.ports);
   undo.pushWhenClean(`address of ${nicId}`, (undoCall) => backend.releaseAddress(whole, undoCall));
   return backend.allocateAddress({ network, podId, nicId, addresses: spec.addresses.map(bare) }, call);
 }

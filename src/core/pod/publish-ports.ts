@@ -5,7 +5,7 @@ import type { AddressLease, HostNicRecord, PortMapping } from '../network.js';
 import { UndoStack } from '../undo.js';
 import { portSchema } from './interface-spec.js';
 import type { PodNetworkParts } from './pod-network.js';
-import { hostPortsMeet, parsePortRange, portsOverlap } from './ports.js';
+import { hostPortsMeet, parsePortRange, portsOverlap, rangeText, refuseToAny, sameMapping } from './ports.js';
 import type { NicRecord } from './record.js';
 import { checked, wrong } from './spec-errors.js';
 
@@ -34,6 +34,10 @@ export async function publish(parts: PodNetworkParts, inputs: unknown, call: Cal
       `protocol: expected one that network ${backend.name} publishes (${expected}), got ${unknown.mapping.protocol}`,
     );
   }
+  refuseToAny(
+    backend,
+    wanted.map(({ mapping }) => mapping),
+  );
   const ids = [...new Set(wanted.map(({ nicId }) => nicId))];
   await table.inTurns(ids, async () => {
     const undo = new UndoStack();
@@ -174,12 +178,8 @@ export async function unpublish(parts: PodNetworkParts, inputs: unknown, call: C
 function refusePart(nics: readonly NicRecord[], selector: PortMapping, field: string): void {
   const met = nics.flatMap(({ ports }) => ports).find((each) => hostPortsMeet(each, selector));
   if (!met || (met.hostPort === selector.hostPort && met.count === selector.count)) return;
-  const range = (port: number, count: number) => (count === 1 ? `${port}` : `${port}-${port + count - 1}`);
-  throw wrong(
-    field,
-    `${range(met.hostPort, met.count)}, as it was published`,
-    range(selector.hostPort, selector.count),
-  );
+  const published = rangeText(met.hostPort, met.count);
+  throw wrong(field, `${published}, as it was published`, rangeText(selector.hostPort, selector.count));
 }
 
 function forget(
@@ -196,10 +196,3 @@ function forget(
     told ? ports.map((port) => table.event(told, id, { port: { ...port } })) : [],
   );
 }
-
-const sameMapping = (a: PortMapping, b: PortMapping) =>
-  a.protocol === b.protocol &&
-  a.hostAddress === b.hostAddress &&
-  a.hostPort === b.hostPort &&
-  a.guestPort === b.guestPort &&
-  a.count === b.count;

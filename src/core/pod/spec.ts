@@ -13,7 +13,7 @@ import {
   portJson,
   portSchema,
 } from './interface-spec.js';
-import { parsePortRange, portsOverlap } from './ports.js';
+import { parsePortRange, portsOverlap, rangeText } from './ports.js';
 import type { RouteRecord } from './record.js';
 import { parseRoute } from './routes.js';
 import { checked, wrong } from './spec-errors.js';
@@ -238,8 +238,8 @@ function refuseSharedPorts(ports: readonly { readonly field: string; readonly ma
     const other = ports.slice(0, index).find((each) => portsOverlap(each.mapping, mapping));
     if (!other) continue;
     const { protocol, hostPort, count } = mapping;
-    const range = count > 1 ? `${hostPort}-${hostPort + count - 1}` : hostPort;
-    throw wrong(`${field}.hostPort`, `another ${protocol} port than ${other.field} has`, range);
+    const received = count > 1 ? rangeText(hostPort, count) : hostPort;
+    throw wrong(`${field}.hostPort`, `another ${protocol} port than ${other.field} has`, received);
   }
 }
 

@@ -62,6 +62,7 @@ export const CAPABILITY_SCHEMAS = {
     mtu: z.strictObject({ min: z.int().positive(), max: z.int().positive() }),
     tapByName: flag.optional(),
     restricts: flag.optional(),
+    publishToAny: flag.optional(),
   }),
   firewall: z.strictObject({
     families,
@@ -72,6 +73,7 @@ export const CAPABILITY_SCHEMAS = {
     hairpin: flag,
     needsRoot: flag,
     restricts: flag.optional(),
+    publishToAny: flag.optional(),
   }),
   agent: z.strictObject({
     channels: z.array(z.string().min(1)).min(1),

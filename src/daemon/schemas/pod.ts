@@ -28,6 +28,7 @@ export const portMapping = z
     hostPort: z.int(),
     guestPort: z.int(),
     count: z.int().describe('hostPort + i leads to guestPort + i for i < count'),
+    guestCount: z.int().optional().describe('with count 1: each connection goes to one of as many ports of the guest'),
   })
   .meta({ id: 'PortMapping' }) satisfies z.ZodType<PortMapping>;
 

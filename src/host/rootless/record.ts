@@ -32,6 +32,7 @@ const mapping = z.object({
   hostPort: z.int(),
   guestPort: z.int(),
   count: z.int().positive(),
+  guestCount: z.int().min(2).optional(),
 });
 
 /** Files of a session, all in one directory. */

@@ -3,6 +3,7 @@ import { throwIfAborted } from '../../core/calls.js';
 import { fieldError, HyperplugError } from '../../core/errors.js';
 import type { PortForward } from '../../core/hypervisor.js';
 import type { PortMapping } from '../../core/network.js';
+import { guestPortCount, rangeText } from '../../core/pod/ports.js';
 import { findPortHolder } from '../../host/port-holder.js';
 import { probePort } from '../../host/port-probe.js';
 
@@ -18,6 +19,13 @@ export function expandPorts(ports: readonly PortMapping[], guestAddress: string 
   for (const [index, mapping] of ports.entries()) {
     const field = `ports[${index}]`;
     const { protocol, hostAddress, hostPort, guestPort, count } = mapping;
+    if (guestPortCount(mapping) !== count) {
+      throw unsupported(
+        `${field}.guestPort`,
+        'one port for each of the host',
+        rangeText(guestPort, guestPortCount(mapping)),
+      );
+    }
     if (protocol === 'sctp') throw unsupported(`${field}.protocol`, 'tcp or udp', protocol);
     if (!isIPv4(hostAddress)) {
       throw unsupported(`${field}.hostAddress`, "an IPv4 address (QEMU's user network forwards no IPv6)", hostAddress);

@@ -10,4 +10,5 @@ export const iptablesCapabilities: FirewallCapabilities = deepFreeze({
   hairpin: true,
   needsRoot: true,
   restricts: true,
+  publishToAny: true,
 });

@@ -15,4 +15,5 @@ export const netlinkCapabilities: NetworkCapabilities = deepFreeze({
   mtu: { min: 68, max: 65_521 },
   tapByName: true,
   restricts: true,
+  publishToAny: true,
 });

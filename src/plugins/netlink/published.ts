@@ -4,6 +4,7 @@ import { fieldError, HyperplugError } from '../../core/errors.js';
 import type { Firewall, PublishedPort } from '../../core/firewall.js';
 import type { HostForwards } from '../../core/host-forwards.js';
 import type { AddressLease, NicPlan, PortMapping } from '../../core/network.js';
+import { guestPortCount, rangeText } from '../../core/pod/ports.js';
 import { UndoStack } from '../../core/undo.js';
 import { forgetUdpFlows } from './conntrack.js';
 import type { HostPorts } from './host-ports.js';
@@ -30,12 +31,24 @@ export function publishedPorts(
   }
   return mappings.map((mapping) => {
     const { protocol, hostAddress, hostPort, guestPort, count } = mapping;
+    const guestCount = guestPortCount(mapping);
     if (!firewall.capabilities.protocols.includes(protocol)) {
       throw notSupported(`protocol: expected one of ${firewall.capabilities.protocols.join(', ')}, got ${protocol}`);
     }
-    for (const [field, first] of Object.entries({ hostPort, guestPort })) {
-      if (first >= 1 && count >= 1 && first + count <= 65_536) continue;
-      throw fieldError('NET_SPEC_INVALID', field, 'ports from 1 to 65535', `${first}, ${count} of them`);
+    for (const [field, first, ports] of [
+      ['hostPort', hostPort, count],
+      ['guestPort', guestPort, guestCount],
+    ] as const) {
+      if (first >= 1 && ports >= 1 && first + ports <= 65_536) continue;
+      throw fieldError('NET_SPEC_INVALID', field, 'ports from 1 to 65535', `${first}, ${ports} of them`);
+    }
+    if (guestCount !== count && count > 1) {
+      throw fieldError('NET_SPEC_INVALID', 'guestCount', `${count}, as count, or a count of 1`, guestCount);
+    }
+    if (guestCount !== count && !firewall.capabilities.publishToAny) {
+      throw notSupported(
+        `guestPort: expected one for hostPort ${hostPort}, as firewall ${firewall.name} leads a port to one other, got ${rangeText(guestPort, guestCount)}`,
+      );
     }
     const target = lease.addresses.find(({ address }) => isIPv6(address) === isIPv6(hostAddress));
     if (target) {

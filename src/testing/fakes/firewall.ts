@@ -22,6 +22,7 @@ export const FAKE_FIREWALL_CAPABILITIES: FirewallCapabilities = deepFreeze({
   hairpin: true,
   needsRoot: false,
   restricts: true,
+  publishToAny: true,
 });
 
 export interface FakeFirewallOptions {
@@ -61,8 +62,9 @@ function networkRules({ name, bridge, subnets, isolated }: FirewallNetwork): str
 }
 
 function portRule(port: PublishedPort): string {
-  const { protocol, hostAddress, hostPort, guestPort, count } = port.mapping;
-  const what = `dnat ${protocol} ${hostAddress} ${hostPort}+${count} to ${port.guestAddress} ${guestPort}`;
+  const { protocol, hostAddress, hostPort, guestPort, count, guestCount } = port.mapping;
+  const any = guestCount === undefined ? '' : ` any of ${guestCount}`;
+  const what = `dnat ${protocol} ${hostAddress} ${hostPort}+${count} to ${port.guestAddress} ${guestPort}${any}`;
   return `${what}${MARK}${port.network} ${JSON.stringify(port)}`;
 }
 
@@ -202,6 +204,7 @@ export class FakeFirewall implements Firewall {
   async publish(ports: readonly PublishedPort[], options: CallOptions): Promise<void> {
     for (const { mapping } of ports) {
       if (!this.capabilities.protocols.includes(mapping.protocol)) this.refuse(mapping.protocol);
+      if (mapping.guestCount !== undefined && !this.capabilities.publishToAny) this.refuse('publishToAny');
     }
     await this.change('publishing', options, () => {
       for (const port of ports) {
@@ -279,19 +282,20 @@ export class FakeFirewall implements Firewall {
     hostPort: number,
   ): { readonly address: string; readonly port: number } | undefined {
     for (const rule of table.rules) {
-      const match = /^dnat (\w+) (\S+) (\d+)\+(\d+) to (\S+) (\d+)/.exec(rule);
+      const match = /^dnat (\w+) (\S+) (\d+)\+(\d+) to (\S+) (\d+)(?: any of (\d+))?/.exec(rule);
       if (!match || match[1] !== protocol) continue;
-      const [address, first, count, guest, guestPort] = [
-        match[2],
-        Number(match[3]),
-        Number(match[4]),
-        match[5],
-        match[6],
+      const [address, guest] = [match[2], match[5]];
+      const [first, count, guestPort, guestCount] = [match[3], match[4], match[6], match[7] ?? 1].map(Number) as [
+        number,
+        number,
+        number,
+        number,
       ];
       const anywhere = address === (isIPv6(hostAddress) ? '::' : '0.0.0.0');
       if (!anywhere && address !== hostAddress) continue;
       if (hostPort < first || hostPort >= first + count) continue;
-      return { address: guest as string, port: Number(guestPort) + hostPort - first };
+      const any = Math.floor(Math.random() * guestCount);
+      return { address: guest as string, port: guestPort + hostPort - first + any };
     }
     return undefined;
   }

@@ -186,6 +186,24 @@ export const FIREWALL_DEFECTS: readonly Defect<Parts>[] = [
     ],
   },
   {
+    what: 'leads a port that has several to the first of them alone',
+    parts: {
+      firewall: class extends FakeFirewall {
+        override publish(ports: readonly PublishedPort[], options: CallOptions) {
+          const firsts = ports.map((port) => {
+            const { guestCount: _, ...mapping } = port.mapping;
+            return { ...port, mapping };
+          });
+          return super.publish(firsts, options);
+        }
+      },
+    },
+    failing: [
+      'one port that leads to several leads to them all, each time to one of them',
+      'published() reads back what publish() was given, in every declared protocol',
+    ],
+  },
+  {
     what: 'publishes on every address of the host',
     parts: {
       firewall: class extends FakeFirewall {
@@ -258,11 +276,12 @@ export const FIREWALL_DEFECTS: readonly Defect<Parts>[] = [
           return undefined as never;
         }
       },
-      capabilities: { isolation: false },
+      capabilities: { isolation: false, publishToAny: false },
     },
     failing: [
       'an isolated network is refused with NOT_SUPPORTED where isolation is not declared',
       'publish() in a protocol that is not declared rejects with NOT_SUPPORTED and publishes none of them',
+      'publish() of one port that leads to several rejects with NOT_SUPPORTED where publishToAny is not declared',
     ],
   },
   {

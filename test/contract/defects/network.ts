@@ -372,6 +372,7 @@ export const NETWORK_DEFECTS: readonly Defect<Parts>[] = [
     failing: [
       'init() of an isolated network is refused with NOT_SUPPORTED where isolation is not declared',
       'an address that is asked for is refused with NOT_SUPPORTED where staticAddress is not declared',
+      'one port that leads to several is refused with NOT_SUPPORTED where publishToAny is not declared, and leaves nothing',
     ],
   },
 ];

@@ -28,12 +28,20 @@ const port = (family: 4 | 6): fc.Arbitrary<PublishedPort> =>
       guestPort: fc.integer({ min: 1, max: 60_000 }),
       count: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 5_000 })),
       same: fc.boolean(),
+      guestCount: fc.option(fc.integer({ min: 2, max: 5_000 }), { nil: undefined }),
     })
-    .map(({ pod, protocol, hostAddress, guestAddress, hostPort, count, ...rest }) => ({
+    .map(({ pod, protocol, hostAddress, guestAddress, hostPort, count, guestCount, ...rest }) => ({
       id: `${pod}/eth-default/${protocol}/${hostAddress}/${hostPort}`,
       network: 'default',
       guestAddress,
-      mapping: { protocol, hostAddress, hostPort, count, guestPort: rest.same ? hostPort : rest.guestPort },
+      mapping: {
+        protocol,
+        hostAddress,
+        hostPort,
+        count,
+        guestPort: rest.same ? hostPort : rest.guestPort,
+        ...(count === 1 && guestCount !== undefined && { guestCount }),
+      },
     }));
 
 describe('published ports by netlink, beside iptables-nft', function () {

@@ -43,6 +43,7 @@ interface Parsed {
   comment?: string;
   target?: string;
   to?: string;
+  random?: boolean;
 }
 
 /** A place in a rule that differs between rules of the same shape. */
@@ -108,7 +109,7 @@ export class RuleEncoder {
         writer.u64be(COUNTER.BYTES, 0n);
         writer.u64be(COUNTER.PACKETS, 0n);
       });
-      if (rule.target === 'DNAT') later('target', (each) => dnatTarget(each.to as string));
+      if (rule.target === 'DNAT') later('target', (each) => dnatTarget(each.to as string, each.random === true));
       else if (rule.target === 'MASQUERADE') later('target', () => MASQUERADE[family]);
       else verdict(writer, VERDICTS[rule.target as string] as number);
     });
@@ -154,13 +155,17 @@ const PARSERS: Readonly<Record<string, (rule: Parsed, value: string) => void>> =
 
 function parse(words: Words): Parsed | undefined {
   const rule: Parsed = {};
-  for (let at = 0; at < words.length; at += 2) {
+  // The one word without a value, and the last.
+  const random = words.at(-1) === '--random';
+  if (random) rule.random = true;
+  const end = random ? words.length - 1 : words.length;
+  for (let at = 0; at < end; at += 2) {
     const value = words[at + 1];
     const take = PARSERS[words[at] as string];
     if (!take || value === undefined) return undefined;
     take(rule, value);
   }
-  const known = rule.target === 'DNAT' ? rule.to !== undefined : rule.to === undefined;
+  const known = rule.target === 'DNAT' ? rule.to !== undefined : rule.to === undefined && !random;
   if (!known || rule.target === undefined) return undefined;
   if (!(rule.target in VERDICTS) && rule.target !== 'DNAT' && rule.target !== 'MASQUERADE') return undefined;
   if (rule.protocol !== undefined && !(rule.protocol in PROTOCOLS)) return undefined;

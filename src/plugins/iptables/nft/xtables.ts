@@ -66,12 +66,12 @@ export function commentMatch(comment: string): Extension {
 }
 
 /** linux/netfilter/nf_nat.h. */
-const NF_NAT_RANGE = { MAP_IPS: 1, PROTO_SPECIFIED: 2, PROTO_OFFSET: 32 } as const;
+const NF_NAT_RANGE = { MAP_IPS: 1, PROTO_SPECIFIED: 2, PROTO_RANDOM: 4, PROTO_OFFSET: 32 } as const;
 /** `ADDRESS`, `ADDRESS:PORT`, `ADDRESS:FIRST-LAST/BASE`, IPv6 addresses in brackets before a port. */
 const DESTINATION = /^(?:\[([^\]]+)\]|([^:]+)|([^[]+:[^[]*:.*))(?::(\d+)(?:-(\d+))?(?:\/(\d+))?)?$/;
 
 /** struct nf_nat_range2. */
-export function dnatTarget(to: string): Extension {
+export function dnatTarget(to: string, random: boolean): Extension {
   const [, bracketed, plain, bare, first, last = first, base] = DESTINATION.exec(to) ?? [];
   const address = encodeIp(bracketed ?? plain ?? bare ?? to);
   return {
@@ -79,7 +79,7 @@ export function dnatTarget(to: string): Extension {
     revision: 2,
     length: 48,
     write(bytes, at) {
-      let flags: number = NF_NAT_RANGE.MAP_IPS;
+      let flags: number = random ? NF_NAT_RANGE.MAP_IPS | NF_NAT_RANGE.PROTO_RANDOM : NF_NAT_RANGE.MAP_IPS;
       bytes.set(address, at + 4);
       bytes.set(address, at + 20);
       if (first !== undefined) {

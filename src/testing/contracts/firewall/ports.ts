@@ -22,6 +22,7 @@ export function portContract({ describe, check }: FirewallSuite, contract: Firew
         await firewall.ensureNetwork(network, options());
         const ports = capabilities.protocols.map((protocol, at) => port(20_000 + at, { protocol }));
         ports.push(port(21_000, { guestPort: 8080, count: 5 }));
+        if (capabilities.publishToAny) ports.push(port(22_000, { guestPort: 8080, guestCount: 4 }));
         await firewall.publish(ports, options());
         assert.deepEqual(sorted(await firewall.published(options())), sorted(ports));
         assert.deepEqual([...(await firewall.check(options()))], []);
@@ -170,6 +171,39 @@ export function portContract({ describe, check }: FirewallSuite, contract: Firew
         assert.equal(await translate?.(protocol, host, 20_005), undefined);
       },
       cannotTranslate,
+    );
+
+    check(
+      'one port that leads to several leads to them all, each time to one of them',
+      async ({ firewall, network, port, options }) => {
+        await firewall.ensureNetwork(network, options());
+        const toAny = port(20_000, { guestPort: 8080, guestCount: 4 });
+        const { protocol, hostAddress } = toAny.mapping;
+        const host = hostAddress === '::' ? 'fd00:213:99::1' : '192.0.2.1';
+        await firewall.publish([toAny], options());
+        const met = new Set<number>();
+        // That one of four is not among so many, where each is as likely, happens once in ten million times.
+        for (let tries = 0; tries < 60 && met.size < 4; tries++) {
+          const found = await translate?.(protocol, host, 20_000);
+          assert.equal(found?.address, toAny.guestAddress);
+          met.add(found.port);
+        }
+        assert.deepEqual([...met].sort(), [8080, 8081, 8082, 8083]);
+        assert.equal(await translate?.(protocol, host, 20_001), undefined);
+      },
+      cannotTranslate || (!capabilities.publishToAny && 'publishToAny is not declared'),
+    );
+
+    check(
+      'publish() of one port that leads to several rejects with NOT_SUPPORTED where publishToAny is not declared',
+      async ({ firewall, network, port, options, rules }) => {
+        await firewall.ensureNetwork(network, options());
+        const before = await rules();
+        const ports = [port(20_000), port(20_001, { guestCount: 4 })];
+        await expectCode(firewall.publish(ports, options()), 'NOT_SUPPORTED');
+        assert.deepEqual(await rules(), before);
+      },
+      cannotPublish || (capabilities.publishToAny === true && 'it is declared'),
     );
 
     check(

@@ -23,7 +23,7 @@ export function nicContract({ describe, check }: NetworkSuite, contract: Network
   const freePort = () => freePortOf(portHost);
   const portTaken = (port: number) => portTakenOf(port, portHost);
   const holdPort = () => portHost.hold();
-  const { endpoints, publish, podToPod } = capabilities;
+  const { endpoints, publish, podToPod, publishToAny } = capabilities;
   const undeclaredKind = KINDS.find((kind) => !endpoints.includes(kind));
   const undeclaredProtocol = PROTOCOLS.find((protocol) => !publish.includes(protocol));
   const noPorts = firstReason(
@@ -234,6 +234,19 @@ export function nicContract({ describe, check }: NetworkSuite, contract: Network
         });
       },
       !undeclaredProtocol && 'every protocol is declared',
+    );
+
+    check(
+      'one port that leads to several is refused with NOT_SUPPORTED where publishToAny is not declared, and leaves nothing',
+      async ({ ready, lease, plan, options, port }) => {
+        const backend = await ready();
+        const given = await lease('n0');
+        const ports = [port(await freePort(), { guestCount: 4 })];
+        await nothingRemains(contract, async () => {
+          await expectCode(backend.attach(plan(given, { ports }), options()), 'NOT_SUPPORTED');
+        });
+      },
+      firstReason([publishToAny === true, 'it is declared'], [publish.length === 0, 'no protocol is declared']),
     );
 
     check(

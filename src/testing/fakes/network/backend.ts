@@ -212,8 +212,9 @@ export class FakeNetwork implements NetworkBackend {
     throwIfAborted(signal, 'attach');
     this.network(plan.lease.network);
     if (!this.capabilities.endpoints.includes(plan.endpoint)) this.refuse(`endpoint ${plan.endpoint}`);
-    for (const { protocol } of plan.ports) {
+    for (const { protocol, guestCount } of plan.ports) {
       if (!this.capabilities.publish.includes(protocol)) this.refuse(`publishing ${protocol}`);
+      if (guestCount !== undefined && !this.capabilities.publishToAny) this.refuse('publishToAny');
     }
     const key = keyOf(plan);
     await this.dropNic(key);

@@ -229,15 +229,21 @@ describe('hyperplug port', () => {
     ]);
   });
   it('ls lists them with their NIC, without taking hold of the pod', async () => {
-    const hyperplug = engine([fakeNic('a', { ports: [web] }), fakeNic('b', { ports: [range] })]);
+    const toAny = { ...web, hostPort: 7000, guestCount: 4 };
+    const hyperplug = engine([fakeNic('a', { ports: [web, toAny] }), fakeNic('b', { ports: [range] })]);
     const { out } = await cli(['port', 'ls', 'web'], { hyperplug });
-    expect(out).to.equal(
-      'HOST          POD    PROTOCOL  NIC\n0.0.0.0:8080  80     tcp       a\n[::1]:50-52   60-62  udp       b\n',
-    );
+    expect(out.split('\n').map((line) => line.split(/ {2,}/))).to.deep.equal([
+      ['HOST', 'POD', 'PROTOCOL', 'NIC'],
+      ['0.0.0.0:8080', '80', 'tcp', 'a'],
+      ['0.0.0.0:7000', '80-83', 'tcp', 'a'],
+      ['[::1]:50-52', '60-62', 'udp', 'b'],
+      [''],
+    ]);
     expect(hyperplug.made).to.have.length(0);
     const { out: text } = await cli(['port', 'ls', '--json', 'web'], { hyperplug });
     expect(JSON.parse(text)).to.deep.equal([
       { ...web, nic: 'a' },
+      { ...toAny, nic: 'a' },
       { ...range, nic: 'b' },
     ]);
   });

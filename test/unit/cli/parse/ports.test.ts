@@ -21,6 +21,7 @@ describe('--publish', () => {
     expect(parsePublish('53:53/sctp')).to.include({ protocol: 'sctp' });
     expect(parsePublish('53:53/UDP')).to.include({ protocol: 'udp' });
     expect(parsePublish('8080-8090:80-90')).to.include({ hostPort: '8080-8090', containerPort: '80-90' });
+    expect(parsePublish('7000:80-83')).to.include({ hostPort: '7000', containerPort: '80-83' });
     expect(parsePublish('127.0.0.1:8080:80')).to.include({ hostAddress: '127.0.0.1' });
     expect(parsePublish('[::1]:8080:80')).to.include({ hostAddress: '::1', hostPort: '8080' });
     expect(parsePublish('[::]:1-2:3-4/udp')).to.deep.equal({
@@ -32,10 +33,24 @@ describe('--publish', () => {
   });
 
   it('refuses the rest, and says what it wants', () => {
-    const wrong = ['', '80', '80:', ':80', '0:80', '80:0', '65536:1', '1:65536', '8090-8080:1-2', '1-2:3', '1-2:3-5'];
+    const wrong = [
+      '',
+      '80',
+      '80:',
+      ':80',
+      '0:80',
+      '80:0',
+      '65536:1',
+      '1:65536',
+      '8090-8080:1-2',
+      '1-2:3',
+      '1-2:3-5',
+      '1-3:4-5',
+    ];
     wrong.push('::1:80:80', '[127.0.0.1]:80:80', '[::1:80:80', 'localhost:80:80', '256.0.0.1:1:1', '80:80/icmp');
     wrong.push('80:80/', '80:80:80', 'a:b', ' 80:80', '80:80 ', '-1:80', '1-:2-', '80:80\n');
     for (const given of wrong) expect(refused(given), JSON.stringify(given)).to.equal(true);
+    expect(() => parsePublish('1-2:3-5')).to.throw(/ranges of the same length on both sides, or one port of the host/);
     expect(() => parsePublish('80')).to.throw(/--publish: expected \[HOST_IP:\]HOST_PORT:POD_PORT/);
   });
 

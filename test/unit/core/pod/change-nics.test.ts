@@ -379,6 +379,12 @@ describe('ports of a network that is the hypervisor’s own', () => {
       const port = { hostAddress: '127.0.0.1', hostPort, containerPort: 81 };
       expect(hasCode(await failure(pod.ports.add([port])), 'NET_PORT_IN_USE')).to.equal(true);
       await pod.ports.remove([{ hostPort }]);
+      const toAny = { ...port, containerPort: '80-83' };
+      for (const refused of [pod.ports.add([toAny]), pod.nics.add({ network: 'back', portmappings: [toAny] })]) {
+        const error = await failure(refused);
+        expect(hasCode(error, 'NOT_SUPPORTED')).to.equal(true);
+        expect(String(error)).to.match(/portmappings.containerPort: expected one port for hostPort \d+.*got 80-83/);
+      }
       await pod.ports.add([port]);
     } finally {
       await pod.remove();

@@ -107,6 +107,24 @@ describe('parsePodSpec', () => {
     expect(spec.interfaces[1]?.ports[0]).to.deep.include({ hostPort: 2222, count: 1, hostAddress: '127.0.0.1' });
   });
 
+  it('one port of the host may lead to a range, and comes back as it was written', () => {
+    const given = {
+      portmappings: [
+        { hostPort: '7000', containerPort: '80-83' },
+        { hostPort: 7001, containerPort: '9-9' },
+      ],
+    };
+    const spec = parsePodSpec(given, defaults);
+    const port = { protocol: 'tcp', hostAddress: '0.0.0.0', count: 1 };
+    expect(spec.interfaces[0]?.ports).to.deep.equal([
+      { ...port, hostPort: 7000, guestPort: 80, guestCount: 4 },
+      { ...port, hostPort: 7001, guestPort: 9 },
+    ]);
+    const { portmappings } = spec.json as { portmappings: { containerPort: unknown }[] };
+    expect(portmappings.map(({ containerPort }) => containerPort)).to.deep.equal(['80-83', 9]);
+    expect(parsePodSpec(spec.json, defaults).interfaces).to.deep.equal(spec.interfaces);
+  });
+
   const wrong: [string, unknown, string, RegExp][] = [
     ['an unknown field', { volume: [] }, 'volume', /unknown field \(did you mean "volumes"\?\)/],
     ['one below', { containers: [{ image: '/x', comand: [] }] }, 'containers[0].comand', /did you mean "command"/],
@@ -134,7 +152,13 @@ describe('parsePodSpec', () => {
       'ranges of unlike length',
       { portmappings: [{ hostPort: '1-3', containerPort: '1-2' }] },
       'portmappings[0].containerPort',
-      /3 ports/,
+      /a range of 3 ports, as hostPort \(ranges are N:N or 1:N, never M:N\), got "1-2"/,
+    ],
+    [
+      'several ports of the host for one of the pod',
+      { portmappings: [{ hostPort: '1-3', containerPort: 1 }] },
+      'portmappings[0].containerPort',
+      /3 ports.*N:N or 1:N/,
     ],
     [
       'a port above 65535',

@@ -85,6 +85,16 @@ describe('rules of iptables', () => {
     expect(accepted([])).to.deep.equal([]);
   });
 
+  it('one port that leads to several has all of them accepted, and the kernel told to choose', () => {
+    const mapping = { ...port.mapping, guestCount: 4 };
+    const rest = '-p tcp -m tcp --dport 80:83';
+    expect(texts(portRules({ ...port, mapping }, 'hyper0', '192.168.123.0/24'))).to.deep.equal([
+      'nat -A HYPER -p tcp -m tcp --dport 8080 -j DNAT --to-destination 192.168.123.2:80-83 --random',
+      `filter -A HYPER -d 192.168.123.2/32 -o hyper0 ${rest} -j ACCEPT`,
+      `nat -A POSTROUTING -s 192.168.123.0/24 -d 192.168.123.2/32 -o hyper0 ${rest} -j MASQUERADE`,
+    ]);
+  });
+
   it('what is asked for and stands there needs no change; a source more needs that port alone', () => {
     const wanted = (external: string[]) =>
       ({ family: 4, networks: [{ ...network, allow: { internal: [], external } }], ports: [port] }) as const;
@@ -114,7 +124,8 @@ describe('rules of iptables', () => {
 
   it('a mark holds all that reading a port back needs', () => {
     const range = { ...port.mapping, hostPort: 9000, guestPort: 6000, count: 10 };
-    for (const each of [port, { ...port, id: 'p/n/tcp/0.0.0.0/9000', mapping: range }]) {
+    const toAny = { ...port.mapping, guestCount: 4 };
+    for (const each of [port, { ...port, id: 'p/n/tcp/0.0.0.0/9000', mapping: range }, { ...port, mapping: toAny }]) {
       expect(portOfMark(portMark(each))).to.deep.equal(each);
     }
     expect(portOfMark('hyperplug default outgoing')).to.equal(undefined);
