@@ -1,7 +1,7 @@
 import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fieldError, HyperplugError } from '../core/errors.js';
-import { PLUGIN_KINDS } from '../core/plugin.js';
+import { type AnyPlugin, PLUGIN_KINDS } from '../core/plugin.js';
 import { PLUGIN_NAME, PLUGIN_NAME_WORDS, RESERVED_PLUGIN_NAMES } from '../core/registry/check-plugin.js';
 import { UndoStack } from '../core/undo.js';
 import { packageFiles } from './package-files.js';
@@ -11,6 +11,8 @@ import { TEST_RUNNERS } from './runners.js';
 export interface CreatePluginOptions extends PluginPackage {
   /** Where it is made: absent or empty. Default: `hyperplug-NAME` in the current directory. */
   readonly directory?: string | undefined;
+  /** Plugins that there are: it may have no name that one of its kind has. */
+  readonly taken: readonly Pick<AnyPlugin, 'kind' | 'name'>[];
 }
 
 export interface CreatedPlugin {
@@ -21,7 +23,7 @@ export interface CreatedPlugin {
 
 /**
  * Makes a package with a working skeleton of a plugin, its contract test and its docs. On rejection nothing remains of it.
- * @throws PLUGIN_INVALID naming the field; PLUGIN_FOLDER_TAKEN; HOST_IO.
+ * @throws PLUGIN_INVALID naming the field; PLUGIN_NAME_TAKEN; PLUGIN_FOLDER_TAKEN; HOST_IO.
  */
 export async function createPlugin(options: CreatePluginOptions): Promise<CreatedPlugin> {
   checkNames(options);
@@ -39,7 +41,7 @@ export async function createPlugin(options: CreatePluginOptions): Promise<Create
   return { directory, files: [...files.keys()].sort() };
 }
 
-function checkNames({ kind, name, testRunner }: PluginPackage): void {
+function checkNames({ kind, name, testRunner, taken }: CreatePluginOptions): void {
   const oneOf = (field: string, value: string, all: readonly string[]) => {
     if (!all.includes(value)) throw fieldError('PLUGIN_INVALID', field, `one of ${all.join(', ')}`, value);
   };
@@ -48,6 +50,12 @@ function checkNames({ kind, name, testRunner }: PluginPackage): void {
   if (!PLUGIN_NAME.test(name)) throw fieldError('PLUGIN_INVALID', 'name', PLUGIN_NAME_WORDS, name);
   if (RESERVED_PLUGIN_NAMES.includes(name)) {
     throw fieldError('PLUGIN_INVALID', 'name', `a name other than ${RESERVED_PLUGIN_NAMES.join(', ')}`, name);
+  }
+  // It could be made and tested, and never loaded.
+  const names = taken.filter((plugin) => plugin.kind === kind).map((plugin) => plugin.name);
+  if (names.includes(name)) {
+    const expected = `a name that no other ${kind} plugin has (${names.join(', ')})`;
+    throw fieldError('PLUGIN_NAME_TAKEN', 'name', expected, name);
   }
 }
 

@@ -1,4 +1,5 @@
 import { relative } from 'node:path';
+import { builtinPlugins } from '../../builtin-plugins.js';
 import type { PluginKind } from '../../core/plugin.js';
 import { createPlugin } from '../../kit/create-plugin.js';
 import type { TestRunner } from '../../kit/runners.js';
@@ -13,7 +14,7 @@ interface Options {
 }
 
 export async function execute(context: CommandContext, { kind, name, dir, testRunner }: Options): Promise<number> {
-  const made = await createPlugin({ kind, name, testRunner, directory: dir });
+  const made = await createPlugin({ kind, name, testRunner, directory: dir, taken: builtinPlugins });
   const near = relative(process.cwd(), made.directory) || '.';
   const place = near.startsWith('..') ? made.directory : near;
   await context.print(made, () =>

@@ -348,8 +348,14 @@ export class NetlinkBackend implements NetworkBackend {
 
   async diagnose(call: CallOptions): Promise<readonly Diagnosis[]> {
     const where = this.options.netns ?? "this process's network namespace";
-    const links = await this.#ground().rtnl.links(call);
-    return [{ id: 'netlink.rtnetlink', status: 'ok', summary: `rtnetlink answers: ${links.length} links in ${where}` }];
+    const { rtnl, ovs } = this.#ground();
+    const links = await rtnl.links(call);
+    const summary = `rtnetlink answers: ${links.length} links in ${where}`;
+    const switched = Object.entries(this.options.attach).filter(([, { kind }]) => kind === 'openvswitch');
+    return [
+      { id: 'netlink.rtnetlink', status: 'ok', summary },
+      ...(switched.length > 0 ? [await ovs.diagnose(switched.map(([name]) => name), call)] : []),
+    ];
   }
 
   /** @throws NOT_SUPPORTED what cannot be forwarded into the namespace. */

@@ -1,4 +1,6 @@
 import type { CallOptions } from '../../core/calls.js';
+import type { Diagnosis } from '../../core/diagnosis.js';
+import { hasCode } from '../../core/errors.js';
 import { silentProgress } from '../../core/progress.js';
 import { runCommand } from '../../host/command.js';
 import type { ToolProvider } from '../../host/tools.js';
@@ -53,6 +55,22 @@ export class OpenVswitch {
 
   async removePort(bridge: string, port: string, call: CallOptions): Promise<void> {
     await this.#ovs(['--if-exists', 'del-port', bridge, port], call);
+  }
+
+  /** Whether the networks that are attached to it can be. */
+  async diagnose(networks: readonly string[], call: CallOptions): Promise<Diagnosis> {
+    const id = 'netlink.openvswitch';
+    const whose = `for ${networks.join(', ')}`;
+    try {
+      const bridges = (await this.#ovs(['list-br'], call)).split('\n').filter(Boolean);
+      return { id, status: 'ok', summary: `Open vSwitch answers ${whose}; it has ${bridges.length} bridges` };
+    } catch (error) {
+      if (!hasCode(error, 'HOST_TOOL_MISSING', 'HOST_COMMAND_FAILED')) throw error;
+      const fix = hasCode(error, 'HOST_TOOL_MISSING')
+        ? 'install Open vSwitch (openvswitch-switch in Debian), or take kind: openvswitch out of network.netlink.attach'
+        : 'start Open vSwitch (ovsdb-server and ovs-vswitchd), and run as a user who may ask it: root';
+      return { id, status: 'fail', summary: `Open vSwitch cannot be asked ${whose}: ${error.message}`, fix };
+    }
   }
 
   #ovs(args: readonly string[], call: CallOptions): Promise<string> {

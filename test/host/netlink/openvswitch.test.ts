@@ -165,6 +165,9 @@ describe('a network on Open vSwitch', function () {
     const options = { attach: netlinkOptions.parse({ attach }).attach };
     bench = await startBackend({ namespace, directory: folder, options, tools: (real) => host.tools(real) });
     const { backend } = bench;
+    const [, diagnosis] = (await backend.diagnose?.(callFor())) ?? [];
+    expect(diagnosis).to.deep.include({ id: 'netlink.openvswitch', status: 'ok' });
+    expect(diagnosis?.summary).to.include('for default');
     const specs = [networkSpec({ mtu: 1400 })];
     for (let times = 0; times < 2; times++) await backend.init(specs, callFor());
     expect(host.vsctl('br-get-external-id', 'hyper0', 'hyperplug-network').trim()).to.equal('default');

@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { builtinPlugins } from '../../../src/builtin-plugins.js';
 import { PLUGIN_KINDS } from '../../../src/core/plugin.js';
 import { createPlugin } from '../../../src/kit/create-plugin.js';
 import { packageFiles } from '../../../src/kit/package-files.js';
@@ -8,7 +9,7 @@ import { cli } from '../../support/cli/fake-io.js';
 import { rejects } from '../../support/rejects.js';
 import { tempDirs } from '../../support/temp-dir.js';
 
-const plugin = { kind: 'state', name: 'tiny', testRunner: 'node' } as const;
+const plugin = { kind: 'state', name: 'tiny', testRunner: 'node', taken: builtinPlugins } as const;
 
 describe('createPlugin', () => {
   const temp = tempDirs();
@@ -58,6 +59,22 @@ describe('createPlugin', () => {
     });
   }
 
+  it('refuses the name that a built-in plugin of its kind has, and makes nothing', async () => {
+    for (const { kind, name } of builtinPlugins) {
+      const directory = join(temp({}), 'made');
+      const error = await rejects(createPlugin({ ...plugin, kind, name, directory }), 'PLUGIN_NAME_TAKEN');
+      expect(error.details).to.include({ field: 'name', received: name });
+      expect(error.message).to.include(`no other ${kind} plugin has`);
+      expect(readdirSync(join(directory, '..'))).to.deep.equal([]);
+    }
+  });
+
+  it('takes the name of a built-in plugin of another kind, which it does not meet', async () => {
+    const directory = join(temp({}), 'made');
+    await createPlugin({ ...plugin, kind: 'state', name: 'none', directory });
+    expect(readdirSync(directory)).to.include('package.json');
+  });
+
   it('refuses a kind and a runner that there are not', async () => {
     const directory = join(temp({}), 'made');
     const kind = await rejects(createPlugin({ ...plugin, kind: 'storage' as never, directory }), 'PLUGIN_INVALID');
@@ -97,6 +114,14 @@ describe('hyperplug create-plugin', () => {
     expect(exitCode).to.equal(0);
     expect(out).to.include(`${directory}/src/index.ts\n`).and.to.include(`cd ${directory} && npm install && npm test`);
     expect(readFileSync(join(directory, 'package.json'), 'utf8')).to.include('vitest');
+  });
+
+  it('makes none with the name of a built-in plugin', async () => {
+    const directory = join(temp({}), 'qemu');
+    const { exitCode, err } = await cli(['create-plugin', 'hypervisor', 'qemu', '--dir', directory]);
+    expect(exitCode).to.equal(125);
+    expect(err).to.include('PLUGIN_NAME_TAKEN').and.to.include('qemu');
+    expect(existsSync(directory)).to.equal(false);
   });
 
   it('knows the kinds and runners, and tells them when another is asked for', async () => {

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { HyperplugError } from '../../../../src/core/errors.js';
 import { OpenVswitch } from '../../../../src/plugins/netlink/openvswitch.js';
 import { netlinkOptions } from '../../../../src/plugins/netlink/options.js';
 
@@ -57,6 +58,23 @@ describe('Open vSwitch', () => {
       '--if-exists del-port br1 hpx',
       '--if-exists del-br br1',
     ]);
+  });
+
+  it('tells whether it answers, for which networks, and what to do where it does not', async () => {
+    const { ovs } = recorder({ br1: 'net' });
+    const good = await ovs.diagnose(['net', 'lab'], call);
+    expect(good).to.deep.include({ id: 'netlink.openvswitch', status: 'ok' });
+    expect(good.summary).to.include('net, lab').and.to.include('1 bridges');
+    for (const [code, fix] of [
+      ['HOST_TOOL_MISSING', /install .*openvswitch-switch/],
+      ['HOST_COMMAND_FAILED', /start Open vSwitch/],
+    ] as const) {
+      const without = new OpenVswitch(() => Promise.reject(new HyperplugError(code, 'ovs-vsctl: why')));
+      const bad = await without.diagnose(['lab'], call);
+      expect(bad).to.deep.include({ id: 'netlink.openvswitch', status: 'fail' });
+      expect(bad.summary).to.include('lab').and.to.include('ovs-vsctl: why');
+      expect(bad.fix).to.match(fix);
+    }
   });
 
   it('takes options in the form COLUMN=VALUE only', () => {
