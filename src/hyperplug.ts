@@ -11,7 +11,7 @@ import type { GuestImage } from './core/guest-image.js';
 import type { HostServices } from './core/host-services.js';
 import { initNetworks } from './core/network-init.js';
 import { ConfiguredNetworks, type NicInUse } from './core/networks.js';
-import { HOST_TOKENS, PLUGIN_KINDS, type PluginLogger, type PluginPaths } from './core/plugin.js';
+import { HOST_TOKENS, PLUGIN_KINDS, type PluginKind, type PluginLogger, type PluginPaths } from './core/plugin.js';
 import { Wake } from './core/pod/events/wake.js';
 import { PodManager } from './core/pod/pod-manager.js';
 import { PodStore } from './core/pod/pod-store.js';
@@ -37,9 +37,9 @@ import { gcHost } from './host/gc-host.js';
 import { hostServices } from './host/host-services.js';
 import { type Directories, defaultDirectories, ensureDirectories } from './host/paths.js';
 import { HostRootImages } from './host/rootfs/provider.js';
-import { diagnoseRootless } from './host/rootless/diagnose.js';
+import { diagnoseRootless, unaskedNetworks } from './host/rootless/diagnose.js';
 import type { ToolProvider } from './host/tools.js';
-import { mustBeInside, rootlessBindings, rootlessFindings } from './rootless.js';
+import { isOutside, mustBeInside, rootlessBindings, rootlessFindings } from './rootless.js';
 
 /** Building an image may fetch packages; each of its steps has a deadline of its own, this is the last resort. */
 const IMAGE_TIMEOUT_MS = 30 * 60_000;
@@ -67,6 +67,10 @@ export interface CreateHyperplugOptions {
   readonly host?: HostServices;
 }
 
+/** They work in the namespaces of rootless networks: asked elsewhere, they would tell of another place. */
+const INSIDE_KINDS: readonly PluginKind[] = ['network', 'firewall'];
+const OUTSIDE_KINDS = PLUGIN_KINDS.filter((kind) => !INSIDE_KINDS.includes(kind));
+
 /** A configuration with the plugins it can choose from; nothing runs yet. */
 export async function openConfig(options: CreateHyperplugOptions = {}): Promise<LoadedConfig> {
   const registry = new PluginRegistry(builtinPlugins);
@@ -88,9 +92,13 @@ export async function createHyperplug(options: CreateHyperplugOptions = {}): Pro
   return openEngine(await openConfig(options), options);
 }
 
-/** On a configuration that has been read. */
-export async function openEngine(loaded: LoadedConfig, options: CreateHyperplugOptions): Promise<Hyperplug> {
-  return new Engine(loaded, options, loaded.automatic ? await bestHypervisor(loaded, options) : undefined);
+/** On a configuration that has been read. `obstacle`: why the namespaces of rootless networks could not be entered. */
+export async function openEngine(
+  loaded: LoadedConfig,
+  options: CreateHyperplugOptions,
+  obstacle?: Error,
+): Promise<Hyperplug> {
+  return new Engine(loaded, options, loaded.automatic ? await bestHypervisor(loaded, options) : undefined, obstacle);
 }
 
 /** What `hypervisor.driver: auto` is here and now. @throws VM_HYPERVISOR_FAILED none works. */
@@ -200,6 +208,7 @@ class Engine implements Hyperplug {
     loaded: LoadedConfig,
     options: CreateHyperplugOptions,
     private readonly choice: HypervisorChoice | undefined,
+    private readonly obstacle: Error | undefined,
   ) {
     this.#loaded = loaded;
     this.#progress = options.progress ?? silentProgress;
@@ -319,10 +328,11 @@ class Engine implements Hyperplug {
   async diagnose(options: UserCallOptions = {}): Promise<readonly Diagnosis[]> {
     await this.#pluginsStarted(options);
     const { services } = this.#host;
+    const outside = isOutside(this.#loaded);
     const timeoutMs = options.timeoutMs ?? DIAGNOSE_TIMEOUT_MS;
     return withDeadline('diagnosis', timeoutMs, options.signal, async (call) => {
       const findings = await Promise.all(
-        PLUGIN_KINDS.map(async (kind): Promise<readonly Diagnosis[]> => {
+        (outside ? OUTSIDE_KINDS : PLUGIN_KINDS).map(async (kind): Promise<readonly Diagnosis[]> => {
           const service = services[kind] as { diagnose?(options: typeof call): Promise<readonly Diagnosis[]> };
           try {
             return (await service.diagnose?.(call)) ?? [];
@@ -338,7 +348,8 @@ class Engine implements Hyperplug {
         : [];
       const rootless = await diagnoseRootless(this.#loaded.config.rootless.enabled, call);
       const templates = await diagnoseTemplates(services.hypervisor, (limits) => this.templates.list(limits), call);
-      return [...chosen, ...findings.flat(), templates, ...rootless];
+      const unasked = outside ? [unaskedNetworks(this.obstacle)] : [];
+      return [...chosen, ...findings.flat(), templates, ...rootless, ...unasked];
     });
   }
 

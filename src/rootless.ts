@@ -40,6 +40,9 @@ export async function enterRootless({ config, networks }: LoadedConfig, options:
 
 export const isInside = (): boolean => ownSession() !== undefined;
 
+/** The configuration asks for rootless networks, and this process is not where they are. */
+export const isOutside = ({ config }: LoadedConfig): boolean => config.rootless.enabled && !isInside();
+
 /** What plugins get of the session that this process is in. */
 export function rootlessBindings() {
   const own = ownSession();
@@ -47,8 +50,8 @@ export function rootlessBindings() {
 }
 
 /** @throws NOT_SUPPORTED: the configuration asks for rootless networks, and this process is not where they are. */
-export function mustBeInside({ config }: LoadedConfig): void {
-  if (!config.rootless.enabled || ownSession()) return;
+export function mustBeInside(loaded: LoadedConfig): void {
+  if (!isOutside(loaded)) return;
   throw new HyperplugError(
     'NOT_SUPPORTED',
     'rootless.enabled: a program that runs already cannot enter namespaces: run the daemon with it, and connect to that',

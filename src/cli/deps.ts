@@ -52,8 +52,8 @@ export interface EngineOptions {
   readonly driver: string | undefined;
   /** Undefined: as configured. */
   readonly rootless: boolean | undefined;
-  /** What is done about the namespaces of rootless networks; look: nothing in them is mended. */
-  readonly namespaces: 'use' | 'look' | 'none';
+  /** What is done about the namespaces of rootless networks; look: nothing in them is mended; try: nor have they to be there. */
+  readonly namespaces: 'use' | 'look' | 'try';
   readonly logLevel: LogLevel | undefined;
   readonly logFormat: LogFormat | undefined;
   readonly progress: ProgressSink;

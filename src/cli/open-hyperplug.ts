@@ -47,15 +47,21 @@ async function connect(socketPath: string, { signal }: EngineOptions): Promise<H
 async function inProcess(io: Io, options: EngineOptions, known?: LoadedConfig): Promise<Hyperplug> {
   const { openConfig, openEngine } = await import('../hyperplug.js');
   const loaded = known ?? (await openConfig(configOptions(options)));
-  await enterNamespaces(io, loaded, options);
+  const obstacle = await enterNamespaces(io, loaded, options).catch((error: unknown) => {
+    if (options.namespaces === 'try' && hasCode(error, ...OBSTACLES)) return error;
+    throw error;
+  });
   const logger = await loggerOf(io, options);
-  return openEngine(loaded, { ...configOptions(options), progress: options.progress, logger });
+  return openEngine(loaded, { ...configOptions(options), progress: options.progress, logger }, obstacle ?? undefined);
 }
+
+/** Why there can be no rootless networks here; what else goes wrong is no finding. */
+const OBSTACLES = ['HOST_PERMISSION', 'HOST_TOOL_MISSING', 'HOST_COMMAND_FAILED'] as const;
 
 /** Where networks are rootless, this process goes on in their namespaces: then this does not return. */
 export async function enterNamespaces(io: Io, loaded: LoadedConfig, options: EngineOptions): Promise<void> {
   const { namespaces, progress, signal } = options;
-  if (!loaded.config.rootless.enabled || namespaces === 'none') return;
+  if (!loaded.config.rootless.enabled) return;
   const { enterRootless, isInside, rootlessMended } = await import('../rootless.js');
   const { directoriesOf, imageProvider } = await import('../hyperplug.js');
   const { DebianToolProvider } = await import('../host/debian/tools.js');

@@ -32,11 +32,13 @@ class Place {
     return new Place(namespace, init);
   }
 
-  /** As nobody, without any privilege. */
-  start(argv: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
+  /** As nobody, without any privilege; `tun`: whether there is a /dev/net/tun. */
+  start(argv: readonly string[], env: NodeJS.ProcessEnv, tun = true): ChildProcess {
     const enter = ['--target', String(this.init.pid), '--mount', '--net', '--'];
+    const hide = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /dev/net && exec "$@"', '--'];
     const user = ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups', '--no-new-privs', '--'];
-    return spawn('nsenter', [...enter, 'setpriv', ...user, ...argv], { env, cwd: '/', stdio: 'pipe' });
+    const whole = [...enter, ...(tun ? [] : hide), 'setpriv', ...user, ...argv];
+    return spawn('nsenter', whole, { env, cwd: '/', stdio: 'pipe' });
   }
 
   async end(): Promise<void> {
@@ -96,9 +98,11 @@ function rootless(this: Mocha.Suite, driver: 'qemu' | 'uml') {
     namespace?.delete();
   });
 
-  function run(...args: string[]): Promise<Finished> {
+  const run = (...args: string[]) => runWhere(true, ...args);
+
+  function runWhere(tun: boolean, ...args: string[]): Promise<Finished> {
     const env = { PATH: process.env.PATH, HOME: join(sandbox.root, 'home'), HYPERPLUG_CONFIG: sandbox.configPath };
-    return finish(place.start([process.execPath, program, ...args], env), { timeoutMs: 300_000 });
+    return finish(place.start([process.execPath, program, ...args], env, tun), { timeoutMs: 300_000 });
   }
 
   async function ok(...args: string[]): Promise<string> {
@@ -113,6 +117,22 @@ function rootless(this: Mocha.Suite, driver: 'qemu' | 'uml') {
   /** What a client in the namespace where the user lives reads from its loopback; it is the host of these networks. */
   const fetched = () =>
     namespace.exec('timeout', '20', 'bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/${port}; printf 'hi\\n' >&3; cat <&3`);
+
+  it('doctor asks network and firewall where they will work; without /dev/net/tun it says what to mend', async () => {
+    type Findings = { id: string; status: string; summary: string; fix?: string }[];
+    const found = JSON.parse(await ok('doctor', '--json')) as Findings;
+    const statuses = Object.fromEntries(found.map(({ id, status }) => [id, status]));
+    expect(statuses).to.include({ 'iptables.ipv4': 'ok', 'netlink.rtnetlink': 'ok', 'rootless.tun': 'ok' });
+    const without = await runWhere(false, 'doctor', '--json');
+    expect(without.code).to.equal(1);
+    const bad = (JSON.parse(without.stdout.toString()) as Findings).filter(({ status }) => status === 'fail');
+    expect(bad.map(({ id }) => id)).to.deep.equal(['rootless.tun', 'rootless.session']);
+    expect(bad[0]?.fix).to.contain('--device /dev/net/tun');
+    const refused = await runWhere(false, 'net', 'status');
+    expect(refused.stderr).to.contain('HOST_PERMISSION').and.to.contain('fix: hyperplug doctor --rootless');
+    expect(existsSync(directory())).to.equal(false);
+    expect(processesNaming(sandbox.root)).to.deep.equal([]);
+  });
 
   it('keeps two pods of two commands on one bridge, which reach each other', async () => {
     await ok('run', '--keep', '--name', 'one', '-p', `127.0.0.1:${port}:80`, '--', 'true');

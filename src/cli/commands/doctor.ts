@@ -10,7 +10,7 @@ export function execute(context: CommandContext): Promise<number> {
     const findings = await hyperplug.diagnose(context.call);
     await context.print(findings, () => text(findings, context.paint));
     return findings.some((finding) => finding.status === 'fail') ? EXIT.findings : EXIT.ok;
-  }, 'none');
+  }, 'try');
 }
 
 function text(findings: readonly Diagnosis[], paint: Paint): string {

@@ -23,6 +23,13 @@ export async function diagnoseRootless(wanted: boolean, call: CallOptions): Prom
   return [await namespaces(bad, call), tun(bad), await slirp()];
 }
 
+/** Of a process that is not in the namespaces: `obstacle` is why not, if it tried. */
+export function unaskedNetworks(obstacle: Error | undefined): Diagnosis {
+  const why = obstacle?.message ?? 'this process is not in the namespaces that they work in';
+  const summary = `network and firewall could not be asked: ${why}`;
+  return { id: 'rootless.session', status: obstacle ? 'fail' : 'warn', summary };
+}
+
 async function namespaces(bad: 'fail' | 'warn', { signal }: CallOptions): Promise<Diagnosis> {
   const id = 'rootless.namespaces';
   const user = hasRoot() ? [] : ['--user', '--map-root-user'];

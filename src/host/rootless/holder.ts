@@ -9,6 +9,7 @@ import { hasRoot } from '../privilege.js';
 import { killProcess } from '../process.js';
 import { netnsOf } from './namespaces.js';
 import type { SessionFiles } from './record.js';
+import { DOCTOR_TELLS } from './slirp.js';
 
 /** Programs by absolute path. */
 export interface RootlessTools {
@@ -70,6 +71,6 @@ export async function startHolder(
 const refused = (words: string) =>
   new HyperplugError(
     'HOST_PERMISSION',
-    `rootless network: this user may not make namespaces: ${words.trim() || 'unshare ended'}; hyperplug doctor says what to mend`,
-    { details: { stderrTail: words } },
+    `rootless network: this user may not make namespaces: ${words.trim() || 'unshare ended'}`,
+    { details: { stderrTail: words, fix: DOCTOR_TELLS } },
   );

@@ -2,6 +2,7 @@ import { closeSync, constants, existsSync, openSync, rmSync } from 'node:fs';
 import { type CallOptions, raceSignal } from '../../core/calls.js';
 import { overlap, parseSubnet } from '../../core/config/subnet.js';
 import { HyperplugError } from '../../core/errors.js';
+import type { HeldLock } from '../../core/host-services.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { acquireLock, flock } from '../lock.js';
 import { killProcess, ownIdentity, sameProcess } from '../process.js';
@@ -57,7 +58,7 @@ export async function openSession(request: SessionRequest, call: CallOptions): P
   const files = SessionFiles.of(request.runtimeDirectory);
   const [tools, slirp] = await locateAll(request, call);
   files.make();
-  await using _lock = await acquireLock(files.changeLock, { signal: call.signal, purpose: 'rootless network' });
+  await using lock = await acquireLock(files.changeLock, { signal: call.signal, purpose: 'rootless network' });
   const useFd = use(files);
   let made = false;
   try {
@@ -88,7 +89,7 @@ export async function openSession(request: SessionRequest, call: CallOptions): P
     return { files, record, useFd, mended, tools };
   } catch (error) {
     closeSync(useFd);
-    if (made) await removeProcesses(files, { signal: AbortSignal.timeout(UNDO_MS) });
+    if (made) await unmakeSession(files, lock);
     throw error;
   }
 }
@@ -117,6 +118,18 @@ async function makeSession(
   return record;
 }
 
+/** Of one that was begun, and is nobody's. */
+async function unmakeSession(files: SessionFiles, lock: HeldLock): Promise<void> {
+  const call = { signal: AbortSignal.timeout(UNDO_MS) };
+  await removeProcesses(files, call);
+  if (await endUnused(files, call)) await removeFiles(files, lock);
+}
+
+async function removeFiles({ directory }: SessionFiles, lock: HeldLock): Promise<void> {
+  await lock.release({ remove: true });
+  rmSync(directory, { recursive: true, force: true });
+}
+
 function overlapping(one: string, other: string): boolean {
   const [a, b] = [parseSubnet(one), parseSubnet(other)];
   return 'family' in a && 'family' in b && overlap(a, b);
@@ -142,8 +155,7 @@ export async function closeSession({ files, useFd }: Pick<SessionUse, 'files' | 
     noteLeaving(files);
     return false;
   }
-  await lock.release({ remove: true });
-  rmSync(files.directory, { recursive: true, force: true });
+  await removeFiles(files, lock);
   return true;
 }
 

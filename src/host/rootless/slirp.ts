@@ -9,6 +9,8 @@ import type { SessionFiles, SessionRecord } from './record.js';
 
 /** The device in the namespace that leads out. */
 export const UPLINK = 'uplink0';
+/** `fix` of errors. */
+export const DOCTOR_TELLS = 'hyperplug doctor --rootless says what to mend';
 const START_TIMEOUT_MS = 10_000;
 const READY_FD = 3;
 
@@ -66,6 +68,6 @@ function failed({ slirpLog }: SessionFiles): HyperplugError {
   const words = readFileSync(slirpLog, 'utf8').trim().split('\n').slice(-5).join(' / ');
   const code = words.includes('/dev/net/tun') ? 'HOST_PERMISSION' : 'HOST_COMMAND_FAILED';
   return new HyperplugError(code, `slirp4netns ended early: ${words || 'it said nothing'}`, {
-    details: { stderrTail: words },
+    details: { stderrTail: words, ...(code === 'HOST_PERMISSION' && { fix: DOCTOR_TELLS }) },
   });
 }

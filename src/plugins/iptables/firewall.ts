@@ -225,7 +225,7 @@ export class IptablesFirewall implements Firewall {
             id,
             status: 'fail',
             summary: error instanceof Error ? error.message : String(error),
-            fix: 'install iptables, and run as root',
+            fix: 'install iptables, and run as root, or with --rootless',
           };
         }
       }),
