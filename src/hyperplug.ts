@@ -22,7 +22,8 @@ import type { Hyperplug, Networks, Pod, PodStatus } from './core/pod/types.js';
 import { type ProgressSink, silentProgress } from './core/progress.js';
 import { checkKeep } from './core/registry/check-selection.js';
 import { chooseHypervisor, type HypervisorChoice } from './core/registry/choose-hypervisor.js';
-import { PluginHost } from './core/registry/plugin-host.js';
+import { OtherHypervisors } from './core/registry/other-hypervisors.js';
+import { PluginHost, type PluginHostOptions } from './core/registry/plugin-host.js';
 import { PluginRegistry } from './core/registry/registry.js';
 import { diagnoseTemplates } from './core/template/diagnose.js';
 import { TemplateEngine, type TemplateServices } from './core/template/engine.js';
@@ -188,6 +189,7 @@ class Engine implements Hyperplug {
   readonly #directories: Directories;
   readonly #tools: DebianToolProvider;
   readonly #host: PluginHost;
+  readonly #others: OtherHypervisors;
   readonly #hostServices: HostServices;
   readonly #logger: PluginLogger | undefined;
   readonly #serves: boolean;
@@ -218,7 +220,7 @@ class Engine implements Hyperplug {
     this.#hostServices = options.host ?? hostServices;
     this.#tools = new DebianToolProvider({ cacheDir: this.#directories.cacheDirectory });
     this.#rootImages = new HostRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools });
-    this.#host = new PluginHost(loaded.select(choice?.name), {
+    const hostOptions: PluginHostOptions = {
       bindings: [
         { token: HOST_TOKENS.tools, value: this.#tools },
         { token: HOST_TOKENS.progress, value: this.#progress },
@@ -230,7 +232,10 @@ class Engine implements Hyperplug {
         ...rootlessBindings(),
       ],
       ...(this.#logger ? { logger: this.#logger } : {}),
-    });
+    };
+    this.#host = new PluginHost(loaded.select(choice?.name), hostOptions);
+    const optionsOf = (name: string) => loaded.config.hypervisor[name];
+    this.#others = new OtherHypervisors(loaded.registry, optionsOf, hostOptions);
     this.pods = new EnginePods({
       manager: (call) => this.#started(call),
       ready: async (call) => {
@@ -398,6 +403,7 @@ class Engine implements Hyperplug {
     this.#pool = new PoolEngine(templateServices, this.#templates, { size, template, totalMib, onTrouble });
     const podServices: PodServices = {
       ...common,
+      otherDriver: (name, call) => this.#others.get(name, call),
       backend: services.network,
       store: new PodStore(services.state, () => wake.announce()),
       rootImages: this.#rootImages,
@@ -483,6 +489,7 @@ class Engine implements Hyperplug {
     await this.#pool?.close();
     await this.#templates?.close();
     const errors = (await pods?.close()) ?? [];
+    await this.#others.stop().catch((error: unknown) => errors.push(error));
     await this.#host.stop().catch((error: unknown) => errors.push(error));
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', 'closing', errors);
   }

@@ -303,7 +303,10 @@ export interface HypervisorDriver {
    * @throws VM_ADOPT_FAILED it is gone, or the pid belongs to another process; nothing was touched.
    */
   adopt(record: VmRecord, options: CallOptions): Promise<HypervisorVm>;
-  /** Ends the recorded VM and removes its files. Idempotent: one already gone resolves. Never signals a recycled pid. */
+  /**
+   * Ends the recorded VM and removes its files. Idempotent: one already gone resolves. Never signals a recycled pid. It is
+   * called, with reap(), also where another hypervisor is configured by now.
+   */
   destroy(record: VmRecord, options: CallOptions): Promise<void>;
   /**
    * For a launch whose manager died before it had the record: ends the VM that it left in this directory, if any, and

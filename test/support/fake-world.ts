@@ -70,10 +70,18 @@ export class FakeWorld {
   }
 
   /** As another process has it. `die()` is its kill -9: nothing is undone. */
-  async engine(options: { readonly serves?: boolean } = {}): Promise<Hyperplug> {
+  async engine({
+    driver,
+    ...options
+  }: {
+    readonly serves?: boolean;
+    readonly driver?: string;
+  } = {}): Promise<Hyperplug> {
     const plugins = this.#plugins();
     const host = this.#host();
-    return createHyperplug({ configPath: this.configPath, plugins, host, ...options });
+    const overrides =
+      driver === undefined ? [] : [{ path: ['hypervisor', 'driver'], value: driver, flag: '--driver' } as const];
+    return createHyperplug({ configPath: this.configPath, plugins, host, overrides, ...options });
   }
 
   /** From outside, as kill -9 does. */
@@ -138,8 +146,9 @@ export class FakeWorld {
       'address-pool': new FakeAddressPool({ medium: this.#pool }),
       state: new FakeStateStore({ capabilities: STATE, medium: this.#state }),
     };
-    return Object.entries(services).map(([kind, service]) => ({
-      name: 'fake',
+    const second = new FakeHypervisor({ machine, guest, name: 'second', capabilities: this.capabilities });
+    return [...Object.entries(services), ['hypervisor', second] as const].map(([kind, service]) => ({
+      name: service === second ? 'second' : 'fake',
       kind,
       apiVersion: 1,
       capabilities: service.capabilities,

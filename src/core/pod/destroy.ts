@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import type { CallOptions } from '../calls.js';
-import { combineErrors, HyperplugError } from '../errors.js';
+import { combineErrors, HyperplugError, hasCode } from '../errors.js';
+import type { HypervisorDriver } from '../hypervisor.js';
 import { UndoStack } from '../undo.js';
 import type { PodRecord } from './record.js';
 import { type PodServices, podDirectories } from './services.js';
@@ -12,12 +13,12 @@ import { type PodServices, podDirectories } from './services.js';
  */
 export async function destroyPod(services: PodServices, record: PodRecord, options: CallOptions): Promise<void> {
   const { store, host } = services;
-  checkMakers(services, record);
+  const maker = await makerOf(services, record, options);
   const marked = await store.markRemoving(record.id, { manager: await host.self() }, options);
   const undo = new UndoStack();
   undo.pushWhenClean('pod record', (call) => store.delete(record.id, call, [{ pod: record.id, type: 'removed' }]));
   undo.push(record.dataDir, () => rm(record.dataDir, { recursive: true, force: true }));
-  pushHeld(services, marked, undo);
+  pushHeld(services, marked, maker, undo);
   const errors = await undo.unwind();
   if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `pod ${record.id} was not removed wholly`, errors);
 }
@@ -26,14 +27,18 @@ export async function destroyPod(services: PodServices, record: PodRecord, optio
  * Gives back what a pod holds while it runs: its VM, the host side of its NICs, addresses, ports, sockets. What survives a
  * stop (record, logs, disks) stays. Goes on past failures and returns them.
  */
-export async function freePod(services: PodServices, record: PodRecord): Promise<unknown[]> {
-  checkMakers(services, record);
+export async function freePod(services: PodServices, record: PodRecord, maker: HypervisorDriver): Promise<unknown[]> {
   const undo = new UndoStack();
-  pushHeld(services, record, undo);
+  pushHeld(services, record, maker, undo);
   return undo.unwind();
 }
 
-function pushHeld({ driver, backend, directories }: PodServices, record: PodRecord, undo: UndoStack): void {
+function pushHeld(
+  { backend, directories }: PodServices,
+  record: PodRecord,
+  driver: HypervisorDriver,
+  undo: UndoStack,
+): void {
   const { vm, runDir } = record;
   // Of one from the pool: what is left of what it had there.
   const own = vm && vm.id !== record.id ? podDirectories(directories, vm.id).data : undefined;
@@ -49,6 +54,21 @@ function pushHeld({ driver, backend, directories }: PodServices, record: PodReco
   undo.push('virtual machine', async (call) => (vm ? driver.destroy(vm, call) : driver.reap?.(runDir, call)));
 }
 
+/** The hypervisor that made it, configured or not: its VM is ended by that one alone. @throws PLUGIN_NOT_FOUND */
+export async function makerOf(services: PodServices, record: PodRecord, call: CallOptions): Promise<HypervisorDriver> {
+  const { driver, backend, otherDriver } = services;
+  const { id, hypervisor, network } = record;
+  checkMaker('network', network, backend.name, id);
+  if (hypervisor === driver.name) return driver;
+  try {
+    if (otherDriver) return await otherDriver(hypervisor, call);
+  } catch (error) {
+    if (!hasCode(error, 'PLUGIN_NOT_FOUND')) throw error;
+    throw wrongMaker('hypervisor', hypervisor, driver.name, id, error);
+  }
+  throw wrongMaker('hypervisor', hypervisor, driver.name, id);
+}
+
 /** @throws PLUGIN_NOT_FOUND what one plugin made only that one can undo. */
 export function checkMakers({ driver, backend }: PodServices, { id, hypervisor, network }: PodRecord): void {
   checkMaker('hypervisor', hypervisor, driver.name, id);
@@ -56,10 +76,14 @@ export function checkMakers({ driver, backend }: PodServices, { id, hypervisor, 
 }
 
 function checkMaker(kind: string, maker: string, configured: string, id: string): void {
-  if (maker === configured) return;
-  throw new HyperplugError(
+  if (maker !== configured) throw wrongMaker(kind, maker, configured, id);
+}
+
+function wrongMaker(kind: string, maker: string, configured: string, id: string, cause?: unknown): HyperplugError {
+  const how = kind === 'hypervisor' ? ` or give --driver ${maker}` : '';
+  return new HyperplugError(
     'PLUGIN_NOT_FOUND',
-    `${kind} of pod ${id}: expected the plugin that made it, ${maker}, got ${configured}; configure ${maker}${kind === 'hypervisor' ? ` or give --driver ${maker}` : ''} and try again`,
-    { details: { field: kind, expected: maker, received: configured } },
+    `${kind} of pod ${id}: expected the plugin that made it, ${maker}, got ${configured}; configure ${maker}${how} and try again`,
+    { ...(cause !== undefined && { cause }), details: { field: kind, expected: maker, received: configured } },
   );
 }

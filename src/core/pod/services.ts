@@ -14,6 +14,11 @@ import type { PodDefaults } from './spec.js';
 export interface PodServices {
   readonly driver: HypervisorDriver;
   readonly backend: NetworkBackend;
+  /**
+   * Another hypervisor than `driver`, for the end of what it made. @throws PLUGIN_NOT_FOUND it is not known here. Missing:
+   * none is.
+   */
+  readonly otherDriver?: (name: string, call: CallOptions) => Promise<HypervisorDriver>;
   readonly agent: GuestAgent;
   readonly store: PodStore;
   readonly host: HostServices;

@@ -2,14 +2,7 @@ import 'reflect-metadata';
 import { Container, ContainerModule, type ServiceIdentifier } from 'inversify';
 import { raceSignal, withDeadline } from '../calls.js';
 import { HyperplugError, isHyperplugError } from '../errors.js';
-import {
-  HOST_TOKENS,
-  PLUGIN_KINDS,
-  type PluginKind,
-  type PluginKinds,
-  type PluginRegistration,
-  TOKENS,
-} from '../plugin.js';
+import { HOST_TOKENS, type PluginKind, type PluginKinds, type PluginRegistration, TOKENS } from '../plugin.js';
 import { identityOf, pluginError, pluginLabel } from './plugin-error.js';
 import type { KnownPlugin, SelectedPlugins } from './registry.js';
 import { serviceProblems } from './service-methods.js';
@@ -23,6 +16,8 @@ export interface HostBinding {
 }
 
 export interface ResolveOptions {
+  /** In start order. */
+  readonly kinds: readonly PluginKind[];
   readonly bindings: readonly HostBinding[];
   /** For the factories of one plugin. */
   readonly timeoutMs: number;
@@ -37,11 +32,11 @@ export interface ResolveOptions {
 export async function resolveServices(selected: SelectedPlugins, options: ResolveOptions): Promise<Services> {
   const container = new Container();
   for (const { token, value } of options.bindings) container.bind(token).toConstantValue(value);
-  for (const kind of PLUGIN_KINDS) {
+  for (const kind of options.kinds) {
     container.load(new ContainerModule(({ bind }) => runRegister(selected[kind], bind)));
   }
   const services: Partial<Record<PluginKind, unknown>> = {};
-  for (const kind of PLUGIN_KINDS) services[kind] = await resolveOne(container, selected[kind], options);
+  for (const kind of options.kinds) services[kind] = await resolveOne(container, selected[kind], options);
   return Object.freeze(services) as Services;
 }
 

@@ -6,6 +6,8 @@ import { identityOf, pluginLabel } from './plugin-error.js';
 import type { SelectedPlugins } from './registry.js';
 
 export interface PluginHostOptions {
+  /** Those to make and start. Default: all. */
+  readonly kinds?: readonly PluginKind[];
   /** What the plugins may inject besides each other. */
   readonly bindings?: readonly HostBinding[];
   /** For each plugin. Default: 30 000. */
@@ -76,8 +78,9 @@ export class PluginHost {
       // inversify takes a tenth of a second to load: only what starts plugins pays for it.
       const { resolveServices } = await import('./plugin-container.js');
       const bindings = this.#options.bindings ?? [];
-      const services = await resolveServices(this.selected, { bindings, timeoutMs, signal });
-      for (const kind of PLUGIN_KINDS) await this.#startOne(kind, services[kind], timeoutMs, signal);
+      const kinds = this.#options.kinds ?? PLUGIN_KINDS;
+      const services = await resolveServices(this.selected, { kinds, bindings, timeoutMs, signal });
+      for (const kind of kinds) await this.#startOne(kind, services[kind], timeoutMs, signal);
       this.#services = services;
       return services;
     } catch (error) {

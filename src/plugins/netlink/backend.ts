@@ -354,7 +354,14 @@ export class NetlinkBackend implements NetworkBackend {
     const switched = Object.entries(this.options.attach).filter(([, { kind }]) => kind === 'openvswitch');
     return [
       { id: 'netlink.rtnetlink', status: 'ok', summary },
-      ...(switched.length > 0 ? [await ovs.diagnose(switched.map(([name]) => name), call)] : []),
+      ...(switched.length > 0
+        ? [
+            await ovs.diagnose(
+              switched.map(([name]) => name),
+              call,
+            ),
+          ]
+        : []),
     ];
   }
 

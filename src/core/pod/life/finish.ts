@@ -2,7 +2,7 @@ import type { CallOptions } from '../../calls.js';
 import { combineErrors } from '../../errors.js';
 import type { VmExit } from '../../hypervisor.js';
 import type { JsonValue } from '../../json.js';
-import { freePod } from '../destroy.js';
+import { freePod, makerOf } from '../destroy.js';
 import type { ContainerRecord, PodRecord } from '../record.js';
 import type { PodServices } from '../services.js';
 
@@ -32,7 +32,7 @@ export function endingOf(exit: VmExit): Ending {
 /**
  * A pod whose VM has ended, or shall: all that it held is given back, then its record says how it ended. What could not be
  * given back stays in the record, which is `failed` then, and the next look tries again.
- * @throws POD_CLEANUP_FAILED the record is written all the same; POD_NOT_FOUND, POD_NOT_RUNNING (it is being removed).
+ * @throws POD_CLEANUP_FAILED the record is written all the same; PLUGIN_NOT_FOUND nothing is done; POD_NOT_FOUND, POD_NOT_RUNNING (it is being removed).
  */
 export async function finishPod(
   services: PodServices,
@@ -43,8 +43,9 @@ export async function finishPod(
   const { store, host } = services;
   const { id } = record;
   const manager = await host.self();
+  const maker = await makerOf(services, record, call);
   const stopping = await store.update(id, (now) => ({ ...now, state: 'stopping', manager }), call);
-  const errors = await freePod(services, stopping);
+  const errors = await freePod(services, stopping, maker);
   const left = errors.length > 0;
   const why = left ? [failure, `not all that it held could be given back: ${texts(errors)}`] : [failure];
   const text = why.filter((each) => each !== null).join('; ') || null;

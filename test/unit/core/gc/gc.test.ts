@@ -75,6 +75,21 @@ describe('gc', () => {
     expect(existsSync(join(fixture.root, 'run/pods/p'))).to.equal(true);
   });
 
+  it('leaves alone what a plugin made that is not there, names it, and writes no other reason into its record', async () => {
+    await kept();
+    fixture.machine.signal((await fixture.record()).vm?.process.pid ?? 0, 'SIGKILL');
+    for (const kind of ['hypervisor', 'network']) {
+      await setRecord((record) => ({ ...record, [kind]: 'elsewhere' }));
+      const before = await everything();
+      const [finding] = (await gc()).findings;
+      expect(finding).to.deep.include({ action: 'left', kind: 'pod', id: 'p' });
+      expect(finding?.error).to.deep.include({ code: 'PLUGIN_NOT_FOUND' });
+      expect(finding?.error?.message).to.contain(kind).and.to.contain('elsewhere');
+      expect(await everything()).to.equal(before);
+      await setRecord((record) => ({ ...record, [kind]: 'fake' }));
+    }
+  });
+
   it('leaves alone what a process that lives is at', async () => {
     await kept();
     const other = fixture.machine.spawn(['another manager']).identity;
