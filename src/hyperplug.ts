@@ -40,7 +40,7 @@ import { type Directories, defaultDirectories, ensureDirectories } from './host/
 import { HostRootImages } from './host/rootfs/provider.js';
 import { diagnoseRootless, unaskedNetworks } from './host/rootless/diagnose.js';
 import type { ToolProvider } from './host/tools.js';
-import { isOutside, mustBeInside, rootlessBindings, rootlessFindings } from './rootless.js';
+import { isOutside, mustBeInside, rootlessBindings, rootlessFindings, sessionId } from './rootless.js';
 
 /** Building an image may fetch packages; each of its steps has a deadline of its own, this is the last resort. */
 const IMAGE_TIMEOUT_MS = 30 * 60_000;
@@ -217,7 +217,8 @@ class Engine implements Hyperplug {
     this.#logger = typeof options.logger === 'function' ? options.logger(loaded) : options.logger;
     this.#serves = options.serves ?? false;
     this.#directories = directoriesOf(loaded);
-    this.#hostServices = options.host ?? hostServices;
+    const session = sessionId();
+    this.#hostServices = options.host ?? (session === undefined ? hostServices : { ...hostServices, session });
     this.#tools = new DebianToolProvider({ cacheDir: this.#directories.cacheDirectory });
     this.#rootImages = new HostRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools });
     const hostOptions: PluginHostOptions = {

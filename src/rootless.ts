@@ -43,6 +43,9 @@ export const isInside = (): boolean => ownSession() !== undefined;
 /** The configuration asks for rootless networks, and this process is not where they are. */
 export const isOutside = ({ config }: LoadedConfig): boolean => config.rootless.enabled && !isInside();
 
+/** What the VMs of this process run in, by its name. */
+export const sessionId = (): string | undefined => ownSession()?.record.id;
+
 /** What plugins get of the session that this process is in. */
 export function rootlessBindings() {
   const own = ownSession();

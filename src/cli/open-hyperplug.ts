@@ -74,7 +74,7 @@ export async function enterNamespaces(io: Io, loaded: LoadedConfig, options: Eng
   if (namespaces === 'use' && !isInside()) await (await imageProvider(loaded, tools)).image({ signal, progress });
   await enterRootless(loaded, { runtimeDirectory, tools, progress, mend: namespaces === 'use' }, { signal });
   for (const text of rootlessMended()) {
-    io.stderr.print(`hyperplug: rootless network: ${text}, and was started again\n`);
+    io.stderr.print(`hyperplug: rootless network: ${text}; started again\n`);
   }
 }
 

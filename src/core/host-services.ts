@@ -14,6 +14,11 @@ export interface ProcessUsage {
 
 /** What core needs of the operating system beyond files; the composition root gives the real one, tests a fake. */
 export interface HostServices {
+  /**
+   * Where VMs run that this process starts, by a name that nothing else ever has; what it names may end before them, and then
+   * they are out of reach. Undefined: on the machine itself.
+   */
+  readonly session?: string;
   /** This process. */
   self(): Promise<ProcessIdentity>;
   /** Whether that very process lives, and not a later one of its pid. */

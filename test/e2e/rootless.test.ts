@@ -118,21 +118,23 @@ function rootless(this: Mocha.Suite, driver: 'qemu' | 'uml') {
   const fetched = () =>
     namespace.exec('timeout', '20', 'bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/${port}; printf 'hi\\n' >&3; cat <&3`);
 
-  it('doctor asks network and firewall where they will work; without /dev/net/tun it says what to mend', async () => {
-    type Findings = { id: string; status: string; summary: string; fix?: string }[];
-    const found = JSON.parse(await ok('doctor', '--json')) as Findings;
-    const statuses = Object.fromEntries(found.map(({ id, status }) => [id, status]));
-    expect(statuses).to.include({ 'iptables.ipv4': 'ok', 'netlink.rtnetlink': 'ok', 'rootless.tun': 'ok' });
-    const without = await runWhere(false, 'doctor', '--json');
-    expect(without.code).to.equal(1);
-    const bad = (JSON.parse(without.stdout.toString()) as Findings).filter(({ status }) => status === 'fail');
-    expect(bad.map(({ id }) => id)).to.deep.equal(['rootless.tun', 'rootless.session']);
-    expect(bad[0]?.fix).to.contain('--device /dev/net/tun');
-    const refused = await runWhere(false, 'net', 'status');
-    expect(refused.stderr).to.contain('HOST_PERMISSION').and.to.contain('fix: hyperplug doctor --rootless');
-    expect(existsSync(directory())).to.equal(false);
-    expect(processesNaming(sandbox.root)).to.deep.equal([]);
-  });
+  if (driver === 'uml') {
+    it('doctor asks network and firewall where they will work; without /dev/net/tun it says what to mend', async () => {
+      type Findings = { id: string; status: string; summary: string; fix?: string }[];
+      const found = JSON.parse(await ok('doctor', '--json')) as Findings;
+      const statuses = Object.fromEntries(found.map(({ id, status }) => [id, status]));
+      expect(statuses).to.include({ 'iptables.ipv4': 'ok', 'netlink.rtnetlink': 'ok', 'rootless.tun': 'ok' });
+      const without = await runWhere(false, 'doctor', '--json');
+      expect(without.code).to.equal(1);
+      const bad = (JSON.parse(without.stdout.toString()) as Findings).filter(({ status }) => status === 'fail');
+      expect(bad.map(({ id }) => id)).to.deep.equal(['rootless.tun', 'rootless.session']);
+      expect(bad[0]?.fix).to.contain('--device /dev/net/tun');
+      const refused = await runWhere(false, 'net', 'status');
+      expect(refused.stderr).to.contain('HOST_PERMISSION').and.to.contain('fix: hyperplug doctor --rootless');
+      expect(existsSync(directory())).to.equal(false);
+      expect(processesNaming(sandbox.root)).to.deep.equal([]);
+    });
+  }
 
   it('keeps two pods of two commands on one bridge, which reach each other', async () => {
     await ok('run', '--keep', '--name', 'one', '-p', `127.0.0.1:${port}:80`, '--', 'true');
@@ -236,6 +238,30 @@ function rootless(this: Mocha.Suite, driver: 'qemu' | 'uml') {
     expect(existsSync(directory())).to.equal(false);
     expect(processesNaming(sandbox.root)).to.deep.equal([]);
   });
+
+  if (driver === 'uml') {
+    it('tells that the holder was killed and the namespaces with it; gc ends their pods, which start in new ones', async () => {
+      await ok('run', '--keep', '--name', 'three', '--', 'true');
+      const lost = session();
+      process.kill(lost.holder.pid, 'SIGKILL');
+      const refused = await run('exec', 'three', '--', 'true');
+      expect(refused.stderr).to.match(/holder of the namespaces .* died.*POD_NOT_RUNNING: .*failed: the namespaces/s);
+      expect(await ok('gc')).to.match(/finished +pod +three .*namespaces/);
+      expect(processesNaming(sandbox.root)).to.deep.equal([]);
+      expect(existsSync(directory())).to.equal(false);
+      await ok('pod', 'start', 'three');
+      expect(await ok('exec', 'three', '--', 'hostname')).to.equal('three\n');
+      await ok('rm', 'three');
+      expect(await sandbox.leftovers()).to.deep.equal([]);
+    });
+
+    it('keeps the namespaces as long as a pod without a NIC runs', async () => {
+      await ok('run', '--keep', '--name', 'bare', '--network', 'none', '--', 'true');
+      expect(await ok('exec', 'bare', '--', 'hostname')).to.equal('bare\n');
+      await ok('rm', 'bare');
+      expect(existsSync(directory())).to.equal(false);
+    });
+  }
 
   async function refused(): Promise<string> {
     const script = `require('net').connect(${port}, '127.0.0.1').on('error', (e) => console.log(e.code)).on('connect', () => process.exit())`;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CallOptions } from '../../src/core/calls.js';
 import { throwIfAborted } from '../../src/core/calls.js';
+import type { GcReport } from '../../src/core/gc/types.js';
 import type { HostServices } from '../../src/core/host-services.js';
 import type { HypervisorCapabilities } from '../../src/core/hypervisor.js';
 import type { PluginKind, PluginRegistration } from '../../src/core/plugin.js';
@@ -29,6 +30,14 @@ import { TapHypervisor } from './tap-hypervisor.js';
 const STATE = { durable: true, multiProcess: true };
 const FAKE_PARTS = { firewall: { driver: 'fake' }, addressPool: { driver: 'fake' }, state: { driver: 'fake' } };
 const realParts = (netns: string) => ({ firewall: { driver: 'iptables', iptables: { netns } } });
+
+export interface EngineWish {
+  readonly serves?: boolean;
+  /** `fake`, where missing, or `second`, on the same machine. */
+  readonly driver?: string;
+  /** HostServices.session. */
+  readonly session?: string;
+}
 
 /** A machine in memory, and the real engine on it: any number of managers that come and go. */
 export class FakeWorld {
@@ -70,15 +79,9 @@ export class FakeWorld {
   }
 
   /** As another process has it. `die()` is its kill -9: nothing is undone. */
-  async engine({
-    driver,
-    ...options
-  }: {
-    readonly serves?: boolean;
-    readonly driver?: string;
-  } = {}): Promise<Hyperplug> {
+  async engine({ driver, session, ...options }: EngineWish = {}): Promise<Hyperplug> {
     const plugins = this.#plugins();
-    const host = this.#host();
+    const host = { ...this.#host(), ...(session !== undefined && { session }) };
     const overrides =
       driver === undefined ? [] : [{ path: ['hypervisor', 'driver'], value: driver, flag: '--driver' } as const];
     return createHyperplug({ configPath: this.configPath, plugins, host, overrides, ...options });
@@ -160,6 +163,10 @@ export class FakeWorld {
     }));
   }
 }
+
+/** Findings in short. */
+export const told = ({ findings }: GcReport): string[] =>
+  findings.map(({ action, kind, id }) => `${action} ${kind} ${id}`);
 
 function filesOf(folder: string): readonly string[] {
   try {

@@ -63,9 +63,10 @@ export class PodManager {
     return withDeadline(`open pod ${id}`, options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
       const { store, host } = this.services;
       const record = await store.read(id, call);
-      const { state } = await look(host, record);
+      const { state, failure } = await look(host, record);
       if ((!record.keep && !this.holds.get(id)) || state !== 'running') {
-        const why = state === 'running' ? 'running for the process that created it' : state;
+        const reason = failure === null ? '' : `: ${failure}`;
+        const why = state === 'running' ? 'running for the process that created it' : `${state}${reason}`;
         throw new HyperplugError(
           state === 'running' ? 'POD_BUSY' : 'POD_NOT_RUNNING',
           `pod ${id}: expected a kept pod that runs, it is ${why}`,

@@ -100,6 +100,8 @@ export interface PodRecord {
   readonly restarts: number;
   /** How its VM came to be, last; missing: it has not run, or an earlier version started it. */
   readonly origin?: PodOrigin;
+  /** HostServices.session of who started it last. */
+  readonly session?: string | null;
   /** It was told to stop when it had ended already: whoever would restart it by its policy leaves it. */
   readonly stopped?: boolean;
 }

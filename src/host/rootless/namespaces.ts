@@ -11,6 +11,19 @@ export function netnsOf(pid: number | 'self'): string | undefined {
   }
 }
 
+/**
+ * Whether a process is in a user namespace made within this process's own: as of no other that is not in ours itself, the
+ * kernel lets us see which it is (ptrace(2), access mode checking). Only where this process has no power over the machine's.
+ */
+export function isBelow(pid: number): boolean {
+  const userns = (name: number | 'self') => readlinkSync(`/proc/${name}/ns/user`);
+  try {
+    return userns(pid) !== userns('self');
+  } catch {
+    return false;
+  }
+}
+
 /** Processes of ours in a network namespace. */
 export function processesIn(netns: string): readonly ProcessIdentity[] {
   return readdirSync('/proc')

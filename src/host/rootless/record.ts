@@ -7,6 +7,8 @@ const identity = z.object({ pid: z.int().positive(), startTime: z.int(), bootId:
 
 const record = z.object({
   version: z.literal(1),
+  /** Unlike the number of the namespace, no other session's ever. */
+  id: z.string(),
   /** What /proc/PID/ns/net says of each process in it: `net:[4026532534]`. */
   netns: z.string().regex(/^net:\[\d+\]$/),
   /** It does nothing but be there: as long as it lives, so do the namespaces. */

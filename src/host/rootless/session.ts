@@ -1,17 +1,20 @@
-import { closeSync, constants, existsSync, openSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { closeSync, constants, existsSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type CallOptions, raceSignal } from '../../core/calls.js';
 import { overlap, parseSubnet } from '../../core/config/subnet.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { HeldLock } from '../../core/host-services.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { acquireLock, flock } from '../lock.js';
-import { killProcess, ownIdentity, sameProcess } from '../process.js';
+import { hasRoot } from '../privilege.js';
+import { currentBootId, killProcess, ownIdentity, processArgv, sameProcess } from '../process.js';
 import type { ToolProvider } from '../tools.js';
 import { SlirpForwards } from './forwards.js';
 import { type RootlessTools, startHolder } from './holder.js';
 import { linksOfVms } from './links.js';
 import { current, processesOf, survivor } from './look.js';
-import { processesIn } from './namespaces.js';
+import { isBelow, processesIn } from './namespaces.js';
 import { SessionFiles, type SessionRecord } from './record.js';
 import { startSlirp } from './slirp.js';
 
@@ -66,6 +69,10 @@ export async function openSession(request: SessionRequest, call: CallOptions): P
     let record = current(files);
     if (!record) {
       made = true;
+      const lost = files.read()?.holder;
+      if (lost?.bootId === currentBootId()) {
+        mended.push(`the holder of the namespaces (process ${lost.pid}) had died, and they with it`);
+      }
       record = await makeSession(files, request, tools, call);
     } else if (request.mend && !sameProcess(record.holder)) {
       mended.push(`the holder of the namespace (process ${record.holder.pid}) had died`);
@@ -112,7 +119,7 @@ async function makeSession(
   const { holder, netns } = await startHolder(files, tools, undefined, call);
   const cidr = RANGES.find((range) => subnets.every((subnet) => !overlapping(range, subnet))) ?? RANGES[0] ?? '';
   const fresh = { slirp: null, pinned: false, leaving: [] };
-  const record: SessionRecord = { version: 1, netns, holder, cidr, mtu, hostLoopback, ...fresh };
+  const record: SessionRecord = { version: 1, id: randomUUID(), netns, holder, cidr, mtu, hostLoopback, ...fresh };
   files.write(record);
   files.writeForwards([]);
   return record;
@@ -180,10 +187,23 @@ async function endUnused(files: SessionFiles, call: CallOptions): Promise<boolea
   if (record && current(files)) {
     const ending = new Set([ownIdentity(), record.holder, ...record.leaving.filter(sameProcess)].map(({ pid }) => pid));
     const running = processesIn(record.netns).filter(({ pid }) => !ending.has(pid));
-    if (running.length > 0 || (await linksOfVms(call)).length > 0) return false;
+    if (running.length > 0 || (await linksOfVms(call)).length > 0 || vmsBeside(files)) return false;
   }
   await removeProcesses(files, call);
   return true;
+}
+
+/**
+ * Whether VMs live that are in namespaces of their own and have no device here. As root those are of no namespace that ends
+ * with the session: then what has the name of a pod's directory counts.
+ */
+function vmsBeside({ directory }: SessionFiles): boolean {
+  const pods = join(dirname(directory), 'pods/');
+  const names = (pid: number) => processArgv(pid)?.some((word) => word.includes(pods)) ?? false;
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .some((pid) => names(pid) && (hasRoot() || isBelow(pid)));
 }
 
 /** Sets whether the session stays when nothing runs in it. */

@@ -25,11 +25,18 @@ export async function look(host: HostServices, record: PodRecord, unheld = false
     return { state: 'failed', failure: `the process that was ${state} it ${why}`, toSettle: true };
   }
   if (state === 'running' || state === 'paused') {
+    if (isLost(host, record)) return { state: 'failed', failure: LOST, toSettle: true };
     if (vm && (await host.alive(vm.process))) return { state, failure, toSettle: false };
     return { state: 'failed', failure: 'its VM was found gone', toSettle: true };
   }
   return { state, failure, toSettle: holdsSomething(record) };
 }
+
+const LOST = 'the namespaces of the rootless network that it ran in have ended';
+
+/** Only who is in a session himself can tell that it is another. */
+const isLost = (host: HostServices, { session }: PodRecord): boolean =>
+  host.session !== undefined && typeof session === 'string' && session !== host.session;
 
 export const isPassing = ({ state }: PodRecord): boolean => PASSING.includes(state);
 

@@ -46,6 +46,7 @@ export async function createRecord(
     vm: clone?.vm.hypervisor.record() ?? null,
     containers: [],
     restarts: 0,
+    session: host.session ?? null,
   };
   await store.create(record, call);
   undo.pushWhenClean('pod record', (undoCall) => store.delete(spec.id, undoCall));

@@ -174,7 +174,11 @@ async function startBy(
     const record = await withDeadline(`record of pod ${id}`, RECORD_TIMEOUT_MS, signal, (call) =>
       store.update(
         id,
-        (now) => ({ ...now, state: 'starting', manager, nics, routes: [], ...placeOf(services, id, by) }),
+        (now) => ({
+          ...now,
+          ...{ state: 'starting', manager, nics, routes: [], session: host.session ?? null },
+          ...placeOf(services, id, by),
+        }),
         call,
       ),
     );

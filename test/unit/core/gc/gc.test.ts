@@ -7,6 +7,7 @@ import type { HeldPod } from '../../../../src/core/pod/held-pod.js';
 import { podKey } from '../../../../src/core/pod/record.js';
 import { gcHost } from '../../../../src/host/gc-host.js';
 import { acquireLock } from '../../../../src/host/lock.js';
+import { told } from '../../../support/fake-world.js';
 import { NETWORKS, PodFixture } from '../../../support/pod-fixture.js';
 
 const call = () => ({ signal: AbortSignal.timeout(20_000) });
@@ -25,7 +26,6 @@ describe('gc', () => {
       network.configure(NETWORKS, nics, options);
     return manager.gc(know, gcHost, { dryRun }, {});
   };
-  const told = ({ findings }: GcReport) => findings.map(({ action, kind, id }) => `${action} ${kind} ${id}`);
   /** A kept pod that nobody holds. */
   const kept = async (): Promise<HeldPod> => {
     const pod = await fixture.pod({ keep: true });

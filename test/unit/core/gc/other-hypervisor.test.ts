@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import type { GcReport } from '../../../../src/core/gc/types.js';
-import { FakeWorld } from '../../../support/fake-world.js';
+import { FakeWorld, told } from '../../../support/fake-world.js';
 
 describe('what another hypervisor than the configured one made', () => {
   let world: FakeWorld;
@@ -8,8 +7,6 @@ describe('what another hypervisor than the configured one made', () => {
     world = new FakeWorld();
   });
   afterEach(() => world.dispose());
-
-  const told = ({ findings }: GcReport) => findings.map(({ action, kind, id }) => `${action} ${kind} ${id}`);
 
   async function kept(): Promise<void> {
     await using engine = await world.engine();

@@ -9,6 +9,7 @@ import { tempDirs } from '../../../support/temp-dir.js';
 
 const identity = { pid: process.pid, startTime: 1, bootId: 'x' };
 const record: SessionRecord = {
+  id: 'session',
   version: 1,
   netns: 'net:[1]',
   holder: identity,
