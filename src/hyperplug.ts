@@ -9,6 +9,7 @@ import { tidyTemplates } from './core/gc/templates.js';
 import type { GcFinding, GcReport } from './core/gc/types.js';
 import type { GuestImage } from './core/guest-image.js';
 import type { HostServices } from './core/host-services.js';
+import { NeededNetworks } from './core/needed-networks.js';
 import { initNetworks } from './core/network-init.js';
 import { ConfiguredNetworks, type NicInUse } from './core/networks.js';
 import { HOST_TOKENS, PLUGIN_KINDS, type PluginKind, type PluginLogger, type PluginPaths } from './core/plugin.js';
@@ -195,14 +196,13 @@ class Engine implements Hyperplug {
   readonly #serves: boolean;
   readonly #rootImages: HostRootImages;
   readonly networks: Networks;
-  readonly #configured: ConfiguredNetworks;
+  readonly #needed: NeededNetworks;
   readonly pods: Pods;
   readonly templates: Templates;
   readonly pool: Pool;
   #templates: TemplateEngine | undefined;
   #pool: PoolEngine | undefined;
   #manager: Promise<PodManager> | undefined;
-  #networks: Promise<void> | undefined;
   #swept: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
@@ -241,7 +241,7 @@ class Engine implements Hyperplug {
       manager: (call) => this.#started(call),
       ready: async (call) => {
         const pods = await this.#started(call);
-        await this.#prepareHost(pods, call);
+        await this.#prepareHost(pods, [], call);
         return pods;
       },
       checkKeep: () => checkKeep(this.#host.selected),
@@ -251,32 +251,28 @@ class Engine implements Hyperplug {
       await this.#started(call);
       return this.#pool as PoolEngine;
     });
-    this.#configured = new ConfiguredNetworks({
+    this.#needed = new NeededNetworks((only, call) => this.#initNetworks(only, call));
+    this.networks = new ConfiguredNetworks({
       specs: loaded.networks,
       refused: loaded.refusedNetworks,
       backend: async (call) => {
         await this.#started(call);
         return this.#host.services.network;
       },
-      init: async (specs, call) => {
-        const { hypervisor, network } = this.#host.services;
-        // All of them: then no pod has to see to them again.
-        if (specs.length === loaded.networks.length) await this.#initNetworks(call);
-        else await initNetworks(hypervisor, network, specs, call);
+      init: async (names, call) => {
+        await this.#initNetworks(names, call);
+        this.#needed.saw(names);
       },
       nics: async (call) => (await this.#started(call)).nicsInUse(call),
-      forget: () => {
-        this.#networks = undefined;
-      },
+      forget: () => this.#needed.forget(),
     });
-    this.networks = this.#configured;
   }
 
   async createPod(spec: unknown, options: UserCallOptions = {}): Promise<Pod> {
     if ((spec as { keep?: unknown } | null)?.keep === true) checkKeep(this.#host.selected);
     const pods = await this.#started(options);
     // What was left may bear its name. Else that is looked after beside the start of the VM, which needs none of it.
-    if ((spec as { id?: unknown } | null)?.id !== undefined) await this.#prepareHost(pods, options);
+    if ((spec as { id?: unknown } | null)?.id !== undefined) await this.#prepareHost(pods, [], options);
     return pods.create(spec, options);
   }
 
@@ -294,7 +290,10 @@ class Engine implements Hyperplug {
 
   async prepare(options: UserCallOptions = {}): Promise<void> {
     await this.#started(options);
-    await this.#initNetworks(options);
+    await this.#needNetworks(
+      this.#loaded.networks.map(({ name }) => name),
+      options,
+    );
     await this.#image(options.signal);
   }
 
@@ -412,32 +411,30 @@ class Engine implements Hyperplug {
       pool: this.#pool,
       image: (imageSignal) => this.#image(imageSignal),
       networks: this.#loaded.networks,
-      prepareHost: (options) => this.#prepareHost(pods, options),
-      initNetworks: (options) => this.#initNetworks(options),
+      prepareHost: (names, options) => this.#prepareHost(pods, names, options),
+      initNetworks: (names, options) => this.#needNetworks(names, options),
       refusedNetworks: this.#loaded.refusedNetworks,
     };
     const pods = new PodManager(podServices, wake, this.pods);
     return pods;
   }
 
-  /** Pods can be started: the networks are initialised, and what managers that died have left is cleared. */
-  async #prepareHost(pods: PodManager, options: UserCallOptions): Promise<void> {
-    await this.#initNetworks(options);
+  /** Pods of these networks can be started: they are initialised, and what managers that died have left is cleared. */
+  async #prepareHost(pods: PodManager, names: readonly string[], options: UserCallOptions): Promise<void> {
+    await this.#needNetworks(names, options);
     await this.#sweepOnce(pods, options);
   }
 
-  async #initNetworks(options: UserCallOptions): Promise<void> {
+  /** Of those that are refused, what is there already stays as it is. */
+  #needNetworks(names: readonly string[], options: UserCallOptions): Promise<void> {
+    const { networks, refusedNetworks } = this.#loaded;
+    const known = (name: string) => networks.some((spec) => spec.name === name) && !refusedNetworks.has(name);
+    return this.#needed.need(names.filter(known), options);
+  }
+
+  #initNetworks(only: readonly string[], options: UserCallOptions): Promise<void> {
     const { hypervisor, network } = this.#host.services;
-    this.#networks ??= this.#configured
-      .wanted(options)
-      .then((wanted) => initNetworks(hypervisor, network, wanted, options));
-    try {
-      await this.#networks;
-    } catch (error) {
-      // Mended meanwhile, the next call succeeds.
-      this.#networks = undefined;
-      throw error;
-    }
+    return initNetworks(hypervisor, network, this.#loaded.networks, { ...options, only });
   }
 
   /** Plugins started: templates need no network. */

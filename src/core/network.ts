@@ -177,6 +177,11 @@ export interface NetworkStatus {
   readonly drift: readonly string[];
 }
 
+export interface InitOptions extends CallOptions {
+  /** Names of the networks to make; undefined: all. */
+  readonly only?: readonly string[] | undefined;
+}
+
 /** What a network plugin implements. All calls are idempotent and may run at once, from several processes. */
 export interface NetworkBackend {
   readonly name: string;
@@ -190,10 +195,12 @@ export interface NetworkBackend {
    */
   configure?(networks: readonly NetworkSpec[], nics: readonly RunningNic[], options: CallOptions): Promise<void>;
   /**
-   * Makes every configured network ready. With `hypervisorNetwork` it only checks the specifications.
-   * @throws NET_SPEC_INVALID, NET_INIT_FAILED, FIREWALL_FAILED.
+   * Makes the configured networks ready: all, or those of `only`. It knows them all then, and keeps isolated ones apart
+   * from such as others made; that one which is not asked for cannot be is in nobody's way. With `hypervisorNetwork` it
+   * only checks the specifications.
+   * @throws NET_SPEC_INVALID: nothing was made; NET_INIT_FAILED, FIREWALL_FAILED: others of them may have been.
    */
-  init(networks: readonly NetworkSpec[], options: CallOptions): Promise<void>;
+  init(networks: readonly NetworkSpec[], options: InitOptions): Promise<void>;
   /**
    * A NIC that holds addresses already may ask for further ones by name; the lease is then of those alone.
    * @throws NET_NOT_FOUND, IPAM_*. On rejection nothing is allocated.

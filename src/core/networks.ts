@@ -19,8 +19,8 @@ export interface NetworksDeps {
   readonly refused: ReadonlyMap<string, HyperplugError>;
   /** The plugins, started. */
   backend(options: UserCallOptions): Promise<NetworkBackend>;
-  /** core's initNetworks() for these. */
-  init(specs: readonly NetworkSpec[], options: UserCallOptions): Promise<void>;
+  /** core's initNetworks(), which makes these. */
+  init(names: readonly string[], options: UserCallOptions): Promise<void>;
   nics(options: UserCallOptions): Promise<readonly NicInUse[]>;
   /** Networks are not as they were when a pod last needed them. */
   forget(): void;
@@ -32,19 +32,10 @@ export class ConfiguredNetworks implements Networks {
 
   async init(names: readonly string[] = [], options: UserCallOptions = {}): Promise<readonly NetworkReport[]> {
     const chosen = this.#makeable(names);
-    const backend = await this.#backend(options);
-    const all = await this.#withPresent(backend, chosen, options);
-    this.deps.forget();
-    await this.deps.init(all, options);
+    await this.#backend(options);
+    await this.#make(chosen, options);
     if (names.length === 0) this.#tellRefused();
     return this.status(names, options);
-  }
-
-  /** What a process makes before its first pod: all but those that are refused; of those, what is there already stays as it is. */
-  async wanted(options: UserCallOptions = {}): Promise<readonly NetworkSpec[]> {
-    const chosen = this.#makeable([]);
-    if (chosen.length === this.deps.specs.length) return chosen;
-    return this.#withPresent(await this.#backend(options), chosen, options);
   }
 
   async status(names: readonly string[] = [], options: UserCallOptions = {}): Promise<readonly NetworkReport[]> {
@@ -66,9 +57,7 @@ export class ConfiguredNetworks implements Networks {
     const chosen = this.#makeable(names);
     const before = await this.status(names, options);
     const backend = await this.#backend(options);
-    const all = await this.#withPresent(backend, chosen, options);
-    this.deps.forget();
-    await this.deps.init(all, options);
+    await this.#make(chosen, options);
     await this.#call('repair networks', options, async (call) => {
       for (const { name } of chosen) await backend.repair?.(name, call);
     });
@@ -136,19 +125,12 @@ export class ConfiguredNetworks implements Networks {
     }
   }
 
-  /**
-   * The chosen networks and those that are there already, in their order: rules that keep an isolated network apart from
-   * another are made for those that are made together.
-   */
-  async #withPresent(
-    backend: NetworkBackend,
-    chosen: readonly NetworkSpec[],
-    options: UserCallOptions,
-  ): Promise<readonly NetworkSpec[]> {
-    if (chosen.length === this.deps.specs.length) return chosen;
-    const found = await this.#found(backend, await this.deps.nics(options), options);
-    const present = found.filter((status) => stateOf(status) !== 'absent').map(({ name }) => name);
-    return this.deps.specs.filter((spec) => chosen.includes(spec) || present.includes(spec.name));
+  async #make(chosen: readonly NetworkSpec[], options: UserCallOptions): Promise<void> {
+    this.deps.forget();
+    await this.deps.init(
+      chosen.map(({ name }) => name),
+      options,
+    );
   }
 
   #found(

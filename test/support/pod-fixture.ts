@@ -101,7 +101,7 @@ export class PodFixture {
       kernelArgs: [],
       networks: NETWORKS,
       prepareHost: async () => {},
-      initNetworks: (call) => backend.init(NETWORKS, call),
+      initNetworks: (only, call) => backend.init(NETWORKS, { ...call, only }),
       ...(this.#options.rootImages && { rootImages: this.#options.rootImages }),
     };
     this.self = self;

@@ -110,6 +110,8 @@ function plan(parts: PodNetworkParts, inputs: unknown, call: CallOptions): Promi
       return { nic, undo: new UndoStack(), lease: undefined };
     });
     throwIfAborted(call.signal, `add NICs to pod ${podId}`);
+    const networks = added.flatMap(({ nic }) => nic.planned.lease?.network ?? []);
+    await services.initNetworks(networks, call);
     const records = added.map(({ nic }) => nic.planned);
     try {
       await table.reserve(records, call, () => {

@@ -87,14 +87,18 @@ export class PodNetwork {
     );
   }
 
-  /** Networks initialised in this process, and what another manager left half done brought to an end. */
+  /** Its networks initialised in this process, and what another manager left half done brought to an end. */
   async #prepare(call: CallOptions): Promise<void> {
     for (;;) {
       const waits = this.#ready !== undefined;
       this.#ready ??= (async () => {
         const { services, table } = this.parts;
-        await services.initNetworks(call);
-        for (const { lease } of table.list()) if (lease) services.backend.adoptLease?.(lease);
+        const leases = table.list().flatMap(({ lease }) => lease ?? []);
+        await services.initNetworks(
+          leases.map(({ network }) => network),
+          call,
+        );
+        for (const lease of leases) services.backend.adoptLease?.(lease);
         await settle(this.parts, call);
       })().catch((error: unknown) => {
         this.#ready = undefined;

@@ -41,10 +41,10 @@ export interface PodServices {
   readonly kernelArgs: readonly string[];
   /** As they are configured. */
   readonly networks: readonly NetworkSpec[];
-  /** Networks initialised, and what managers that died have left removed: before NICs of a pod that is started are made. */
-  readonly prepareHost: (options: CallOptions) => Promise<void>;
-  /** Once for this process: what looks at pods, runs commands in them and removes them goes without. */
-  readonly initNetworks: (options: CallOptions) => Promise<void>;
+  /** These networks initialised, and what managers that died have left removed: before NICs of a pod that is started are made. */
+  readonly prepareHost: (networks: readonly string[], options: CallOptions) => Promise<void>;
+  /** Each once for this process: what looks at pods, runs commands in them and removes them goes without. */
+  readonly initNetworks: (networks: readonly string[], options: CallOptions) => Promise<void>;
   /** Configured networks that are not made, and why; without it none. */
   readonly refusedNetworks?: ReadonlyMap<string, Error>;
 }

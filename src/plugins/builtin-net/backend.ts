@@ -8,6 +8,7 @@ import type {
   AddressRequest,
   HostNic,
   HostNicRecord,
+  InitOptions,
   NetworkBackend,
   NetworkSpec,
   NetworkStatus,
@@ -39,9 +40,17 @@ export class BuiltinNetBackend implements NetworkBackend {
   readonly #leases = new Map<string, AddressLease>();
   readonly #attached = new Map<string, readonly PortForward[]>();
 
-  async init(networks: readonly NetworkSpec[], { signal }: CallOptions): Promise<void> {
+  async init(networks: readonly NetworkSpec[], { signal, only }: InitOptions): Promise<void> {
     throwIfAborted(signal, 'network init');
-    this.#networks = new Map(networks.map((spec) => [spec.name, checkNetwork(spec)]));
+    const checked = new Map<string, Network>();
+    for (const spec of networks) {
+      try {
+        checked.set(spec.name, checkNetwork(spec));
+      } catch (error) {
+        if (only?.includes(spec.name) ?? true) throw error;
+      }
+    }
+    this.#networks = checked;
   }
 
   async allocateAddress(request: AddressRequest, { signal }: CallOptions): Promise<AddressLease> {

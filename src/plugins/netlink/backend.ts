@@ -1,5 +1,5 @@
 import type { AddressPool } from '../../core/address-pool.js';
-import type { CallOptions } from '../../core/calls.js';
+import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import type { Diagnosis } from '../../core/diagnosis.js';
 import { combineErrors, fieldError, HyperplugError } from '../../core/errors.js';
 import type { Firewall, PublishedPort, Restriction } from '../../core/firewall.js';
@@ -9,6 +9,7 @@ import type {
   AddressRequest,
   HostNic,
   HostNicRecord,
+  InitOptions,
   NetworkBackend,
   NetworkSpec,
   NetworkStatus,
@@ -81,6 +82,8 @@ export class NetlinkBackend implements NetworkBackend {
   #running: Running | undefined;
   #watcher: Watcher | undefined;
   #networks = new Map<string, PlannedNetwork>();
+  /** Names of those that were made ready here. */
+  readonly #made = new Set<string>();
   /** Taps that no VM has taken over yet, by name. */
   readonly #open = new Map<string, Tap>();
   readonly #hostPorts: HostPorts;
@@ -143,12 +146,12 @@ export class NetlinkBackend implements NetworkBackend {
     );
   }
 
-  async init(specs: readonly NetworkSpec[], call: CallOptions): Promise<void> {
-    this.#networks = await this.#plan(specs, call);
-    this.#tellFirewall(await this.#standing(call));
-    await this.#turns.run('init of the networks', call, async () => {
-      for (const network of this.#networks.values()) await this.#ground().maker.ensure(network, call);
-    });
+  async init(specs: readonly NetworkSpec[], { only, ...call }: InitOptions): Promise<void> {
+    const networks = await this.#plan(specs, call, only);
+    this.#networks = networks;
+    const wanted = [...networks.values()].filter(({ spec }) => only?.includes(spec.name) ?? true);
+    if (wanted.length === 0) this.#tellFirewall(await this.#standing(call));
+    else await this.#turns.run('init of the networks', call, () => this.#make(wanted, call));
     if (this.options.repair === 'watch') {
       this.#watcher ??= new Watcher(
         this.options.netns,
@@ -158,8 +161,29 @@ export class NetlinkBackend implements NetworkBackend {
     }
   }
 
-  #plan(specs: readonly NetworkSpec[], call: CallOptions): Promise<Map<string, PlannedNetwork>> {
-    return planNetworks(specs, { ...this.options, owner: this.deps.owner }, this.#ground().rtnl, call);
+  #plan(
+    specs: readonly NetworkSpec[],
+    call: CallOptions,
+    only?: readonly string[],
+  ): Promise<Map<string, PlannedNetwork>> {
+    const options = { ...this.options, owner: this.deps.owner, only, known: this.#networks };
+    return planNetworks(specs, options, this.#ground().rtnl, call);
+  }
+
+  /** All that can be; with the lock of the networks: what another process made before is kept apart from these. */
+  async #make(networks: readonly PlannedNetwork[], call: CallOptions): Promise<void> {
+    this.#tellFirewall(await this.#standing(call));
+    const errors: unknown[] = [];
+    for (const network of networks) {
+      throwIfAborted(call.signal, 'init of the networks');
+      try {
+        await this.#ground().maker.ensure(network, call);
+        this.#made.add(network.spec.name);
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw combineErrors('NET_INIT_FAILED', 'networks', errors);
   }
 
   /**
@@ -277,6 +301,8 @@ export class NetlinkBackend implements NetworkBackend {
     const rules = networks.length > 0 ? await this.deps.firewall.check(call) : [];
     const wayOut = (await this.deps.forwards?.drift(call)) ?? [];
     const links = await Promise.all(networks.map(({ bridge }) => this.#ground().rtnl.link(bridge.name, call)));
+    // With it are told rules that bear our mark and belong to no network.
+    const teller = networks.find(({ spec }) => this.#made.has(spec.name)) ?? networks[0];
     const absent = networks.filter((_, index) => links[index] === undefined).map(({ bridge }) => bridge.name);
     return Promise.all(
       networks.map(async (network, index) => {
@@ -284,8 +310,7 @@ export class NetlinkBackend implements NetworkBackend {
         const present = links[index] !== undefined;
         const names = (rule: string, bridges: readonly string[]) =>
           rule.split(/[\s"]+/).some((word) => bridges.includes(word));
-        // Rules that bear our mark and belong to no network are told with the first.
-        const first = networks[0] === network;
+        const first = network === teller;
         const mine = rules.filter(({ network: owner, rule }) => {
           if (first && !this.#networks.has(owner)) return true;
           // What held a network apart from one that is gone is told with that one.
@@ -314,15 +339,19 @@ export class NetlinkBackend implements NetworkBackend {
   }
 
   async repair(name: string | undefined, call: CallOptions): Promise<void> {
-    const networks = name === undefined ? [...this.#networks.values()] : [this.#network(name)];
+    await this.#repair(name === undefined ? [...this.#networks.values()] : [this.#network(name)], call);
+  }
+
+  async #repair(networks: readonly PlannedNetwork[], call: CallOptions): Promise<void> {
     await this.#turns.run('repair of the networks', call, async () => {
-      for (const network of networks) await this.#ground().maker.ensure(network, call);
+      await this.#make(networks, call);
       await this.deps.firewall.repair(call);
     });
   }
 
   async teardown(name: string, call: CallOptions): Promise<void> {
     const network = this.#network(name);
+    this.#made.delete(name);
     await this.#turns.run(`teardown of network ${name}`, call, () => this.#ground().maker.remove(network, call));
   }
 
@@ -384,8 +413,13 @@ export class NetlinkBackend implements NetworkBackend {
 
   async #repairDrift(): Promise<void> {
     const call = { signal: AbortSignal.timeout(WATCH_REPAIR_MS) };
-    const drifted = (await this.status(call)).some(({ drift }) => drift.length > 0);
-    if (drifted) await this.repair(undefined, call);
+    // Nobody has asked for the others.
+    const made = (await this.status(call)).filter(({ name }) => this.#made.has(name));
+    if (made.every(({ drift }) => drift.length === 0)) return;
+    await this.#repair(
+      made.map(({ name }) => this.#network(name)),
+      call,
+    );
   }
 
   async #close(tap: Tap): Promise<void> {

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import type { CallOptions } from '../../core/calls.js';
 import { parseSubnet as checkSubnet } from '../../core/config/subnet.js';
-import { fieldError } from '../../core/errors.js';
+import { fieldError, hasCode } from '../../core/errors.js';
 import type { NetworkSpec } from '../../core/network.js';
 import type { BridgeSpec } from './bridge.js';
 import { netlinkCapabilities } from './capabilities.js';
@@ -24,41 +24,79 @@ export interface PlannedNetwork {
 const MIN_MTU_V6 = 1280;
 const BRIDGE: Attachment = { kind: 'bridge' };
 
+interface PlanOptions extends NetlinkOptions {
+  readonly owner?: string | undefined;
+  /** Names of networks; what is wrong with another leaves that one out. undefined: all. */
+  readonly only?: readonly string[] | undefined;
+  /** As they were planned before. */
+  readonly known?: ReadonlyMap<string, PlannedNetwork>;
+}
+
 /** @throws NET_SPEC_INVALID naming the field; NET_INIT_FAILED for an uplink that is not there. */
 export async function planNetworks(
   specs: readonly NetworkSpec[],
-  options: NetlinkOptions & { readonly owner?: string | undefined },
+  options: PlanOptions,
   rtnl: Rtnl,
   call: CallOptions,
 ): Promise<Map<string, PlannedNetwork>> {
-  for (const spec of specs) checkSpec(spec);
-  const planned = new Map<string, PlannedNetwork>();
-  const bridges = new Map<string, string>();
-  for (const spec of specs) {
-    const field = `network.networks.${spec.name}`;
-    const attachment = options.attach[spec.name] ?? BRIDGE;
-    const name = attachment.kind === 'macvtap' ? attachment.parent : (spec.bridge ?? bridgeName(spec.name));
-    const other = bridges.get(name);
-    if (other && attachment.kind !== 'macvtap')
-      throw fieldError('NET_SPEC_INVALID', `${field}.bridge`, `a bridge of its own (network ${other} has it)`, name);
-    bridges.set(name, spec.name);
-    const foreign = options.adoptBridges.includes(name);
-    const link = foreign || attachment.kind === 'macvtap' ? await rtnl.link(name, call) : undefined;
-    const has = link && foreign ? await rtnl.addresses(link.index, call) : [];
-    // A bridge of the user's has the address that it has.
-    const subnets = spec.subnets
-      .map((text) => withGateway(parseSubnet(text), has))
-      .map((subnet) =>
-        attachment.kind === 'macvtap' ? withGateway(subnet, gatewaysOf(attachment.gateways, subnet)) : subnet,
-      );
-    const mtu = spec.mtu ?? link?.mtu ?? (await uplinkMtu(rtnl, options.uplink, call));
-    if (mtu < MIN_MTU_V6 && subnets.some(({ family }) => family === 6)) {
-      throw fieldError('NET_SPEC_INVALID', `${field}.mtu`, `at least ${MIN_MTU_V6}, as it has an IPv6 subnet`, mtu);
+  const asked = ({ name }: NetworkSpec) => options.only?.includes(name) ?? true;
+  const sound = specs.filter((spec) => {
+    try {
+      checkSpec(spec);
+      return true;
+    } catch (error) {
+      if (asked(spec)) throw error;
+      return false;
     }
-    const bridge = { name, network: spec.name, alias: bridgeAlias(spec.name, options.owner), subnets, mtu, foreign };
-    planned.set(spec.name, { spec, subnets, bridge, attachment });
+  });
+  const planned = new Map<string, PlannedNetwork>();
+  for (const spec of sound) {
+    try {
+      planned.set(spec.name, await planNetwork(spec, [...planned.values()], options, rtnl, call));
+    } catch (error) {
+      if (asked(spec) || !hasCode(error, 'NET_SPEC_INVALID', 'NET_INIT_FAILED')) throw error;
+      const before = options.known?.get(spec.name);
+      if (before) planned.set(spec.name, before);
+      // It may stand, and be one to be kept apart from; without its uplink its MTU alone is not known.
+      else if (hasCode(error, 'NET_INIT_FAILED')) {
+        const plan = await planNetwork({ ...spec, mtu: MIN_MTU_V6 }, [...planned.values()], options, rtnl, call);
+        planned.set(spec.name, { ...plan, spec });
+      }
+    }
   }
   return planned;
+}
+
+async function planNetwork(
+  spec: NetworkSpec,
+  others: readonly PlannedNetwork[],
+  options: PlanOptions,
+  rtnl: Rtnl,
+  call: CallOptions,
+): Promise<PlannedNetwork> {
+  const field = `network.networks.${spec.name}`;
+  const attachment = options.attach[spec.name] ?? BRIDGE;
+  const name = attachment.kind === 'macvtap' ? attachment.parent : (spec.bridge ?? bridgeName(spec.name));
+  const other = others.findLast(({ bridge }) => bridge.name === name);
+  if (other && attachment.kind !== 'macvtap') {
+    const expected = `a bridge of its own (network ${other.spec.name} has it)`;
+    throw fieldError('NET_SPEC_INVALID', `${field}.bridge`, expected, name);
+  }
+  const foreign = options.adoptBridges.includes(name);
+  const link = foreign || attachment.kind === 'macvtap' ? await rtnl.link(name, call) : undefined;
+  const has = link && foreign ? await rtnl.addresses(link.index, call) : [];
+  // A bridge of the user's has the address that it has.
+  const subnets = spec.subnets
+    .map((text) => withGateway(parseSubnet(text), has))
+    .map((subnet) =>
+      attachment.kind === 'macvtap' ? withGateway(subnet, gatewaysOf(attachment.gateways, subnet)) : subnet,
+    );
+  const mtu = spec.mtu ?? link?.mtu ?? (await uplinkMtu(rtnl, options.uplink, call));
+  if (mtu < MIN_MTU_V6 && subnets.some(({ family }) => family === 6)) {
+    throw fieldError('NET_SPEC_INVALID', `${field}.mtu`, `at least ${MIN_MTU_V6}, as it has an IPv6 subnet`, mtu);
+  }
+  const bridge = { name, network: spec.name, alias: bridgeAlias(spec.name, options.owner), subnets, mtu, foreign };
+  return { spec, subnets, bridge, attachment };
 }
 
 const gatewaysOf = (gateways: readonly string[], { prefixLength }: Subnet) =>

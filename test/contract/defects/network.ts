@@ -4,6 +4,7 @@ import type {
   AddressRequest,
   HostNic,
   HostNicRecord,
+  InitOptions,
   NetworkSpec,
   NicPlan,
   PortMapping,
@@ -358,6 +359,17 @@ export const NETWORK_DEFECTS: readonly Defect<Parts>[] = [
       },
     },
     failing: [UNPUBLISHED],
+  },
+  {
+    what: 'makes all networks, whichever are asked for',
+    parts: {
+      backend: class extends FakeNetwork {
+        override init(specs: readonly NetworkSpec[], { signal }: InitOptions) {
+          return super.init(specs, { signal });
+        }
+      },
+    },
+    failing: ['init() of some makes those, and one that cannot be made is in nobody’s way unless it is asked for'],
   },
   {
     what: 'does what it does not declare',

@@ -206,6 +206,38 @@ describe('netlink backend', function () {
     expect(savedRules(namespace)).to.deep.equal([]);
   });
 
+  it('a network that is not asked for is not made, and is in nobody’s way; isolated ones are apart, whoever makes which', async () => {
+    namespace.ip('link', 'add', 'hyper-x', 'type', 'bridge');
+    const specs = [
+      networkSpec({ mtu: 1500 }),
+      networkSpec({ name: 'x', subnets: ['10.2.0.0/24'], mtu: 1500 }),
+      networkSpec({ name: 'lost', subnets: ['10.5.0.0/24'] }),
+      networkSpec({ name: 'alone', subnets: ['10.3.0.0/24'], isolated: true, mtu: 1500 }),
+      networkSpec({ name: 'wrong', subnets: ['10.4.0.0/24'], mtu: 1 }),
+    ];
+    // Whose MTU no network has that is made.
+    const options = { uplink: 'gone0' };
+    const [one, two] = [await start(undefined, options), await start(undefined, options)];
+    await one.backend.init(specs, { ...callFor(), only: [] });
+    expect([madeLinks(namespace), savedRules(namespace)]).to.deep.equal([['hyper-x'], []]);
+    await Promise.all([
+      one.backend.init(specs, { ...callFor(), only: ['default'] }),
+      two.backend.init(specs, { ...callFor(), only: ['alone'] }),
+    ]);
+    expect(madeLinks(namespace)).to.have.members(['hyper-x', 'hyper0', 'hyper-alone']);
+    const apart = savedRules(namespace).filter((rule) => /apart.*DROP/.test(rule));
+    expect(apart, savedRules(namespace).join('\n')).to.have.lengthOf(2);
+    const rules = savedRules(namespace);
+    await rejects(one.backend.init(specs, { ...callFor(), only: ['x', 'default'] }), 'NET_INIT_FAILED', 'hyper-x');
+    await rejects(one.backend.init(specs, { ...callFor(), only: ['lost'] }), 'NET_INIT_FAILED', 'gone0');
+    await rejects(one.backend.init(specs, { ...callFor(), only: ['wrong'] }), 'NET_SPEC_INVALID', 'wrong.mtu');
+    expect(savedRules(namespace)).to.deep.equal(rules);
+    // What was planned goes by its old uplink, and can be told and taken away.
+    expect((await two.backend.status(callFor())).map(({ name }) => name)).to.include.members(['default', 'alone']);
+    for (const name of ['default', 'alone']) await two.backend.teardown(name, callFor());
+    expect([madeLinks(namespace), savedRules(namespace)]).to.deep.equal([['hyper-x'], []]);
+  });
+
   it('a network that the machine is in already is refused, and nothing of it is made', async () => {
     namespace.ip('link', 'add', 'up0', 'type', 'bridge');
     namespace.ip('address', 'add', '10.7.1.1/16', 'dev', 'up0');

@@ -59,9 +59,9 @@ function setup(
     specs: SPECS,
     refused,
     backend: async () => backend,
-    init: async (specs) => {
-      inits.push(specs.map(({ name }) => name));
-      await backend.init(specs, { signal: AbortSignal.timeout(10_000) });
+    init: async (only) => {
+      inits.push([...only]);
+      await backend.init(SPECS, { signal: AbortSignal.timeout(10_000), only });
     },
     nics: async () => nics.map((nic) => ({ podId: 'web', network: 'lab', ...nic })),
     forget: () => {
@@ -99,13 +99,13 @@ describe('configured networks', () => {
     expect(bridges()).to.deep.equal([]);
   });
 
-  it('init makes all, or those named together with those that are there', async () => {
+  it('init makes all, or those named', async () => {
     const { networks, inits, bridges, forgotten } = setup();
     expect((await networks.init(['lab'])).map(({ name, state }) => [name, state])).to.deep.equal([['lab', 'ready']]);
     expect(bridges()).to.deep.equal(['lab']);
     await networks.init(['default']);
     await networks.init();
-    expect(inits).to.deep.equal([['lab'], ['default', 'lab'], ['default', 'lab', 'dmz']]);
+    expect(inits).to.deep.equal([['lab'], ['default'], ['default', 'lab', 'dmz']]);
     expect(forgotten.times).to.equal(3);
   });
 
@@ -124,20 +124,21 @@ describe('configured networks', () => {
     ]);
     expect(await states()).to.deep.equal(['default ready', 'lab absent', 'dmz ready']);
     expect((await networks.status(['lab']))[0]?.drift[0]).to.include('networks.lab.subnets');
-    expect((await networks.wanted()).map(({ name }) => name)).to.deep.equal(['default', 'dmz']);
     expect(await networks.teardown()).to.deep.equal(['default', 'lab', 'dmz']);
     expect(bridges()).to.deep.equal([]);
   });
 
   it('one that is refused and there already stays as it is', async () => {
     const refused = new Map<string, HyperplugError>();
-    const { networks, states } = setup([], {}, refused);
+    const { networks, states, inits } = setup([], {}, refused);
     await networks.init();
     refused.set('lab', new HyperplugError('CONFIG_INVALID', 'networks.lab.subnets: expected another'));
-    expect((await networks.wanted()).map(({ name }) => name)).to.deep.equal(['default', 'lab', 'dmz']);
+    expect(await states()).to.deep.equal(['default ready', 'lab drifted', 'dmz ready']);
+    await rejects(networks.init(), 'CONFIG_INVALID');
+    expect(inits.at(-1)).to.deep.equal(['default', 'dmz']);
     expect(await states()).to.deep.equal(['default ready', 'lab drifted', 'dmz ready']);
     await networks.teardown(['lab']);
-    expect((await networks.wanted()).map(({ name }) => name)).to.deep.equal(['default', 'dmz']);
+    expect(await states()).to.deep.equal(['default ready', 'lab absent', 'dmz ready']);
   });
 
   it('repair mends those named, and tells what differed', async () => {

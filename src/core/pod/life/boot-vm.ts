@@ -44,8 +44,9 @@ export async function prepare(
   undo: UndoStack,
   call: CallOptions,
 ): Promise<readonly PreparedNic[]> {
-  await raceSignal(services.prepareHost(call), call.signal, 'the networks');
   const networks = planned.filter(({ spec: nic }) => nic.kind === 'network');
+  const names = networks.map(({ spec: nic }) => nic.network);
+  await raceSignal(services.prepareHost(names, call), call.signal, 'the networks');
   if (networks.length === 0 && spec.routes.length === 0) return [];
   const making = { backend: services.backend, endpoint, cpus: spec.cpus, netnsPath };
   const prepared = await prepareNics(making, networks, undo, call);

@@ -136,6 +136,25 @@ export function networksContract(
     });
 
     check(
+      'a pod makes those that it is on, and a NIC that is added its own',
+      async ({ hyperplug, pod }) => {
+        const made = async () =>
+          (await hyperplug.networks.status()).filter(({ state }) => state !== 'absent').map(({ name }) => name);
+        await hyperplug.networks.teardown();
+        assert.deepEqual(await made(), []);
+        const running = await pod({ interfaces: [{ network: networks[1] }] });
+        assert.deepEqual(await made(), [networks[1]]);
+        if (!lacks.hotplugNic) {
+          await running.nics.add({ network: networks[0] });
+          assert.deepEqual(await made(), [networks[0], networks[1]]);
+        }
+        await running.remove();
+      },
+      (lacks.networkTeardown && 'there is nothing to tear down here') ||
+        (networks.length < 2 && 'there is one network alone'),
+    );
+
+    check(
       'one that is in use is not torn down, but by force',
       async ({ hyperplug, pod }) => {
         const made = await pod({ id: 'web' });

@@ -52,6 +52,35 @@ export function initContract({ describe, check }: NetworkSuite, contract: Networ
       assert.deepEqual(await second.status(options()), before);
     });
 
+    check(
+      'init() of some makes those, and one that cannot be made is in nobody’s way unless it is asked for',
+      async ({ backend, options, ready, request, defer }) => {
+        const broken: NetworkSpec = { ...network, name: 'contract-broken', subnets: [] };
+        const only = [network.name];
+        await backend.init([...networks, broken], { ...options(), only });
+        const lease = await backend.allocateAddress(request('n0'), options());
+        defer(() => backend.releaseAddress(lease, options()));
+        const made = (await backend.status(options())).filter(({ present }) => present !== false);
+        const expected = hypervisorNetwork ? networks.map(({ name }) => name) : only;
+        assert.deepEqual(made.map(({ name }) => name).sort(), [...expected].sort());
+        await expectCode(
+          backend.init([...networks, broken], { ...options(), only: [broken.name] }),
+          'NET_SPEC_INVALID',
+        );
+        await backend.releaseAddress(lease, options());
+        await ready();
+        const all = await backend.status(options());
+        assert.deepEqual(
+          all
+            .filter(({ present }) => present !== false)
+            .map(({ name }) => name)
+            .sort(),
+          networks.map(({ name }) => name).sort(),
+        );
+      },
+      !multipleNetworks && 'multipleNetworks is not declared',
+    );
+
     check('the MTU of the specification is that of status() and of every lease', async (context) => {
       const { backend, ready, options, request, defer } = context;
       const wanted = Math.min(mtu.max, Math.max(mtu.min, 1400));

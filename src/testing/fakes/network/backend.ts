@@ -9,6 +9,7 @@ import type {
   AddressRequest,
   HostNic,
   HostNicRecord,
+  InitOptions,
   NetworkBackend,
   NetworkCapabilities,
   NetworkSpec,
@@ -108,12 +109,13 @@ export class FakeNetwork implements NetworkBackend {
     return [...this.host.nics.values()].flatMap(({ ports }) => ports);
   }
 
-  async init(specs: readonly NetworkSpec[], { signal }: CallOptions): Promise<void> {
+  async init(specs: readonly NetworkSpec[], { signal, only }: InitOptions): Promise<void> {
     throwIfAborted(signal, 'network init');
-    const networks = this.checkSpecs(specs);
+    const networks = this.checkSpecs(specs, only);
     const made: string[] = [];
     try {
       for (const { spec } of networks) {
+        if (only && !only.includes(spec.name)) continue;
         await turn();
         throwIfAborted(signal, 'network init');
         if (this.makeBridge(spec)) made.push(this.bridgeOf(spec));
@@ -139,13 +141,18 @@ export class FakeNetwork implements NetworkBackend {
   }
 
   /** @throws NET_SPEC_INVALID naming the field; NOT_SUPPORTED. */
-  protected checkSpecs(specs: readonly NetworkSpec[]): Network[] {
+  protected checkSpecs(specs: readonly NetworkSpec[], only?: readonly string[]): Network[] {
     const names = new Set<string>();
     if (specs.length > 1 && !this.capabilities.multipleNetworks) this.refuse('multipleNetworks');
-    return specs.map((spec) => {
+    return specs.flatMap((spec) => {
       if (names.has(spec.name)) throw fieldError('NET_SPEC_INVALID', 'name', 'names that differ', spec.name);
       names.add(spec.name);
-      return { spec, subnets: this.checkSpec(spec) };
+      try {
+        return [{ spec, subnets: this.checkSpec(spec) }];
+      } catch (error) {
+        if (only?.includes(spec.name) ?? true) throw error;
+        return [];
+      }
     });
   }
 
