@@ -57,30 +57,28 @@ function pushHeld(
 /** The hypervisor that made it, configured or not: its VM is ended by that one alone. @throws PLUGIN_NOT_FOUND */
 export async function makerOf(services: PodServices, record: PodRecord, call: CallOptions): Promise<HypervisorDriver> {
   const { driver, backend, otherDriver } = services;
-  const { id, hypervisor, network } = record;
-  checkMaker('network', network, backend.name, id);
+  const { hypervisor, network } = record;
+  if (network !== backend.name) throw wrongMaker('network', record, backend.name);
   if (hypervisor === driver.name) return driver;
   try {
     if (otherDriver) return await otherDriver(hypervisor, call);
   } catch (error) {
     if (!hasCode(error, 'PLUGIN_NOT_FOUND')) throw error;
-    throw wrongMaker('hypervisor', hypervisor, driver.name, id, error);
+    throw wrongMaker('hypervisor', record, driver.name, error);
   }
-  throw wrongMaker('hypervisor', hypervisor, driver.name, id);
+  throw wrongMaker('hypervisor', record, driver.name);
 }
 
 /** @throws PLUGIN_NOT_FOUND what one plugin made only that one can undo. */
-export function checkMakers({ driver, backend }: PodServices, { id, hypervisor, network }: PodRecord): void {
-  checkMaker('hypervisor', hypervisor, driver.name, id);
-  checkMaker('network', network, backend.name, id);
+export function checkMakers({ driver, backend }: PodServices, record: PodRecord): void {
+  if (record.hypervisor !== driver.name) throw wrongMaker('hypervisor', record, driver.name);
+  if (record.network !== backend.name) throw wrongMaker('network', record, backend.name);
 }
 
-function checkMaker(kind: string, maker: string, configured: string, id: string): void {
-  if (maker !== configured) throw wrongMaker(kind, maker, configured, id);
-}
-
-function wrongMaker(kind: string, maker: string, configured: string, id: string, cause?: unknown): HyperplugError {
-  const how = kind === 'hypervisor' ? ` or give --driver ${maker}` : '';
+function wrongMaker(kind: 'hypervisor' | 'network', record: PodRecord, configured: string, cause?: unknown) {
+  const { id, session, [kind]: maker } = record;
+  const rootless = kind === 'network' && typeof session === 'string' ? ' or give --rootless' : '';
+  const how = kind === 'hypervisor' ? ` or give --driver ${maker}` : rootless;
   return new HyperplugError(
     'PLUGIN_NOT_FOUND',
     `${kind} of pod ${id}: expected the plugin that made it, ${maker}, got ${configured}; configure ${maker}${how} and try again`,

@@ -25,9 +25,9 @@ export async function look(host: HostServices, record: PodRecord, unheld = false
     return { state: 'failed', failure: `the process that was ${state} it ${why}`, toSettle: true };
   }
   if (state === 'running' || state === 'paused') {
-    if (isLost(host, record)) return { state: 'failed', failure: LOST, toSettle: true };
-    if (vm && (await host.alive(vm.process))) return { state, failure, toSettle: false };
-    return { state: 'failed', failure: 'its VM was found gone', toSettle: true };
+    const alive = vm !== null && (await host.alive(vm.process));
+    if (alive && !isLost(host, record)) return { state, failure, toSettle: false };
+    return { state: 'failed', failure: alive ? LOST : 'its VM was found gone', toSettle: true };
   }
   return { state, failure, toSettle: holdsSomething(record) };
 }

@@ -23,6 +23,14 @@ describe('a pod whose VM runs in a session that has ended', () => {
     expect(world.leftovers()).to.deep.equal([]);
   });
 
+  it('is told as one whose VM died where that is so', async () => {
+    const [vm] = [...world.machine.processes.values()].filter(({ argv }) => argv[0] !== 'manager');
+    world.killVm(vm?.identity.pid ?? 0);
+    await using engine = await world.engine({ session: 'after' });
+    expect((await engine.pods.inspect('p')).failure).to.equal('its VM was found gone');
+    await engine.removePod('p');
+  });
+
   it('lives for who is in its own session, and for who is in none and cannot tell', async () => {
     for (const wish of [{ session: 'before' }, {}]) {
       await using engine = await world.engine(wish);
