@@ -66,7 +66,7 @@ export function buildProgram(deps: CliDeps, invoke: Invoke, [first]: readonly st
     .option('--network <name>', 'the configured network it is attached to; none: no NIC at all')
     .addOption(
       new Option('--nic <nic>', 'a NIC, net=NAME,ip=ADDRESS,mac=…,mtu=…,name=…; repeatable')
-        .argParser((text, all: NicText[]) => [...all, parseNic(text)])
+        .argParser((text, all: NicText[]) => [...all, parseNic(text, '--nic')])
         .default([], 'none'),
     )
     .option('--template <name>', 'go on from this saved VM instead of booting; auto: from one that fits; none')

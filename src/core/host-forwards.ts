@@ -9,6 +9,8 @@ import type { PortMapping } from './network.js';
 export interface HostForwards {
   /** Name servers that answer in there. */
   readonly nameServers: readonly string[];
+  /** Of the way out, which may be gone for a while. */
+  readonly mtu: number;
   /** Before a mapping is made. @throws NOT_SUPPORTED it cannot be forwarded; NET_PORT_IN_USE another has a port of it. */
   check(mapping: PortMapping): void;
   /** A mapping as it is in the namespace, of one that was refused, too: what is recorded can always be taken away. */

@@ -55,11 +55,18 @@ export function schemaIssues(issues: readonly unknown[], root: unknown): SchemaI
         unknownKey: true as const,
       }));
     }
-    return [{ path, expected: expectation(issue), received: valueAt(root, path) }];
+    const received = issue.code === 'invalid_key' ? path.at(-1) : valueAt(root, path);
+    return [{ path, expected: expectation(issue), received }];
   });
 }
 
-function expectation(issue: RawIssue): string {
+/** How zod begins when the schema itself says nothing. */
+const ZODS_WORDS = /^(Invalid |Too small: |Too big: |Unrecognized )/;
+
+/** What was expected, in the schema's own words where it has some. */
+export function expectation(given: Pick<RawIssue, 'code' | 'message'>): string {
+  const issue = given as RawIssue;
+  if (!ZODS_WORDS.test(issue.message)) return issue.message.replace(/^expected /, '');
   const quoted = (values: unknown) =>
     (values as unknown[]).map((value) => (typeof value === 'bigint' ? `${value}` : JSON.stringify(value))).join(', ');
   const unit = { string: ' characters', array: ' items', set: ' items' }[String(issue.origin)] ?? '';
@@ -79,7 +86,9 @@ function expectation(issue: RawIssue): string {
     case 'invalid_format':
       if (issue.format === 'regex') return `text matching ${issue.pattern}`;
       if (issue.format === 'starts_with') return `text starting with ${JSON.stringify(issue.prefix)}`;
-      return String(issue.message).startsWith('Invalid ') ? String(issue.format) : issue.message;
+      return String(issue.format);
+    case 'invalid_key':
+      return (issue.issues as RawIssue[] | undefined)?.map(expectation).join(' and ') || issue.message;
     case 'invalid_union': {
       const branches = (issue.errors as RawIssue[][] | undefined) ?? [];
       const words = branches.flatMap((branch) => branch.slice(0, 1).map(expectation));

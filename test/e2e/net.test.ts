@@ -93,6 +93,7 @@ describe('hyperplug net', function () {
     expect(code).to.equal(1);
     expect(text)
       .to.match(/^default: firewall: missing: .*FORWARD/)
+      .and.to.include(before[forward])
       .and.to.match(/\nlab: as it should be\n$/);
     expect(await ok('repair'))
       .to.match(/^default: mended: firewall: missing: /)

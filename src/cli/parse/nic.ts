@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { fieldError, HyperplugError } from '../../core/errors.js';
+import { parseMac } from '../../core/mac.js';
 import { closest } from '../../core/suggest.js';
 
 /** An `interfaces` entry of a pod specification. */
@@ -20,34 +21,38 @@ type Key = (typeof KEYS)[number];
 /**
  * `net=lab,ip=10.0.0.5,ip=fd00::5,mac=…,mtu=…,name=lan0,id=…,gateway=none,tap=mytap`: keys in any order, all optional, only `ip`
  * several times.
+ * @param option what it is called on the command line.
  * @throws CLI_USAGE
  */
-export function parseNic(text: string): NicText {
+export function parseNic(text: string, option = 'NIC'): NicText {
   const nic: { -readonly [K in keyof NicText]: NicText[K] } = {};
   const seen = new Set<Key>();
   for (const part of text.split(',')) {
     const at = part.indexOf('=');
     const key = part.slice(0, at) as Key;
     const value = part.slice(at + 1);
-    if (at < 1 || value === '') throw fieldError('CLI_USAGE', 'NIC', `${KEYS.join('=…, ')}=…, comma-separated`, text);
-    if (!KEYS.includes(key)) throw unknownKey(key);
-    if (seen.has(key) && key !== 'ip') throw fieldError('CLI_USAGE', `NIC: ${key}`, 'it once', text);
+    if (at < 1 || value === '') throw fieldError('CLI_USAGE', option, `${KEYS.join('=…, ')}=…, comma-separated`, text);
+    if (!KEYS.includes(key)) throw unknownKey(key, option);
+    if (seen.has(key) && key !== 'ip') throw fieldError('CLI_USAGE', `${option}: ${key}`, 'it once', text);
     seen.add(key);
     switch (key) {
       case 'net':
         nic.network = value;
         break;
       case 'ip':
-        nic.ip = [...(nic.ip ?? []), parseAddress('NIC: ip', value)];
+        nic.ip = [...(nic.ip ?? []), parseAddress(`${option}: ip`, value)];
+        break;
+      case 'mac':
+        nic.mac = parseMac(value, `${option}: mac`, 'CLI_USAGE');
         break;
       case 'mtu':
-        nic.mtu = parseMtu('NIC: mtu', value);
+        nic.mtu = parseMtu(`${option}: mtu`, value);
         break;
       case 'name':
         nic.ifname = value;
         break;
       case 'gateway':
-        nic.gateway = value === 'none' ? false : parseGateway('NIC: gateway', value, 'an IP address, or none');
+        nic.gateway = value === 'none' ? false : parseGateway(`${option}: gateway`, value, 'an IP address, or none');
         break;
       default:
         nic[key] = value;
@@ -56,11 +61,11 @@ export function parseNic(text: string): NicText {
   return nic;
 }
 
-function unknownKey(key: string): HyperplugError {
+function unknownKey(key: string, option: string): HyperplugError {
   const near = closest(key, KEYS);
   const hint = near === undefined ? {} : { fix: `did you mean ${near}?` };
-  return new HyperplugError('CLI_USAGE', `NIC: expected one of ${KEYS.join(', ')}, got ${JSON.stringify(key)}`, {
-    details: { field: 'NIC', expected: KEYS, received: key, ...hint },
+  return new HyperplugError('CLI_USAGE', `${option}: expected one of ${KEYS.join(', ')}, got ${JSON.stringify(key)}`, {
+    details: { field: option, expected: KEYS, received: key, ...hint },
   });
 }
 

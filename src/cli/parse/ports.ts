@@ -13,10 +13,10 @@ export interface PublishedPort {
 }
 
 const EXPECTED =
-  '[HOST_IP:]HOST_PORT:POD_PORT[/tcp|/udp|/sctp], like 8080:80, 127.0.0.1:8080-8090:80-90 or [::1]:53:53/udp';
+  '[HOST_IP:]HOST_PORT:POD_PORT[/tcp|/udp|/sctp], like 8080:80, 127.0.0.1:8080-8090:80-90 or [fd00::1]:53:53/udp';
 const FORM = /^(?:(?:\[([^\]]+)\]|([^:[\]]+)):)?([0-9-]+):([0-9-]+)(?:\/(tcp|udp|sctp))?$/i;
 const SELECTOR = /^(?:(?:\[([^\]]+)\]|([^:[\]]+)):)?([0-9-]+)(?:\/(tcp|udp|sctp))?$/i;
-const SELECTOR_EXPECTED = '[HOST_IP:]HOST_PORT[/tcp|/udp|/sctp], like 8080, 8080-8090/udp or [::1]:53';
+const SELECTOR_EXPECTED = '[HOST_IP:]HOST_PORT[/tcp|/udp|/sctp], like 8080, 8080-8090/udp or [fd00::1]:53';
 const RANGE = /^(\d{1,5})(?:-(\d{1,5}))?$/;
 
 /** @throws CLI_USAGE */

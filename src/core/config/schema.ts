@@ -44,6 +44,8 @@ const subnet = z.string().transform((text, context) => {
 
 const known = (texts: readonly string[]) => texts.map(parseSubnet).filter((each): each is Subnet => 'family' in each);
 
+const INTERFACE_NAME = 'an interface name: 1 to 15 characters without blanks, slashes and colons; not . or ..';
+
 const network = z.strictObject({
   subnets: z
     .array(subnet)
@@ -55,7 +57,7 @@ const network = z.strictObject({
     .describe('at most one IPv4 and one IPv6 subnet, in CIDR notation'),
   bridge: z
     .string()
-    .regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/, 'an interface name of at most 15 characters')
+    .regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/, INTERFACE_NAME)
     .optional()
     .describe('the bridge to make or use, where the backend has bridges; without it the backend chooses'),
   mtu: z.int().min(68).max(65_535).nullable().default(null).describe('bytes; null: that of the uplink'),

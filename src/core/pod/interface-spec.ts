@@ -23,7 +23,7 @@ export const LOOPBACK = 'lo';
 
 export const interfaceSchema = z.strictObject({
   id: nicId.optional(),
-  network: z.string().min(1).optional().describe('name of a configured network'),
+  network: z.string().min(1, 'the name of a network').optional().describe('name of a configured network'),
   ip: z
     .union([z.string(), z.array(z.string())])
     .optional()
@@ -123,7 +123,7 @@ export function parseNicInputs(
   const ids = [...taken, ...nics.flatMap(({ id }) => id ?? [])];
   return deepFreeze(
     nics.map(({ portmappings = [], ...nic }, index) => {
-      const field = nics.length === 1 ? 'interface' : `interfaces[${index}]`;
+      const field = `interfaces[${index}]`;
       const id = nic.id ?? freeId(nic.ifname, ids);
       ids.push(id);
       const ports = portmappings.map((mapping, at) => parsePortRange(mapping, `${field}.portmappings[${at}]`));

@@ -50,14 +50,30 @@ export function addressesOf({ lease, otherAddresses }: NicRecord): readonly Inte
   return [...(lease?.addresses ?? []), ...otherAddresses];
 }
 
-/** What a NIC record says before anything has been made for it. @throws CONFIG_INVALID its network is not made. */
+/**
+ * What a NIC record says before anything has been made for it.
+ * @throws NET_NOT_FOUND its network is not configured; CONFIG_INVALID it is not made.
+ */
 export function plannedNic(
-  { backend: { name: backend }, refusedNetworks }: Pick<PodServices, 'backend' | 'refusedNetworks'>,
+  {
+    backend: { name: backend },
+    networks,
+    refusedNetworks,
+  }: Pick<PodServices, 'backend' | 'networks' | 'refusedNetworks'>,
   spec: InterfaceSpec,
   podId: string,
   allow: AllowList | undefined,
 ): PlannedNic {
   const { id, network, ports, name = null } = spec;
+  if (spec.kind === 'network' && !networks.some((each) => each.name === network)) {
+    const known = networks.map((each) => each.name);
+    const field = `interfaces.${id}.network`;
+    throw new HyperplugError(
+      'NET_NOT_FOUND',
+      `${field}: expected one of ${known.join(', ')}, got ${JSON.stringify(network)}`,
+      { details: { field, expected: known, received: network } },
+    );
+  }
   const refused = spec.kind === 'network' && refusedNetworks?.get(network);
   if (refused) throw refused;
   const common = { id, state: 'adding', ports, name, mtu: 0 } as const;

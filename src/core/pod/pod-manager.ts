@@ -89,7 +89,9 @@ export class PodManager {
   async nicsInUse(options: UserCallOptions): Promise<NicInUse[]> {
     return withDeadline('list NICs', options.timeoutMs ?? CALL_TIMEOUT_MS, options.signal, async (call) => {
       const { store, backend, host } = this.services;
-      const records = await store.list(call);
+      // Those of rootless networks are in others than these, whatever their names. An earlier version did not say.
+      const isHere = ({ session }: PodRecord) => session === undefined || (session ?? undefined) === host.session;
+      const records = (await store.list(call)).filter(isHere);
       const states = await Promise.all(records.map(async (record) => (await look(host, record)).state));
       return records.flatMap((record, index) =>
         record.nics.flatMap(({ lease, host: made, ports, allow, state }): NicInUse[] => {

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { HyperplugError, shown } from '../errors.js';
-import { dotted, valueAt } from '../schema-issues.js';
+import { dotted, expectation, valueAt } from '../schema-issues.js';
 import { nodeAt, shapeOf } from '../schema-walk.js';
 import { suggestion } from '../suggest.js';
 
@@ -20,7 +20,7 @@ export function specError(error: z.ZodError, input: unknown, root: string, schem
   const issues = error.issues
     .flatMap((issue) => expand(issue, schema))
     .map(({ path, message }) => {
-      const field = dotted(path) || root;
+      const field = typeof path[0] === 'number' ? `${root}${dotted(path)}` : dotted(path) || root;
       return {
         field,
         message: message.startsWith('unknown')
@@ -40,19 +40,19 @@ function expand(issue: z.core.$ZodIssue, schema: z.ZodType | undefined): Issue[]
     return issue.keys.map((key) => ({ path: [...path, key], message: `unknown field${near(schema, path, key)}` }));
   }
   // Of a key that may not be one: why, and not that it is so.
-  if (issue.code === 'invalid_key') return issue.issues.map((each) => ({ path, message: plain(each.message) }));
-  if (issue.code !== 'invalid_union') return [{ path, message: plain(message) }];
+  if (issue.code === 'invalid_key') return issue.issues.map((each) => ({ path, message: plain(each) }));
+  if (issue.code !== 'invalid_union') return [{ path, message: plain(issue) }];
   const meant = issue.errors.find((branch) =>
     branch.some(({ code, path: at }) => code !== 'invalid_type' || at.length > 0),
   );
   if (meant)
     return meant.flatMap((each) => expand({ ...each, path: [...path, ...each.path] } as z.core.$ZodIssue, schema));
-  const words = issue.errors.flatMap((branch) => branch.map((each) => plain(each.message)));
+  const words = issue.errors.flatMap((branch) => branch.map((each) => plain(each)));
   return [{ path, message: [...new Set(words)].join(' or ') || message }];
 }
 
 /** What came is told behind it. */
-const plain = (message: string) => message.replace(/^Invalid input: /, '').replace(/, received .*$/, '');
+const plain = (issue: z.core.$ZodIssue) => `expected ${expectation(issue)}`;
 
 function near(schema: z.ZodType | undefined, path: readonly PropertyKey[], key: string): string {
   const node = schema && nodeAt(schema, path);

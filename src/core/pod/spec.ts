@@ -75,7 +75,7 @@ const podSchema = z.strictObject({
     .optional(),
   network: z
     .string()
-    .min(1)
+    .min(1, 'the name of a network, or none')
     .optional()
     .describe('network of the interfaces that name none, a default interface among them; `none`: no NIC at all'),
   interfaces: z.array(interfaceSchema).max(32).optional(),

@@ -36,6 +36,10 @@ export class SlirpForwards implements HostForwards {
     return [this.#address(NAME_SERVER)];
   }
 
+  get mtu(): number {
+    return this.record.mtu;
+  }
+
   check(mapping: PortMapping): void {
     const { protocol, hostAddress } = mapping;
     if (protocol === 'sctp') {

@@ -7,6 +7,7 @@ import { iptablesCapabilities } from './capabilities.js';
 import { isOfNetwork } from './network-rules.js';
 import { NftChooser } from './nft/chooser.js';
 import type { IptablesOptions } from './options.js';
+import { ownedWords } from './owner.js';
 import {
   changesFor,
   driftOf,
@@ -46,7 +47,11 @@ export class IptablesFirewall implements Firewall {
   #last: Promise<unknown> = Promise.resolve();
 
   /** @param owner whose the rules are; undefined: they bear no such mark. See ownerTag(). */
-  constructor(options: IptablesOptions, tools: ToolProvider, owner?: string) {
+  constructor(
+    options: IptablesOptions,
+    tools: ToolProvider,
+    private readonly owner?: string,
+  ) {
     const tables = (family: 4 | 6) => new Tables(family, tools, options.variant, options.netns, owner);
     this.#tables = { 4: tables(4), 6: tables(6) };
     this.#nft = new NftChooser(options, tools, owner);
@@ -198,7 +203,7 @@ export class IptablesFirewall implements Firewall {
   async check(call: CallOptions): Promise<readonly FirewallDrift[]> {
     const drift = FAMILIES.map(async (family) => {
       const current = await this.#tables[family].read(call);
-      return driftOf(current, this.#wanted(family, current, this.#networks));
+      return driftOf(current, this.#wanted(family, current, this.#networks), (words) => ownedWords(words, this.owner));
     });
     return (await Promise.all(drift)).flat();
   }

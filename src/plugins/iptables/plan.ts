@@ -13,7 +13,7 @@ import {
 } from './network-rules.js';
 import { portMark, portOfMark, portRules } from './port-rules.js';
 import { isRestrictionMark, RESTRICTION_CHAIN, restrictionJump, restrictionRules } from './restriction-rules.js';
-import { ruleText, type SavedRule, sameWords } from './rule-text.js';
+import { ruleText, type SavedRule, sameWords, type Words } from './rule-text.js';
 import type { Change, RuleSet } from './tables.js';
 
 /** What has to be in one family's tables. */
@@ -124,15 +124,22 @@ export function removalsFor(current: RuleSet, gone: (rule: SavedRule) => boolean
   return changes;
 }
 
-/** What differs. Marks of networks that nobody knows are foreign. */
-export function driftOf(current: RuleSet, wanted: Wanted): FirewallDrift[] {
+/**
+ * What differs. Marks of networks that nobody knows are foreign.
+ * @param written the words of a rule as they stand in the kernel, or would.
+ */
+export function driftOf(
+  current: RuleSet,
+  wanted: Wanted,
+  written: (words: Words) => Words = (words) => words,
+): FirewallDrift[] {
   const drift: FirewallDrift[] = [];
   const planned = [...topRules(wanted), ...markedPlan(wanted)];
   const networkOf = (mark: string | undefined) =>
     wanted.networks.find(({ name }) => isOfNetwork(mark, name))?.name ?? mark?.split(' ')[1] ?? '';
   for (const rule of planned) {
     const standing = current.rules(rule.table, rule.chain).filter(({ words }) => sameWords(words, rule.words));
-    const text = `-t ${rule.table} ${ruleText(rule.chain, rule.words)}`;
+    const text = `-t ${rule.table} ${ruleText(rule.chain, written(rule.words))}`;
     if (standing.length === 0) drift.push({ network: networkOf(markOf(rule)), kind: 'missing', rule: text });
     if (standing.length > 1) drift.push({ network: networkOf(markOf(rule)), kind: 'duplicate', rule: text });
   }
@@ -145,7 +152,7 @@ export function driftOf(current: RuleSet, wanted: Wanted): FirewallDrift[] {
     drift.push({
       network: networkOf(rule.comment),
       kind: 'foreign',
-      rule: `-t ${rule.table} ${ruleText(rule.chain, rule.words)}`,
+      rule: `-t ${rule.table} ${ruleText(rule.chain, written(rule.words))}`,
     });
   }
   return drift;

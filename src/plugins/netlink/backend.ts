@@ -166,7 +166,8 @@ export class NetlinkBackend implements NetworkBackend {
     call: CallOptions,
     only?: readonly string[],
   ): Promise<Map<string, PlannedNetwork>> {
-    const options = { ...this.options, owner: this.deps.owner, only, known: this.#networks };
+    const { owner, forwards } = this.deps;
+    const options = { ...this.options, owner, only, known: this.#networks, wayOutMtu: forwards?.mtu };
     return planNetworks(specs, options, this.#ground().rtnl, call);
   }
 

@@ -28,6 +28,8 @@ interface PlanOptions extends NetlinkOptions {
   readonly owner?: string | undefined;
   /** Names of networks; what is wrong with another leaves that one out. undefined: all. */
   readonly only?: readonly string[] | undefined;
+  /** Where there is no uplink yet, or not now. undefined: Ethernet's. */
+  readonly wayOutMtu?: number | undefined;
   /** As they were planned before. */
   readonly known?: ReadonlyMap<string, PlannedNetwork>;
 }
@@ -91,7 +93,7 @@ async function planNetwork(
     .map((subnet) =>
       attachment.kind === 'macvtap' ? withGateway(subnet, gatewaysOf(attachment.gateways, subnet)) : subnet,
     );
-  const mtu = spec.mtu ?? link?.mtu ?? (await uplinkMtu(rtnl, options.uplink, call));
+  const mtu = spec.mtu ?? link?.mtu ?? (await uplinkMtu(rtnl, options.uplink, call, options.wayOutMtu));
   if (mtu < MIN_MTU_V6 && subnets.some(({ family }) => family === 6)) {
     throw fieldError('NET_SPEC_INVALID', `${field}.mtu`, `at least ${MIN_MTU_V6}, as it has an IPv6 subnet`, mtu);
   }

@@ -1,7 +1,12 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 
-const interfaceName = z.string().regex(/^(?!\.{1,2}$)[^\s/:]{1,15}$/, 'an interface name of at most 15 characters');
+const interfaceName = z
+  .string()
+  .regex(
+    /^(?!\.{1,2}$)[^\s/:]{1,15}$/,
+    'an interface name: 1 to 15 characters without blanks, slashes and colons; not . or ..',
+  );
 
 const attachment = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('bridge') }).describe('taps on a Linux bridge'),

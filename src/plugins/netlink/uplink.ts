@@ -11,7 +11,12 @@ const RTPROT_RA = 9;
 const ETHERNET_MTU = 1500;
 
 /** The MTU of what leads out: of the named interface, or of the default route's of lowest metric; 1500 where there is none. */
-export async function uplinkMtu(rtnl: Rtnl, name: string | undefined, options: CallOptions): Promise<number> {
+export async function uplinkMtu(
+  rtnl: Rtnl,
+  name: string | undefined,
+  options: CallOptions,
+  otherwise = ETHERNET_MTU,
+): Promise<number> {
   if (name !== undefined) {
     const link = await rtnl.link(name, options);
     if (link) return link.mtu;
@@ -30,7 +35,7 @@ export async function uplinkMtu(rtnl: Rtnl, name: string | undefined, options: C
     const link = best && (await rtnl.links(options)).find(({ index }) => index === best.linkIndex);
     if (link) return link.mtu;
   }
-  return ETHERNET_MTU;
+  return otherwise;
 }
 
 /**

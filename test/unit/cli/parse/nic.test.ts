@@ -43,6 +43,8 @@ describe('a NIC on the command line', () => {
       refused(parseNic, text);
     }
     expect(refused(parseNic, 'net=a,net=b')).to.contain('net');
+    expect(refused(parseNic, 'mac=zz')).to.contain('NIC: mac: expected a MAC address');
+    expect(refused((text) => parseNic(text, '--nic'), 'mtu=x')).to.contain('--nic: mtu: expected');
     for (const text of ['gateway=no', 'gateway=10.0.0.1/24']) expect(refused(parseNic, text)).to.contain('or none');
   });
   it('says what was meant by a key that is unknown', () => {

@@ -270,8 +270,14 @@ describe('loadConfig', () => {
       'a bridge name that no interface can have',
       'network: {networks: {default: {bridge: sixteen-letters-}}}',
       'CONFIG_INVALID',
-      '.bridge',
-      '15',
+      '.bridge: expected an interface name: 1 to 15 characters without blanks',
+      '"sixteen-letters-"',
+    ],
+    [
+      'a network by a name of other letters',
+      'network: {networks: {ü: {}}}',
+      'CONFIG_INVALID',
+      'network.networks."ü": expected lower-case letters, digits and dashes, at most 32, got "ü"',
     ],
     [
       'a name server by name',

@@ -31,6 +31,18 @@ describe('a pod whose VM runs in a session that has ended', () => {
     await engine.removePod('p');
   });
 
+  it('uses no network but those of its own session', async () => {
+    for (const [wish, pods] of [
+      [{ session: 'before' }, ['p']],
+      [{ session: 'after' }, []],
+      [{}, []],
+    ] as const) {
+      await using engine = await world.engine(wish);
+      const [network] = await engine.networks.status(['default']);
+      expect(network?.pods, JSON.stringify(wish)).to.deep.equal(pods);
+    }
+  });
+
   it('lives for who is in its own session, and for who is in none and cannot tell', async () => {
     for (const wish of [{ session: 'before' }, {}]) {
       await using engine = await world.engine(wish);

@@ -354,6 +354,29 @@ describe('the network of a running pod', function () {
   });
 });
 
+describe('what is wrong with a NIC or a port that is to be added', () => {
+  it('is named as it is in a specification', async () => {
+    const fixture = new PodFixture();
+    const pod = await fixture.pod();
+    const words = async (call: Promise<unknown>) => String(await failure(call));
+    try {
+      expect(await words(pod.nics.add({ ifname: 'a b' }))).to.include(
+        'interfaces[0].ifname: expected an interface name',
+      );
+      expect(await words(pod.nics.add({ mac: 'zz' }))).to.include('interfaces[0].mac: expected a MAC address');
+      expect(await words(pod.nics.add([{}, { id: 'Ü' }]))).to.include('interfaces[1].id: expected lower-case letters');
+      const error = await failure(pod.nics.add({ network: 'ü' }));
+      expect(hasCode(error, 'NET_NOT_FOUND')).to.equal(true);
+      expect(String(error)).to.include('interfaces.eth-1.network: expected one of default, back, tiny, got "ü"');
+      const port = { hostPort: {} as never, containerPort: 1 };
+      expect(await words(pod.ports.add([port]))).to.include('portmappings[0].hostPort: expected');
+    } finally {
+      await pod.remove();
+    }
+    fixture.dispose();
+  });
+});
+
 describe('a pod without hot-plug', () => {
   it('is told so, and gets loopback addresses all the same', async () => {
     const fixture = new PodFixture({ hypervisor: { hotplugNic: false } });

@@ -254,7 +254,12 @@ describe('what is in a pod, by its specification', () => {
     ['limits of nothing', { ulimits: [{ name: 'as', hard: 1 }] }, 'ulimits', /a command or a rootfs/],
     ['a command of no words', { command: [] }, 'command', /at least one word/],
     ['a container of none', { containers: [{ command: [] }] }, 'containers[0].command', /at least one word/],
-    ['a variable of no name', { env: { 'A=B': 'x' } }, 'env."A=B"', /^env\."A=B": a name without "=", got "x"/],
+    [
+      'a variable of no name',
+      { env: { 'A=B': 'x' } },
+      'env."A=B"',
+      /^env\."A=B": expected a name without "=", got "x"/,
+    ],
     ['a list of variables', { env: ['A=B'] }, 'env[0]', /^env\[0\]: expected object, got "A=B"/],
     ['a restart policy', { restartPolicy: 'sometimes' }, 'restartPolicy', /never/],
     ['a route by no interface', { routes: [{ destination: '10.0.0.0/8', nic: 'x' }] }, 'routes[0].nic', /eth-default/],

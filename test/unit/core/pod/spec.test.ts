@@ -195,6 +195,13 @@ describe('parsePodSpec', () => {
     ],
     ['a list', [], 'pod', /array/],
     [
+      'a network of no name',
+      { interfaces: [{ network: '' }] },
+      'interfaces[0].network',
+      /^interfaces\[0\]\.network: expected the name of a network, got ""/,
+    ],
+    ['too many CPUs', { resource: { vcpu: 0 } }, 'resource.vcpu', /^resource.vcpu: expected at least 1, got 0/],
+    [
       'a volume in detail that is another by that name',
       {
         volumes: [{ name: 'data', sizeMib: 32 }],

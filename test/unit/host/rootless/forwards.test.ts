@@ -115,5 +115,6 @@ describe('SlirpForwards', () => {
     expect(() => open.check(datagrams)).to.not.throw();
     expect(forwards.inside(datagrams).hostAddress, 'what was refused can be taken away').to.equal('0.0.0.0');
     expect(forwards.nameServers).to.deep.equal(['10.233.77.3']);
+    expect(forwards.mtu).to.equal(record.mtu);
   });
 });
