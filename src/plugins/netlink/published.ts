@@ -10,6 +10,8 @@ import { forgetUdpFlows } from './conntrack.js';
 import type { HostPorts } from './host-ports.js';
 import type { PlannedNetwork } from './network.js';
 
+const LOOPBACK_6 = '::1';
+
 /**
  * A mapping leads to the NIC that it was declared on: to its address of the family that the host address has.
  * @throws NET_SPEC_INVALID the NIC has no address of that family, or a port is none; NOT_SUPPORTED.
@@ -32,6 +34,11 @@ export function publishedPorts(
   return mappings.map((mapping) => {
     const { protocol, hostAddress, hostPort, guestPort, count } = mapping;
     const guestCount = guestPortCount(mapping);
+    if (hostAddress === LOOPBACK_6) {
+      throw notSupported(
+        `hostAddress: expected another than ${LOOPBACK_6}: Linux routes no packets of the IPv6 loopback (127.0.0.1 works, and :: is all other addresses)`,
+      );
+    }
     if (!firewall.capabilities.protocols.includes(protocol)) {
       throw notSupported(`protocol: expected one of ${firewall.capabilities.protocols.join(', ')}, got ${protocol}`);
     }

@@ -295,10 +295,15 @@ describe('traffic of a netlink network', function () {
   it('a host address is the only one that a port answers on; IPv6 has ports of its own', async () => {
     await start(networkSpec({ subnets: ['192.168.123.0/24', 'fd00:123::/64'] }));
     const ports = [mapping({ hostPort: 8080, hostAddress: HOST_2 }), mapping({ hostPort: 8081, hostAddress: '::' })];
-    await pod('server', ports, 'default', [80]);
+    const { nic, lease } = await pod('server', ports, 'default', [80]);
     expect(
       await ask(outside, `tcp/${HOST_2}/8080`, `tcp/${HOST}/8080`, 'tcp/2001:db8::1/8081', `tcp/${HOST}/8081`),
     ).to.deep.equal([answer('server', OUTSIDE, 80), 'refused', answer('server', '2001:db8::2', 80), 'refused']);
+    const [own, loopback] = await ask(host, 'tcp/2001:db8::1/8081', 'tcp/::1/8081');
+    expect(own).to.deep.include({ label: 'server', port: 80 });
+    expect(loopback, 'Linux routes nothing from there').to.equal('silence');
+    const asked = mapping({ hostPort: 8082, hostAddress: '::1' });
+    await rejects(bench.backend.publish(nic.record, lease, [asked], callFor()), 'NOT_SUPPORTED', 'hostAddress', '::1');
   });
 
   it('ports come and go while a NIC is attached, and udp flows from before follow', async () => {
