@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import type { CallOptions } from './core/calls.js';
 import { raceSignal } from './core/calls.js';
 import type { LoadedConfig } from './core/config/load-config.js';
@@ -5,9 +6,10 @@ import { HyperplugError } from './core/errors.js';
 import type { GcFinding } from './core/gc/types.js';
 import { HOST_TOKENS } from './core/plugin.js';
 import type { ProgressSink } from './core/progress.js';
-import { type OwnSession, ownSession, reenter } from './host/rootless/enter.js';
+import { type OwnSession, ownSession, reenter, takeMended } from './host/rootless/enter.js';
 import { SlirpForwards } from './host/rootless/forwards.js';
-import { sessionDrift } from './host/rootless/look.js';
+import { hasLosses, sessionDrift } from './host/rootless/look.js';
+import { SessionFiles } from './host/rootless/record.js';
 import { closeSession, openSession, pinSession } from './host/rootless/session.js';
 import type { ToolProvider } from './host/tools.js';
 
@@ -38,6 +40,20 @@ export async function enterRootless({ config, networks }: LoadedConfig, options:
   reenter(await openSession({ ...options, subnets, hostLoopback, mtu }, call));
 }
 
+/**
+ * What has died of a session that others are in is started again, without going there: they cannot do it. Answers with what
+ * that was, in words.
+ * @throws what openSession() throws.
+ */
+export async function mendRootless({ config, networks }: LoadedConfig, options: EnterOptions, call: CallOptions) {
+  if (!config.rootless.enabled || ownSession() || !hasLosses(SessionFiles.of(options.runtimeDirectory))) return [];
+  const { hostLoopback, mtu } = config.rootless;
+  const subnets = networks.flatMap((network) => network.subnets);
+  const { mended, useFd } = await openSession({ ...options, subnets, hostLoopback, mtu }, call);
+  closeSync(useFd);
+  return mended;
+}
+
 export const isInside = (): boolean => ownSession() !== undefined;
 
 /** The configuration asks for rootless networks, and this process is not where they are. */
@@ -65,7 +81,7 @@ export function mustBeInside(loaded: LoadedConfig): void {
 export async function rootlessFindings(dryRun: boolean, call: CallOptions): Promise<readonly GcFinding[]> {
   const own = ownSession();
   if (!own) return [];
-  const why = dryRun ? await sessionDrift(own.files, call) : own.mended;
+  const why = dryRun ? await sessionDrift(own.files, call) : takeMended();
   return why.map((text) => ({ kind: 'network', id: 'rootless', why: text, action: 'finished' }));
 }
 

@@ -30,6 +30,7 @@ export async function openHyperplug(io: Io, options: EngineOptions): Promise<Hyp
   const loaded = await openConfig(configOptions(options));
   const { socketPath: path } = daemonPaths(loaded);
   if (!existsSync(path)) return inProcess(io, options, loaded);
+  await mendNamespaces(io, loaded, options);
   try {
     return await connect(path, options);
   } catch (error) {
@@ -63,19 +64,34 @@ export async function enterNamespaces(io: Io, loaded: LoadedConfig, options: Eng
   const { namespaces, progress, signal } = options;
   if (!loaded.config.rootless.enabled) return;
   const { enterRootless, isInside, rootlessMended } = await import('../rootless.js');
-  const { directoriesOf, imageProvider } = await import('../hyperplug.js');
+  const { imageProvider } = await import('../hyperplug.js');
+  const { tools, runtimeDirectory } = await surroundings(loaded);
+  // By the host's own network: one that is reached by way of its loopback (a proxy) is not reached from within.
+  if (namespaces === 'use' && !isInside()) await (await imageProvider(loaded, tools)).image({ signal, progress });
+  await enterRootless(loaded, { runtimeDirectory, tools, progress, mend: namespaces === 'use' }, { signal });
+  tellMended(io, rootlessMended());
+}
+
+/** The daemon is in the namespaces of rootless networks, from where it cannot start again what has died of them: this process can. */
+async function mendNamespaces(io: Io, loaded: LoadedConfig, options: EngineOptions): Promise<void> {
+  const { namespaces, progress, signal } = options;
+  if (!loaded.config.rootless.enabled || namespaces !== 'use') return;
+  const { mendRootless } = await import('../rootless.js');
+  tellMended(io, await mendRootless(loaded, { ...(await surroundings(loaded)), progress, mend: true }, { signal }));
+}
+
+function tellMended(io: Io, mended: readonly string[]): void {
+  for (const text of mended) io.stderr.print(`hyperplug: rootless network: ${text}; started again\n`);
+}
+
+async function surroundings(loaded: LoadedConfig) {
+  const { directoriesOf } = await import('../hyperplug.js');
   const { DebianToolProvider } = await import('../host/debian/tools.js');
   const { ensureDirectories } = await import('../host/paths.js');
   const directories = directoriesOf(loaded);
   ensureDirectories(directories);
-  const tools = new DebianToolProvider({ cacheDir: directories.cacheDirectory });
-  const { runtimeDirectory } = directories;
-  // By the host's own network: one that is reached by way of its loopback (a proxy) is not reached from within.
-  if (namespaces === 'use' && !isInside()) await (await imageProvider(loaded, tools)).image({ signal, progress });
-  await enterRootless(loaded, { runtimeDirectory, tools, progress, mend: namespaces === 'use' }, { signal });
-  for (const text of rootlessMended()) {
-    io.stderr.print(`hyperplug: rootless network: ${text}; started again\n`);
-  }
+  const { runtimeDirectory, cacheDirectory } = directories;
+  return { runtimeDirectory, tools: new DebianToolProvider({ cacheDir: cacheDirectory }) };
 }
 
 /** The log of the configuration, to standard error. */

@@ -100,9 +100,12 @@ function rootless(this: Mocha.Suite, driver: 'qemu' | 'uml') {
 
   const run = (...args: string[]) => runWhere(true, ...args);
 
-  function runWhere(tun: boolean, ...args: string[]): Promise<Finished> {
+  const runWhere = (tun: boolean, ...args: string[]): Promise<Finished> =>
+    finish(start(tun, ...args), { timeoutMs: 300_000 });
+
+  function start(tun: boolean, ...args: string[]): ChildProcess {
     const env = { PATH: process.env.PATH, HOME: join(sandbox.root, 'home'), HYPERPLUG_CONFIG: sandbox.configPath };
-    return finish(place.start([process.execPath, program, ...args], env, tun), { timeoutMs: 300_000 });
+    return place.start([process.execPath, program, ...args], env, tun);
   }
 
   async function ok(...args: string[]): Promise<string> {
@@ -255,6 +258,25 @@ function rootless(this: Mocha.Suite, driver: 'qemu' | 'uml') {
       expect(await ok('exec', 'three', '--', 'hostname')).to.equal('three\n');
       await ok('rm', 'three');
       expect(await sandbox.leftovers()).to.deep.equal([]);
+    });
+
+    it('starts again what has died around a daemon in there, which says that it cannot', async () => {
+      const daemon = start(true, 'daemon');
+      const ended = once(daemon, 'exit');
+      const socket = join(sandbox.root, 'run/daemon.sock');
+      await eventually(async () => expect(existsSync(socket)).to.equal(true), 30_000);
+      await ok('net', 'init');
+      const before = session();
+      for (const { pid } of [before.holder, before.slirp]) process.kill(pid, 'SIGKILL');
+      expect(await ok('gc', '--socket', socket)).to.match(/left +network +default .*died; hyperplug gc --rootless/);
+      const mended = await run('gc');
+      expect(mended.stderr).to.match(/holder .* had died; started again\n.*slirp4netns .* had died; started again/);
+      expect(session().netns).to.equal(before.netns);
+      expect(await ok('net', 'check')).to.equal('default: as it should be\n');
+      await ok('net', 'teardown');
+      daemon.kill('SIGTERM');
+      await ended;
+      await eventually(async () => expect(existsSync(directory())).to.equal(false), 30_000);
     });
 
     it('keeps the namespaces as long as a pod without a NIC runs', async () => {

@@ -63,6 +63,13 @@ export function reenter({ files, record, useFd, mended, tools }: SessionUse): ne
 
 let own: OwnSession | undefined;
 
+/** What was mended before this process began, to be told as done: once. */
+export function takeMended(): readonly string[] {
+  const { mended = [] } = ownSession() ?? {};
+  if (own) own = { ...own, mended: [] };
+  return mended;
+}
+
 /** The session that this process was started into; undefined: none. */
 export function ownSession(): OwnSession | undefined {
   const text = process.env[SESSION_VARIABLE];

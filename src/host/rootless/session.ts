@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync, constants, existsSync, openSync, readdirSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { type CallOptions, raceSignal } from '../../core/calls.js';
 import { overlap, parseSubnet } from '../../core/config/subnet.js';
 import { HyperplugError } from '../../core/errors.js';
@@ -8,12 +7,12 @@ import type { HeldLock } from '../../core/host-services.js';
 import type { ProgressSink } from '../../core/progress.js';
 import { acquireLock, flock } from '../lock.js';
 import { hasRoot } from '../privilege.js';
-import { currentBootId, killProcess, ownIdentity, processArgv, sameProcess } from '../process.js';
+import { currentBootId, killProcess, ownIdentity, sameProcess } from '../process.js';
 import type { ToolProvider } from '../tools.js';
 import { SlirpForwards } from './forwards.js';
 import { type RootlessTools, startHolder } from './holder.js';
 import { linksOfVms } from './links.js';
-import { current, processesOf, survivor } from './look.js';
+import { current, namesPods, processesOf, survivor } from './look.js';
 import { isBelow, processesIn } from './namespaces.js';
 import { SessionFiles, type SessionRecord } from './record.js';
 import { startSlirp } from './slirp.js';
@@ -76,7 +75,7 @@ export async function openSession(request: SessionRequest, call: CallOptions): P
       record = await makeSession(files, request, tools, call);
     } else if (request.mend && !sameProcess(record.holder)) {
       mended.push(`the holder of the namespace (process ${record.holder.pid}) had died`);
-      const { holder } = await startHolder(files, tools, survivor(record), call);
+      const { holder } = await startHolder(files, tools, survivor(files, record), call);
       record = { ...record, holder };
       files.write(record);
     }
@@ -197,13 +196,11 @@ async function endUnused(files: SessionFiles, call: CallOptions): Promise<boolea
  * Whether VMs live that are in namespaces of their own and have no device here. As root those are of no namespace that ends
  * with the session: then what has the name of a pod's directory counts.
  */
-function vmsBeside({ directory }: SessionFiles): boolean {
-  const pods = join(dirname(directory), 'pods/');
-  const names = (pid: number) => processArgv(pid)?.some((word) => word.includes(pods)) ?? false;
+function vmsBeside(files: SessionFiles): boolean {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .some((pid) => names(pid) && (hasRoot() || isBelow(pid)));
+    .some((pid) => namesPods(files, pid) && (hasRoot() || isBelow(pid)));
 }
 
 /** Sets whether the session stays when nothing runs in it. */

@@ -341,6 +341,11 @@ export class NetlinkBackend implements NetworkBackend {
 
   async repair(name: string | undefined, call: CallOptions): Promise<void> {
     await this.#repair(name === undefined ? [...this.#networks.values()] : [this.#network(name)], call);
+    // Nothing in here can mend what is outside.
+    const [left] = (await this.deps.forwards?.drift(call)) ?? [];
+    if (left === undefined) return;
+    const fix = 'hyperplug gc --rootless --no-daemon';
+    throw new HyperplugError('NET_INIT_FAILED', `${left}; ${fix} mends that`, { details: { fix } });
   }
 
   async #repair(networks: readonly PlannedNetwork[], call: CallOptions): Promise<void> {
