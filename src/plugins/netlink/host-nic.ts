@@ -217,14 +217,24 @@ async function attachYours(
   plan: NicPlan,
   call: CallOptions,
 ): Promise<Device> {
-  const link = await rtnl.link(name, call);
-  if (link?.kind !== 'tun') {
-    const received = link ? `a device of kind ${link.kind ?? 'none'}` : 'no such device';
-    throw new HyperplugError('NET_SPEC_INVALID', `tap: expected a tap that is there, got ${received}: ${name}`, {
+  const wrong = (expected: string, received: string, cause?: unknown) =>
+    new HyperplugError('NET_SPEC_INVALID', `tap: expected ${expected}, got ${received}: ${name}`, {
+      cause,
       details: { field: 'tap', received: name },
     });
+  const link = await rtnl.link(name, call);
+  if (link?.kind !== 'tun') {
+    throw wrong('a tap that is there', link ? `a device of kind ${link.kind ?? 'none'}` : 'no such device');
   }
-  const tap = openTap(name, link.multiQueue ? plan.queues : 1, rtnl.netnsPath, { existing: true });
+  let tap: Tap;
+  try {
+    tap = openTap(name, link.multiQueue ? plan.queues : 1, rtnl.netnsPath, { existing: true });
+  } catch (error) {
+    if (refusedWith(error, 'EBUSY')) throw wrong('a tap that nobody has open', 'one that is in use', error);
+    // Of frames; the kernel has one kind for both.
+    if (refusedWith(error, 'EINVAL')) throw wrong('a tap', 'a tun device', error);
+    throw error;
+  }
   return { tap, record: { kind: 'yours', device: name, alias: '', bridge: network.bridge.name } };
 }
 

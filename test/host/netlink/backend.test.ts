@@ -551,7 +551,14 @@ describe('netlink backend', function () {
     const bench = await ready();
     const nic = await attach(bench, 'p', { tap: 'mytap' });
     expect(nic.endpoint.kind).to.equal('tap-fd');
-    expect(() => openTap('mytap', 1, namespace.path, { existing: true })).to.throw();
+    await rejects(
+      attach(bench, 'q', { tap: 'mytap' }),
+      'NET_SPEC_INVALID',
+      'tap: expected a tap that nobody has open',
+      'mytap',
+    );
+    namespace.ip('tuntap', 'add', 'mytun', 'mode', 'tun');
+    await rejects(attach(bench, 'q', { tap: 'mytun' }), 'NET_SPEC_INVALID', 'a tun device', 'mytun');
     await bench.backend.detach(nic.record, callFor());
     await nic.handedOver();
     expect(madeLinks(namespace)).to.include('mytap');
