@@ -72,12 +72,20 @@ export async function enterNamespaces(io: Io, loaded: LoadedConfig, options: Eng
   tellMended(io, rootlessMended());
 }
 
-/** The daemon is in the namespaces of rootless networks, from where it cannot start again what has died of them: this process can. */
+/**
+ * The daemon is in the namespaces of rootless networks, from where it cannot start again what has died of them: this process
+ * can. If not, that is told: much of what the daemon is asked for works all the same.
+ */
 async function mendNamespaces(io: Io, loaded: LoadedConfig, options: EngineOptions): Promise<void> {
   const { namespaces, progress, signal } = options;
   if (!loaded.config.rootless.enabled || namespaces !== 'use') return;
   const { mendRootless } = await import('../rootless.js');
-  tellMended(io, await mendRootless(loaded, { ...(await surroundings(loaded)), progress, mend: true }, { signal }));
+  try {
+    tellMended(io, await mendRootless(loaded, { ...(await surroundings(loaded)), progress, mend: true }, { signal }));
+  } catch (error) {
+    if (!hasCode(error, ...OBSTACLES)) throw error;
+    io.stderr.print(`hyperplug: rootless network: what has died cannot be started again: ${error.message}\n`);
+  }
 }
 
 function tellMended(io: Io, mended: readonly string[]): void {
