@@ -8,6 +8,7 @@ import {
   type HostNic,
   type HostNicRecord,
   HyperplugError,
+  type InitOptions,
   type NetworkBackend,
   type NetworkSpec,
   type NetworkStatus,
@@ -52,12 +53,12 @@ export class SwitchBackend implements NetworkBackend {
     this.#nics = nics;
   }
 
-  async init(networks: readonly NetworkSpec[], options: CallOptions): Promise<void> {
+  async init(networks: readonly NetworkSpec[], { only, ...options }: InitOptions): Promise<void> {
     throwIfAborted(options.signal, 'making networks');
     const undo = new UndoStack();
     const starts: (() => Promise<void>)[] = [];
     try {
-      for (const network of this.#know(networks)) {
+      for (const network of this.#know(networks, only)) {
         const { name, gateway } = network;
         const folder = this.#folder(name);
         const settings = { gateway, isolated: network.spec.isolated };
@@ -155,10 +156,18 @@ export class SwitchBackend implements NetworkBackend {
     await this.#leases.close(network, options);
   }
 
-  #know(specs: readonly NetworkSpec[]): Network[] {
-    const networks = specs.map(checkedNetwork);
+  /** @returns those of `only`; what is wrong with another leaves that one out. */
+  #know(specs: readonly NetworkSpec[], only: readonly string[] = specs.map(({ name }) => name)): Network[] {
+    const networks = specs.flatMap((spec) => {
+      try {
+        return [checkedNetwork(spec)];
+      } catch (error) {
+        if (only.includes(spec.name)) throw error;
+        return [];
+      }
+    });
     for (const network of networks) this.#networks.set(network.name, network);
-    return networks;
+    return networks.filter(({ name }) => only.includes(name));
   }
 
   #network(name: string): Network {

@@ -6,6 +6,7 @@ import {
   type HostNic,
   type HostNicRecord,
   HyperplugError,
+  type InitOptions,
   type NetworkBackend,
   type NetworkSpec,
   type NetworkStatus,
@@ -23,11 +24,12 @@ export class __CLASS__Backend implements NetworkBackend {
   readonly capabilities = capabilities;
   readonly #networks = new Map<string, NetworkSpec>();
 
-  async init(networks: readonly NetworkSpec[], { signal }: CallOptions): Promise<void> {
+  async init(networks: readonly NetworkSpec[], { signal, only }: InitOptions): Promise<void> {
     throwIfAborted(signal, 'making networks');
-    for (const network of networks) this.#check(network);
-    for (const network of networks) {
-      this.#networks.set(network.name, network);
+    const asked = networks.filter(({ name }) => only?.includes(name) ?? true);
+    for (const network of asked) this.#check(network);
+    for (const network of networks) this.#networks.set(network.name, network);
+    for (const network of asked) {
       todo(`init() of network ${network.name}: make it, or see that it stands as it should`);
     }
   }
@@ -46,8 +48,9 @@ export class __CLASS__Backend implements NetworkBackend {
   async attach(plan: NicPlan, { signal }: CallOptions): Promise<HostNic> {
     throwIfAborted(signal, `attaching NIC ${plan.nicId}`);
     if (!this.capabilities.endpoints.includes(plan.endpoint)) this.#refuse(`NIC endpoint ${plan.endpoint}`);
-    for (const { protocol } of plan.ports) {
+    for (const { protocol, guestCount } of plan.ports) {
       if (!this.capabilities.publish.includes(protocol)) this.#refuse(`publishing ${protocol}`);
+      if (guestCount !== undefined && !this.capabilities.publishToAny) this.#refuse('publishToAny');
     }
     return todo(`attach() of NIC ${plan.podId}/${plan.nicId}`);
   }
