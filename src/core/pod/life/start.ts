@@ -6,6 +6,7 @@ import { UndoStack } from '../../undo.js';
 import { checkMakers } from '../destroy.js';
 import type { PodEventInput } from '../events/event-log.js';
 import { lockPod } from '../lock.js';
+import type { PlannedNic } from '../nics.js';
 import type { PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
 import { type PodSpec, parsePodSpec } from '../spec.js';
@@ -26,20 +27,22 @@ export async function createAndBoot(
   { signal }: UserCallOptions,
 ): Promise<PodHold> {
   checkLimits(spec, services.driver.capabilities);
+  // Before a VM of the pool is taken, or an image built.
+  const planned = plannedNics(services, spec);
   const way = await chooseWay(services, spec, signal);
-  return byWay(services, spec, way, signal, (chosen) => createBy(services, holds, spec, chosen, signal));
+  return byWay(services, spec, way, signal, (chosen) => createBy(services, holds, spec, planned, chosen, signal));
 }
 
 async function createBy(
   services: PodServices,
   holds: PodHolds,
   spec: PodSpec,
+  planned: readonly PlannedNic[],
   way: BootWay,
   signal: AbortSignal | undefined,
 ): Promise<PodHold> {
   const { host, directories } = services;
   const undo = new UndoStack();
-  const planned = plannedNics(services, spec);
   let claimed = false;
   try {
     const lock = await lockPod(host, podDirectories(directories, spec.id).lock, spec.id, `pod ${spec.id}`, signal);
