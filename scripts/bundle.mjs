@@ -1,5 +1,5 @@
-// Joins the command line and what it needs into two programs: what commands start with, and what few of them need (the
-// daemon's server, YAML, other networks). A start then reads one file instead of some seven hundred, and V8 can keep what it
+// Joins the command line and what it needs into three programs: what comes first, what commands start with, and what few of
+// them need (the daemon's server, YAML, other networks). A start then reads one file instead of some seven hundred, and V8 can keep what it
 // compiled of it (program-loader.cjs). Native packages stay packages. The place is as deep below the root as dist/src/cli
 // and dist/guest/image are, since code finds the package's own files relative to itself.
 import { createHash } from 'node:crypto';
@@ -11,6 +11,11 @@ import { build, transform } from 'esbuild';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const outdir = join(root, 'dist', 'bundle', 'cli');
 const EXTERNAL = ['koffi', 'lmdb', 'pino-pretty'];
+
+/** What comes before all else, with what it needs: the first program. */
+const HEAD = 'src/head-start.ts';
+/** What it imports on demand. */
+const HEAD_NEEDS = ['src/plugins/qemu/head-start.ts', 'src/plugins/uml/head-start.ts'];
 
 /** What is loaded on demand, and seldom: it goes to the second program, with all that nothing else needs. */
 const SELDOM = [
@@ -50,7 +55,7 @@ rmSync(outdir, { recursive: true, force: true });
 mkdirSync(outdir, { recursive: true });
 const { metafile, outputFiles } = await build({
   ...common,
-  entryPoints: { main: 'src/cli/main.ts' },
+  entryPoints: { main: 'src/cli/main.ts', head: HEAD },
   splitting: true,
   chunkNames: '[name]-[hash]',
   entryNames: '[name]-[hash]',
@@ -64,7 +69,7 @@ const { metafile, outputFiles } = await build({
 });
 const text = new Map(outputFiles.map((file) => [basename(file.path), file.text]));
 const parts = new Map(Object.entries(metafile.outputs).map(([path, part]) => [basename(path), part]));
-const [start] = [...parts].find(([, { entryPoint }]) => entryPoint === 'src/cli/main.ts');
+const partOf = (source) => [...parts].find(([, { entryPoint }]) => entryPoint === source)[0];
 
 /** Parts that these need to be loaded. */
 function closure(names) {
@@ -85,7 +90,10 @@ for (const seldom of SELDOM) {
   if (!points.some(([, { entryPoint }]) => entryPoint === seldom))
     throw new Error(`${seldom}: nothing imports it on demand`);
 }
+const first = closure([HEAD, ...HEAD_NEEDS].map(partOf));
 const often = closure(points.filter(([, { entryPoint }]) => !SELDOM.includes(entryPoint)).map(([name]) => name));
+for (const name of first) often.delete(name);
+const seldom = [...parts.keys()].filter((name) => !first.has(name) && !often.has(name));
 
 /** A function for each part, by its name, as CommonJS has modules. */
 async function program(label, names) {
@@ -123,8 +131,10 @@ await build({
   external: EXTERNAL,
   define: {
     'import.meta.url': '__bundleUrl',
-    START: JSON.stringify(start),
-    OFTEN: JSON.stringify(await program('program', [...parts.keys()].filter((name) => often.has(name)).sort())),
-    SELDOM: JSON.stringify(await program('seldom', [...parts.keys()].filter((name) => !often.has(name)).sort())),
+    HEAD: JSON.stringify(partOf(HEAD)),
+    START: JSON.stringify(partOf('src/cli/main.ts')),
+    FIRST: JSON.stringify(await program('first', [...first].sort())),
+    OFTEN: JSON.stringify(await program('program', [...often].sort())),
+    SELDOM: JSON.stringify(await program('seldom', seldom.sort())),
   },
 });

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The bundled command line's first file: compiles the program with what V8 kept of an earlier compilation, which saves
-// a third of a start's time. OFTEN, SELDOM and START are put in by scripts/bundle.mjs: the names of the two programs hold a
+// a third of a start's time. FIRST, OFTEN, SELDOM, HEAD and START are put in by scripts/bundle.mjs: the names of the programs hold a
 // digest of their content, since V8 itself knows a source by its length alone. CommonJS: Node then starts without its loader of
 // modules, and without all that the names of node:fs alone bring in with an import.
 'use strict';
@@ -13,7 +13,8 @@ const { Script } = require('node:vm');
 const url = pathToFileURL(__filename).href;
 // What is loaded now stays: the young generation is soon as large as it needs to be, instead of being copied at each doubling.
 setFlagsFromString('--semi-space-growth-factor=16');
-const often = program(OFTEN);
+const first = program(FIRST);
+let often;
 let seldom;
 const modules = new Map();
 
@@ -21,17 +22,32 @@ const modules = new Map();
 globalThis.__zod_globalConfig = { jitless: true };
 // V8's cache does not keep who imports for a script: the program asks for this (src/core/registry/load-plugins.ts).
 Object.defineProperty(globalThis, Symbol.for('hyperplug.import'), { value: (specifier) => import(specifier) });
-part(START);
+// What a command begins with runs beside the loading of the rest.
+const argv = process.argv.slice(2);
+if (argv[0] === 'run') part(HEAD).head(argv, __dirname).then(start);
+else start();
+
+function start() {
+  part(START);
+}
 
 /** As CommonJS has it: a part that is asked for while it is being made is given as far as it is. */
 function part(name) {
   const known = modules.get(name);
   if (known) return known.exports;
-  if (!often[name]) seldom ??= program(SELDOM);
   const module = { exports: {} };
   modules.set(name, module);
-  (often[name] ?? seldom[name])(requireFrom, module.exports, module, url);
+  make(name)(requireFrom, module.exports, module, url);
   return module.exports;
+}
+
+/** Whichever of the programs has it; the next one is loaded only when it must be. */
+function make(name) {
+  if (first[name]) return first[name];
+  often ??= program(OFTEN);
+  if (often[name]) return often[name];
+  seldom ??= program(SELDOM);
+  return seldom[name];
 }
 
 function requireFrom(specifier) {

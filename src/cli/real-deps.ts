@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { JsonValue } from '../core/json.js';
+import { settleHeadStart } from '../host/head-start.js';
 import { SESSION_VARIABLE } from '../host/rootless/variable.js';
 import { configOptions } from './config-options.js';
 import type { CliDeps, Io, PluginListing } from './deps.js';
@@ -21,6 +22,7 @@ export function realDeps(io: Io): CliDeps {
       await keepRootless(keep, { signal });
     },
     async leave() {
+      await settleHeadStart();
       if (!inSession) return;
       const { leaveRootless } = await import('../rootless.js');
       await leaveRootless({ signal: AbortSignal.timeout(LEAVE_TIMEOUT_MS) });

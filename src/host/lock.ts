@@ -62,6 +62,8 @@ export interface FileLock extends HeldLock, Disposable {
  */
 export async function acquireLock(path: string, options: LockOptions): Promise<FileLock> {
   const { signal, exclusive = true, purpose = '' } = options;
+  const own = exclusive ? takeKeptLock(path) : undefined;
+  if (own) return own;
   let told = false;
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
     if (signal.aborted) throw waitError(path, signal, told);
@@ -77,6 +79,20 @@ export async function acquireLock(path: string, options: LockOptions): Promise<F
     // Jitter, so that waiters who came together do not stay in step.
     await pause(waitMs * (0.5 + Math.random() / 2), signal);
   }
+}
+
+const kept = new Map<string, FileLock>();
+
+/** This process has it already: whoever in it asks for it exclusively first has it from then on. */
+export function keepLockFor(path: string, lock: FileLock): void {
+  kept.set(path, lock);
+}
+
+/** undefined: nothing was kept, or somebody has it by now. */
+export function takeKeptLock(path: string): FileLock | undefined {
+  const lock = kept.get(path);
+  kept.delete(path);
+  return lock;
 }
 
 /** undefined: nobody, a shared lock, or a holder that has ended. */

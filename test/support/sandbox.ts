@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const repository = fileURLToPath(new URL('../../../', import.meta.url));
-const entry = join(repository, 'dist/bundle/cli/main.js');
+const programs = join(repository, 'dist/bundle/cli');
+const entry = join(programs, 'main.js');
 
 export interface Finished {
   readonly code: number | null;
@@ -73,8 +74,17 @@ export class Sandbox {
     return left;
   }
 
+  /** What the program remembers of commands on this sandbox. */
+  memos(): readonly string[] {
+    return readdirSync(programs)
+      .filter((name) => /^ahead-\w+\.json$/.test(name))
+      .map((name) => join(programs, name))
+      .filter((path) => readFileSync(path, 'utf8').includes(`${this.root}/`));
+  }
+
   async dispose(): Promise<void> {
     for (const child of this.#children) child.kill('SIGKILL');
+    for (const path of this.memos()) await rm(path, { force: true });
     for (const { pid } of processesNaming(this.root)) {
       try {
         process.kill(pid, 'SIGKILL');

@@ -1,3 +1,4 @@
+import { headStart } from '../../host/head-start.js';
 import type { CommandContext } from '../context.js';
 import { usageError } from '../errors.js';
 import { parseLabels } from '../parse/env.js';
@@ -69,8 +70,11 @@ function shellStreams(context: CommandContext, options: RunOptions): StreamPlan 
 
 /** In the words of a pod specification. */
 function podSpec(options: RunOptions): Record<string, unknown> {
+  const ahead = options.name === undefined && options.nic.length === 0 ? headStart() : undefined;
   return {
     ...(options.name === undefined ? {} : { id: options.name }),
+    ...(ahead && { id: ahead.podId }),
+    ...(ahead && ahead.macs.length > 0 && { interfaces: ahead.macs.map((mac) => ({ mac })) }),
     resource: {
       ...(options.cpus === undefined ? {} : { vcpu: options.cpus }),
       ...(options.memory === undefined ? {} : { memory: options.memory }),

@@ -2,24 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { link, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { fieldError, HyperplugError } from '../../core/errors.js';
 import type { ProcessIdentity, VmTrace } from '../../core/hypervisor.js';
 import { identifyProcess, ownIdentity, processArgv, sameProcess } from '../process.js';
+import type { VmFile } from './vm-file.js';
 
 /** sun_path of unix(7), less its terminating zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
-
-const identity = z.strictObject({ pid: z.int().positive(), startTime: z.int().nonnegative(), bootId: z.string() });
-const vmFile = z.strictObject({
-  version: z.literal(1),
-  id: z.string(),
-  /** Who launches or launched it. */
-  launcher: identity,
-  /** The hypervisor, once it has been started. */
-  process: identity.optional(),
-});
-type VmFile = z.output<typeof vmFile>;
 
 /** How a process of a driver tells by its arguments whose it is. */
 export interface ProcessMarker {
@@ -148,12 +137,11 @@ export abstract class RunDir {
   }
 
   async #read(): Promise<VmFile | undefined> {
-    try {
-      const parsed = vmFile.safeParse(JSON.parse(await readFile(this.vmFile, 'utf8')));
-      return parsed.success ? parsed.data : undefined;
-    } catch {
-      return undefined;
-    }
+    const text = await readFile(this.vmFile, 'utf8').catch(() => undefined);
+    if (text === undefined) return undefined;
+    // A launch has no need of what reads it.
+    const { parseVmFile } = await import('./vm-file.js');
+    return parseVmFile(text);
   }
 
   #busy(id: string, pid: number | undefined): HyperplugError {

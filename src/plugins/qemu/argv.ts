@@ -41,6 +41,8 @@ export interface MachinePlan {
   readonly entropyDevice: boolean;
   readonly disks: readonly (DiskPlan & { readonly fd: number })[];
   readonly shares: readonly SharePlan[];
+  /** The guest runs at once; by default it waits for `cont`. */
+  readonly runs?: boolean;
 }
 
 export const channelChardev = (index: number) => `channel${index}`;
@@ -54,13 +56,13 @@ export function slotBus(machine: 'q35' | 'pc', slot: number): DeviceProperties {
 
 const PC_FIRST_NIC_ADDRESS = 0x05;
 
-/** The program's arguments. The VM begins paused, for its events to be heard from the first; a clone's runs when its state is there. */
+/** The program's arguments. The VM begins paused, for its events to be heard from the first, unless it `runs`; a clone's runs when its state is there. */
 export function qemuArgs(plan: MachinePlan): string[] {
   const consoleSet = 1;
   return [
     ...['-name', keyval(`guest=${plan.name}`)],
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
-    ...(plan.template?.role === 'clone' ? ['-incoming', 'defer'] : ['-S']),
+    ...(plan.template?.role === 'clone' ? ['-incoming', 'defer'] : plan.runs ? [] : ['-S']),
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...plan.firmwareArgs,
     ...memoryArgs(plan),

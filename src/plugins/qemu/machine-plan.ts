@@ -5,7 +5,7 @@ import type { Tool } from '../../host/tools.js';
 import type { MachinePlan } from './argv.js';
 import { readHostTscKhz } from './host-facts.js';
 import { kernelCommandLine } from './kernel-command-line.js';
-import type { Acceleration } from './kvm/acceleration.js';
+import type { Acceleration } from './kvm/device.js';
 import type { QemuOptions } from './options.js';
 import type { QemuRunDir } from './qemu-run-dir.js';
 

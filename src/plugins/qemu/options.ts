@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { runAsShape } from '../../host/vmm/run-as.js';
+import { runAsShape } from '../../host/vmm/run-as-options.js';
 
 /** The options of the QEMU driver, as they stand in the configuration under `hypervisor.qemu`. */
 export const qemuOptions = z.strictObject({

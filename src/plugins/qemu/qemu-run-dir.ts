@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type ProcessMarker, RunDir } from '../../host/vmm/run-dir.js';
-import { removeUnsaved } from './template/files.js';
+import { removeUnsaved } from './template/paths.js';
 import { endShares } from './virtiofsd.js';
 
 /** QEMU's own name in `ps`. */

@@ -24,7 +24,7 @@ import type { QemuRunDir } from './qemu-run-dir.js';
 import type { QmpClient } from './qmp/client.js';
 import type { QmpEvent } from './qmp/events.js';
 import { isObject } from './qmp/messages.js';
-import { markSaved } from './template/files.js';
+import { markSaved } from './template/paths.js';
 import { saveTo } from './template/save.js';
 import { DRIVER_NAME, type RecordData } from './vm-record.js';
 

@@ -13,14 +13,16 @@ import { checkVmSpec } from '../../host/vmm/check-spec.js';
 import { tracesOf } from '../../host/vmm/run-dir.js';
 import { adoptedProcess } from '../../host/vmm/vm-process.js';
 import { namespaceArgs } from './argv.js';
+import { killTree, type LaunchTools } from './begin.js';
 import { umlCapabilities } from './capabilities.js';
-import { killTree, type LaunchTools, launch } from './launch.js';
+import { launch } from './launch.js';
 import { checkEndpoint } from './nic-plug.js';
+import { NotificationSource } from './notification-source.js';
 import type { UmlOptions } from './options.js';
 import type { SlirpTools } from './slirp.js';
 import { umlProcess } from './start-up-words.js';
 import { UmlRunDir, umlInitMarker } from './uml-run-dir.js';
-import { NotificationSource, UmlVm } from './uml-vm.js';
+import { UmlVm } from './uml-vm.js';
 import { DRIVER_NAME, readRecord } from './vm-record.js';
 
 export interface UmlDriverHost {

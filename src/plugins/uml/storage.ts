@@ -1,10 +1,10 @@
 import { closeSync, constants, fchownSync, fstatSync, openSync, readSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { z } from 'zod';
 import { fieldError, HyperplugError } from '../../core/errors.js';
 import type { VmDisk } from '../../core/hypervisor.js';
 import type { RunAsUser } from '../../host/confined-spawn.js';
 import { flock } from '../../host/lock.js';
+import type { Loan } from './loans.js';
 
 /** arch/um/drivers/cow.h: COW_MAGIC, in either order of bytes. */
 const COW_MAGICS = ['OOOM', 'MOOO'];
@@ -16,9 +16,6 @@ export function diskArgs(disks: readonly (Pick<VmDisk, 'id' | 'readOnly'> & { re
     `hyper_disk=${id}:ubd${String.fromCharCode('a'.charCodeAt(0) + index)}`,
   ]);
 }
-
-const loans = z.array(z.strictObject({ path: z.string(), ino: z.int(), uid: z.int(), gid: z.int(), to: z.int() }));
-type Loan = z.output<typeof loans>[number];
 
 /**
  * Opens the disks and locks them (flock(2)): UML inherits the descriptors, and with them the locks. UML opens them again as
@@ -72,6 +69,7 @@ function refuseCopyOnWrite(fd: number, field: string, path: string): void {
 export async function returnDisks(loanFile: string): Promise<void> {
   const text = await readFile(loanFile, 'utf8').catch(() => undefined);
   if (text === undefined) return;
+  const { readLoans } = await import('./loans.js');
   for (const { path, ino, uid, gid, to } of readLoans(text)) {
     let fd: number | undefined;
     try {
@@ -86,15 +84,6 @@ export async function returnDisks(loanFile: string): Promise<void> {
     }
   }
   await rm(loanFile, { force: true });
-}
-
-/** A launch that was killed while it wrote had lent nothing of what it wrote then. */
-function readLoans(text: string): readonly Loan[] {
-  try {
-    return loans.parse(JSON.parse(text));
-  } catch {
-    return [];
-  }
 }
 
 function isOpenTo(user: RunAsUser, fd: number, readOnly: boolean): boolean {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { rm, unlink, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { type CallOptions, raceSignal } from '../../core/calls.js';
 import { hasCode } from '../../core/errors.js';
@@ -13,14 +13,13 @@ import type {
   VmRecord,
   VmState,
 } from '../../core/hypervisor.js';
-import { type DatagramOwner, UnixDatagramSocket } from '../../host/unix-datagram.js';
 import { VmLife } from '../../host/vmm/vm-life.js';
 import type { VmProcess } from '../../host/vmm/vm-process.js';
 import { exitReason } from './exit-reason.js';
 import { openFifos } from './fifo-channel.js';
 import { Mconsole } from './mconsole.js';
-import { decodeNotification, MAX_DATAGRAM_BYTES, type Notification } from './mconsole-codec.js';
 import { NicPlug } from './nic-plug.js';
+import type { NotificationSource } from './notification-source.js';
 import { SlirpNetworks, type SlirpTools } from './slirp.js';
 import { SOCKETS_FD, UMID, type UmlRunDir } from './uml-run-dir.js';
 import { DRIVER_NAME, type RecordData } from './vm-record.js';
@@ -40,45 +39,6 @@ export interface UmlVmParts {
 
 /** Long enough for what the guest wrote last to be read. */
 const CHANNEL_END_MS = 500;
-
-/** UML's notifications, for one listener at a time. */
-export class NotificationSource {
-  /** UML tells that its management console is there. */
-  readonly up: Promise<void>;
-  #tellUp: () => void = () => {};
-  #listener: ((notification: Notification) => void) | undefined;
-  readonly #early: Notification[] = [];
-  #socket: UnixDatagramSocket | undefined;
-
-  private constructor() {
-    this.up = new Promise((resolve) => {
-      this.#tellUp = resolve;
-    });
-  }
-
-  /** Takes the place of whoever listened there before. */
-  static async open(path: string, owner: DatagramOwner | undefined): Promise<NotificationSource> {
-    await unlink(path).catch(() => {});
-    const source = new NotificationSource();
-    source.#socket = await UnixDatagramSocket.bind(path, { maxBytes: MAX_DATAGRAM_BYTES, owner }, (bytes) => {
-      const notification = decodeNotification(bytes);
-      if (!notification) return;
-      if (notification.type === 'socket') source.#tellUp();
-      if (source.#listener) source.#listener(notification);
-      else source.#early.push(notification);
-    });
-    return source;
-  }
-
-  listen(listener: (notification: Notification) => void): void {
-    this.#listener = listener;
-    for (const each of this.#early.splice(0)) listener(each);
-  }
-
-  close(): void {
-    this.#socket?.close();
-  }
-}
 
 export class UmlVm implements HypervisorVm {
   readonly id: string;

@@ -63,8 +63,9 @@ export async function bootPod(
   const parts = { services, spec, way, storage, planned, table, endpoint, undo };
   const containers = plannedContainers(storage.containers);
   const nics = await withDeadline(`network of pod ${spec.id}`, NETWORK_TIMEOUT_MS, signal, async (call) => {
-    // That of a clone takes the place of what there was.
-    const consoleStart = way.clone ? 0 : (await consoleLogFrom(record.consoleLogPath)).start;
+    // That of a clone takes the place of what there was; a pod that is being created had none before.
+    const first = way.clone !== undefined || record.state === 'creating';
+    const consoleStart = first ? 0 : (await consoleLogFrom(record.consoleLogPath)).start;
     if (containers.length > 0 || record.containers.length > 0 || consoleStart !== (record.consoleStart ?? 0)) {
       await table.update((now) => ({ ...now, containers, consoleStart }), call);
     }

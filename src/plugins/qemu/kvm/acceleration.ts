@@ -1,19 +1,9 @@
 import { closeSync, openSync, statSync } from 'node:fs';
 import { currentBootId } from '../../../host/process.js';
 import type { QemuOptions } from '../options.js';
+import { type Acceleration, KVM_DEVICE } from './device.js';
 import { type ProbeRequest, probe } from './probe.js';
 import { fileKey, type KvmVerdict, VerdictStore } from './verdict.js';
-
-export interface Acceleration {
-  readonly accelerator: 'kvm' | 'tcg';
-  readonly cpuModel: string;
-  /** Why this one, for people. */
-  readonly reason: string;
-  /** With `auto`: what kept KVM from being taken. */
-  readonly obstacle?: 'absent' | 'permission' | 'broken';
-}
-
-export const KVM_DEVICE = '/dev/kvm';
 
 /** undefined: it opens. A device that opens need not run a guest. */
 export function kvmObstacle(

@@ -7,8 +7,9 @@ import { HyperplugError, isHyperplugError } from '../../../core/errors.js';
 import { copyData } from '../../../host/memfd.js';
 import { FD } from '../machine-plan.js';
 import type { QmpClient } from '../qmp/client.js';
-import { digestOfState, memoryFile, type SavedData, stateFile } from './files.js';
+import { digestOfState, type SavedData } from './files.js';
 import { MIGRATION_CAPABILITIES, migrationEnd } from './migration.js';
+import { memoryFile, stateFile } from './paths.js';
 
 const synced = promisify(fsync);
 const STATE = 'template-state';

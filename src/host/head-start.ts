@@ -1,0 +1,138 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { ProcessIdentity, VmSpec } from '../core/hypervisor.js';
+import { randomMac } from '../core/mac.js';
+import type { PluginLogger } from '../core/plugin.js';
+import { podDirectories } from '../core/pod/services.js';
+import type { UndoStack } from '../core/undo.js';
+import { filled, forgetMemo, type Memo, macsIn, readMemo, rememberable, textOf, writeMemo } from './head-start-memo.js';
+import { acquireLock, keepLockFor, takeKeptLock } from './lock.js';
+import { ensureDirectory } from './paths.js';
+import { sameProcess } from './process.js';
+
+/**
+ * A head start: a command that starts a VM as an earlier one did begins with the hypervisor, by what is remembered of that
+ * one, and loads the program while the guest boots. The driver takes the VM if it would launch exactly the same, and ends it
+ * otherwise. Such a VM ends with this process; its pod's lock is held before its first file is made; and should this process
+ * be killed, its files have no record, as which the next start removes them.
+ */
+export interface HeadStart {
+  readonly podId: string;
+  /** Of its NICs, in their order. */
+  readonly macs: readonly string[];
+}
+
+/** What of it must be known of a VM that was begun. */
+interface Begun {
+  readonly undo: UndoStack;
+  readonly process: { readonly identity: ProcessIdentity };
+}
+
+/** What a launch follows from, as plain data: this, and the driver's own. */
+export interface Ahead {
+  readonly spec: VmSpec;
+}
+
+/** By drivers' names. */
+export type Beginners = Readonly<Record<string, (ahead: never, signal: AbortSignal) => Promise<Begun>>>;
+
+interface UnderWay extends HeadStart {
+  readonly memo: Memo;
+  readonly spec: VmSpec;
+  readonly lockPath: string;
+  readonly begun: Begun;
+}
+
+export const NOBODYS_LOG: PluginLogger = { debug() {}, info() {}, warn() {}, error() {} };
+
+const BEGIN_TIMEOUT_MS = 10_000;
+
+/** Of this command's memo; undefined: this process has nothing to do with head starts. */
+let memoPath: string | undefined;
+/** What was launched. */
+let remembered: Memo | undefined;
+let underWay: UnderWay | undefined;
+let inVain = false;
+
+/** @param path where what this command launches is, or shall be, remembered. Never rejects. */
+export async function beginHeadStart(path: string, beginners: Beginners): Promise<void> {
+  memoPath = path;
+  const memo = readMemo(path);
+  const begin = memo && beginners[memo.driver];
+  if (!memo || !begin) return;
+  try {
+    underWay = await started(memo, begin);
+  } catch {
+    // The command goes on as if nothing were remembered, and says what is wrong, if it is.
+    inVain = true;
+  }
+}
+
+async function started(memo: Memo, begin: Beginners[string]): Promise<UnderWay> {
+  const podId = `pod-${randomBytes(5).toString('hex')}`;
+  const macs = macsIn(memo).map(() => randomMac());
+  const ahead = filled<Ahead>(memo, podId, macs);
+  const { spec } = ahead;
+  const state = dirname(dirname(dirname(spec.consoleLogPath)));
+  const runtime = dirname(dirname(spec.runDir));
+  for (const directory of [state, runtime]) ensureDirectory(directory, 0o700);
+  const { run, data, lock: lockPath } = podDirectories({ state, runtime }, podId);
+  const signal = AbortSignal.timeout(BEGIN_TIMEOUT_MS);
+  const lock = await acquireLock(lockPath, { signal, purpose: `pod ${podId}` });
+  try {
+    for (const path of [run, data]) mkdirSync(path, { recursive: true, mode: 0o700 });
+    const begun = await begin(ahead as never, signal);
+    keepLockFor(lockPath, lock);
+    return { podId, macs, memo, spec, lockPath, begun };
+  } catch (error) {
+    for (const path of [run, data]) await rm(path, { recursive: true, force: true });
+    await lock.release({ remove: true });
+    throw error;
+  }
+}
+
+/** The pod whose VM boots already. */
+export const headStart = (): HeadStart | undefined => underWay;
+
+/** What was begun, if it is just what is wanted and lives. What was begun there otherwise has ended when this resolves. */
+export async function takeHeadStart<B>(driver: string, ahead: Ahead, log: PluginLogger): Promise<B | undefined> {
+  if (!underWay || underWay.spec.runDir !== ahead.spec.runDir) return undefined;
+  const { begun, memo } = underWay;
+  const wanted = memo.driver === driver && memo.text === textOf(ahead);
+  const lives = sameProcess(begun.process.identity);
+  underWay = undefined;
+  log.debug({ vm: ahead.spec.id, wanted, lives }, 'a VM was begun ahead');
+  if (wanted && lives) return begun as B;
+  inVain = true;
+  const [error] = await begun.undo.unwind();
+  if (error) throw error;
+  return undefined;
+}
+
+/** The next command that is the same may begin with it. */
+export function rememberHeadStart(driver: string, ahead: Ahead): void {
+  if (memoPath !== undefined && rememberable(ahead)) remembered = { driver, text: textOf(ahead) };
+}
+
+/** The command has ended: a VM that nobody has taken ends, and the launch that there was is remembered. */
+export async function settleHeadStart(): Promise<void> {
+  if (memoPath === undefined) return;
+  if (underWay) await abandon(underWay);
+  if (remembered) writeMemo(memoPath, remembered);
+  else if (inVain) forgetMemo(memoPath);
+}
+
+async function abandon({ begun, spec, lockPath }: UnderWay): Promise<void> {
+  underWay = undefined;
+  inVain = true;
+  const [error] = await begun.undo.unwind();
+  const lock = takeKeptLock(lockPath);
+  // With its lock its directories are the pod's.
+  if (lock && !error) {
+    for (const path of [spec.runDir, dirname(spec.consoleLogPath)]) await rm(path, { recursive: true, force: true });
+  }
+  await lock?.release({ remove: !error });
+  if (error) throw error;
+}

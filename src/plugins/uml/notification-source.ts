@@ -1,0 +1,42 @@
+import { unlink } from 'node:fs/promises';
+import { type DatagramOwner, UnixDatagramSocket } from '../../host/unix-datagram.js';
+import { decodeNotification, MAX_DATAGRAM_BYTES, type Notification } from './mconsole-codec.js';
+
+/** UML's notifications, for one listener at a time. */
+export class NotificationSource {
+  /** UML tells that its management console is there. */
+  readonly up: Promise<void>;
+  #tellUp: () => void = () => {};
+  #listener: ((notification: Notification) => void) | undefined;
+  readonly #early: Notification[] = [];
+  #socket: UnixDatagramSocket | undefined;
+
+  private constructor() {
+    this.up = new Promise((resolve) => {
+      this.#tellUp = resolve;
+    });
+  }
+
+  /** Takes the place of whoever listened there before. */
+  static async open(path: string, owner: DatagramOwner | undefined): Promise<NotificationSource> {
+    await unlink(path).catch(() => {});
+    const source = new NotificationSource();
+    source.#socket = await UnixDatagramSocket.bind(path, { maxBytes: MAX_DATAGRAM_BYTES, owner }, (bytes) => {
+      const notification = decodeNotification(bytes);
+      if (!notification) return;
+      if (notification.type === 'socket') source.#tellUp();
+      if (source.#listener) source.#listener(notification);
+      else source.#early.push(notification);
+    });
+    return source;
+  }
+
+  listen(listener: (notification: Notification) => void): void {
+    this.#listener = listener;
+    for (const each of this.#early.splice(0)) listener(each);
+  }
+
+  close(): void {
+    this.#socket?.close();
+  }
+}

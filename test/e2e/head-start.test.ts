@@ -1,0 +1,100 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { eventually } from '../support/eventually.js';
+import { finish, Sandbox } from '../support/sandbox.js';
+
+for (const driver of ['qemu', 'uml']) {
+  describe(`a command that begins with the hypervisor (${driver})`, function () {
+    this.timeout(300_000);
+    let sandbox: Sandbox;
+    const run = (...more: string[]) => sandbox.run(['run', '--driver', driver, '--log-level', 'debug', ...more]);
+    const ahead = /"wanted":(true|false),"lives":(true|false)|wanted[^a-z]+(true|false)/;
+    const memo = () => sandbox.memos()[0] ?? expect.fail('nothing is remembered');
+
+    before(async () => {
+      sandbox = await Sandbox.make();
+      expect((await sandbox.run(['image', 'build'], { timeoutMs: 600_000 })).code).to.equal(0);
+    });
+
+    afterEach(async () => {
+      expect(await sandbox.leftovers()).to.deep.equal([]);
+    });
+
+    after(() => sandbox.dispose());
+
+    it('does so the second time, whatever runs in the pod, and has a pod of its own', async () => {
+      const first = await run('--', 'hostname');
+      expect(first.stderr).to.not.match(ahead);
+      const second = await run('--', 'sh', '-c', 'hostname; cat /sys/class/net/e*/address');
+      expect(second.stderr).to.match(ahead);
+      const [hostname, mac] = second.stdout.toString().trim().split('\n');
+      expect(hostname)
+        .to.match(/^pod-[0-9a-f]{10}$/)
+        .and.not.equal(first.stdout.toString().trim());
+      expect(mac).to.match(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
+    });
+
+    it('ends what it began when another VM is wanted, and begins with that one the next time', async () => {
+      const path = memo();
+      const before = readFileSync(path, 'utf8');
+      writeFileSync(path, before.replace('\\"memoryMib\\":256', '\\"memoryMib\\":192'));
+      const { code, stdout, stderr } = await run('--', 'sed', '-n', 's/^MemTotal: *//p', '/proc/meminfo');
+      expect(code, stderr).to.equal(0);
+      expect(Number.parseInt(stdout.toString(), 10)).to.be.greaterThan(200_000);
+      expect(readFileSync(path, 'utf8')).to.equal(before);
+    });
+
+    it('goes on without what cannot be begun', async () => {
+      const path = memo();
+      const before = readFileSync(path, 'utf8');
+      writeFileSync(path, before.replaceAll('/initramfs', '/nothing'));
+      expect((await run('--', 'echo', 'well')).stdout.toString()).to.equal('well\n');
+      expect(readFileSync(path, 'utf8')).to.equal(before);
+    });
+  });
+}
+
+describe('a command that begins with the hypervisor in vain', function () {
+  this.timeout(300_000);
+  let sandbox: Sandbox;
+  const args = ['run', '--driver', 'uml', '--', 'true'];
+
+  before(async () => {
+    sandbox = await Sandbox.make();
+    expect((await sandbox.run(['image', 'build'], { timeoutMs: 600_000 })).code).to.equal(0);
+  });
+
+  after(async () => {
+    expect(await sandbox.leftovers()).to.deep.equal([]);
+    await sandbox.dispose();
+  });
+
+  it('leaves nothing when it fails before it wants a VM, and does not begin so again', async () => {
+    expect((await sandbox.run(args)).code).to.equal(0);
+    expect(sandbox.memos()).to.have.length(1);
+    await sandbox.configure({ pods: { bootTimeoutMs: 'soon' } });
+    const { code, stderr } = await sandbox.run(args);
+    expect(code).to.equal(125);
+    expect(stderr).to.include('bootTimeoutMs');
+    expect(await sandbox.leftovers()).to.deep.equal([]);
+    expect(readdirSync(join(sandbox.root, 'state/pods'))).to.deep.equal([]);
+    expect(sandbox.memos()).to.deep.equal([]);
+    await sandbox.configure({});
+  });
+
+  it('killed before its pod has a record, leaves no process, and files only until the next start', async () => {
+    expect((await sandbox.run(args)).code).to.equal(0);
+    const pods = join(sandbox.root, 'run/pods');
+    const child = sandbox.start(args);
+    const ended = finish(child);
+    await eventually(async () => expect(existsSync(pods) && readdirSync(pods)).to.not.be.empty, 60_000);
+    child.kill('SIGKILL');
+    expect((await ended).signal).to.equal('SIGKILL');
+    const processes = async () => (await sandbox.leftovers()).filter((left) => left.startsWith('process '));
+    await eventually(async () => expect(await processes()).to.deep.equal([]), 20_000);
+    expect((await sandbox.run(args)).code).to.equal(0);
+    expect(await sandbox.leftovers()).to.deep.equal([]);
+    expect(readdirSync(join(sandbox.root, 'state/pods'))).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,111 @@
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { VmNic, VmSpec } from '../../../src/core/hypervisor.js';
+import type { Ahead } from '../../../src/host/head-start.js';
+import {
+  filled,
+  forgetMemo,
+  macsIn,
+  memoPath,
+  readMemo,
+  rememberable,
+  textOf,
+  writeMemo,
+} from '../../../src/host/head-start-memo.js';
+
+const nic = (id: string, mac: string): VmNic => ({
+  id,
+  mac,
+  mtu: 1500,
+  queues: 1,
+  endpoint: { kind: 'interface', name: 'lo' },
+});
+
+function ahead(id: string, macs: readonly string[]): Ahead {
+  const spec: Partial<VmSpec> = {
+    id,
+    runDir: `/run/pods/${id}`,
+    consoleLogPath: `/state/pods/${id}/console.log`,
+    nics: macs.map((mac, index) => nic(`n${index}`, mac)),
+  };
+  return { spec: spec as VmSpec };
+}
+
+describe('what is remembered of a launch', () => {
+  let directory: string;
+  let path: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'hp-memo-'));
+    path = memoPath(directory, '0123456789abcdef');
+  });
+  afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+  it('is the same for VMs that differ in their id and MAC addresses alone, and becomes another such', () => {
+    const one = ahead('pod-0123456789', ['02:00:00:00:00:01', '02:00:00:00:00:02']);
+    const other = ahead('pod-abcdef0123', ['02:00:00:00:00:03', '02:00:00:00:00:04']);
+    const memo = { driver: 'd', text: textOf(one) };
+    expect(textOf(other)).to.equal(memo.text);
+    expect(macsIn(memo)).to.have.length(2);
+    expect(filled(memo, other.spec.id, ['02:00:00:00:00:03', '02:00:00:00:00:04'])).to.deep.equal(other);
+    expect(textOf(ahead('pod-abcdef0123', ['02:00:00:00:00:03']))).to.not.equal(memo.text);
+  });
+
+  it('is of no pod that was given a name', () => {
+    expect(rememberable(ahead('pod-0123456789', []))).to.equal(true);
+    expect(rememberable(ahead('web', []))).to.equal(false);
+  });
+
+  it('is read back, open to nobody else, and forgotten', () => {
+    writeMemo(path, { driver: 'd', text: '{}' });
+    expect(readMemo(path)).to.deep.equal({ driver: 'd', text: '{}' });
+    expect(statSync(path).mode & 0o777).to.equal(0o600);
+    const { ino } = statSync(path);
+    writeMemo(path, { driver: 'd', text: '{}' });
+    expect(statSync(path).ino).to.equal(ino);
+    writeMemo(path, { driver: 'd', text: '[]' });
+    expect(readMemo(path)?.text).to.equal('[]');
+    forgetMemo(path);
+    expect(readMemo(path)).to.equal(undefined);
+    expect(readdirSync(directory)).to.deep.equal([]);
+  });
+
+  it('is not believed where others can have written it, or where it is no memo', () => {
+    writeMemo(path, { driver: 'd', text: '{}' });
+    chmodSync(path, 0o620);
+    expect(readMemo(path)).to.equal(undefined);
+    chmodSync(path, 0o600);
+    for (const content of ['', '{', '[]', 'null', '{"driver":1,"text":"{}"}', '{"driver":"d"}']) {
+      writeFileSync(path, content);
+      expect(readMemo(path), content).to.equal(undefined);
+    }
+  });
+
+  it('is kept of some commands, those that were written last', () => {
+    for (let index = 0; index < 20; index++) {
+      const each = memoPath(directory, `${index}`.padStart(16, '0'));
+      writeMemo(each, { driver: 'd', text: `${index}` });
+      utimesSync(each, index, index);
+    }
+    const texts = readdirSync(directory).map((name) => JSON.parse(readFileSync(join(directory, name), 'utf8')).text);
+    expect(texts.map(Number).sort((a, b) => a - b)).to.deep.equal([
+      4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+    ]);
+  });
+
+  it('is not written where that cannot be, and nothing is said of it', () => {
+    writeMemo(join(directory, 'missing', 'memo.json'), { driver: 'd', text: '{}' });
+    expect(readdirSync(directory)).to.deep.equal([]);
+  });
+});
