@@ -5,7 +5,7 @@ import { chooseHypervisor } from '../../../../src/core/registry/choose-hyperviso
 import { PluginRegistry, type SelectedPlugins } from '../../../../src/core/registry/registry.js';
 import { FAKE_HYPERVISOR_CAPABILITIES } from '../../../../src/testing/fakes/hypervisor/driver.js';
 
-const call = { signal: AbortSignal.timeout(10_000) };
+const call = () => ({ signal: AbortSignal.timeout(10_000) });
 const host = {} as AssessmentHost;
 
 describe('the choice of a hypervisor', () => {
@@ -32,7 +32,7 @@ describe('the choice of a hypervisor', () => {
       if (unfit.includes(name)) throw new Error(`${name} does not fit`);
       return { hypervisor: { ...registry.get('hypervisor', name), options: {} } } as unknown as SelectedPlugins;
     };
-    return { asked, choice: chooseHypervisor(registry, select, host, call) };
+    return { asked, choice: chooseHypervisor(registry, select, host, call()) };
   }
 
   it('is the fittest, and says of all what they said', async () => {

@@ -3,7 +3,7 @@ import { HyperplugError } from '../../../../src/core/errors.js';
 import { OpenVswitch } from '../../../../src/plugins/netlink/openvswitch.js';
 import { netlinkOptions } from '../../../../src/plugins/netlink/options.js';
 
-const call = { signal: AbortSignal.timeout(10_000) };
+const call = () => ({ signal: AbortSignal.timeout(10_000) });
 const attachment = (parts: object = {}) => {
   const { attach } = netlinkOptions.parse({ attach: { net: { kind: 'openvswitch', ...parts } } });
   const found = attach.net;
@@ -31,7 +31,7 @@ describe('Open vSwitch', () => {
       vlan: 7,
       bridgeOptions: ['stp_enable=true', 'other_config:hwaddr=02:00:00:00:00:01'],
     });
-    expect(await ovs.ensureBridge('br1', 'net', options, call)).to.equal(true);
+    expect(await ovs.ensureBridge('br1', 'net', options, call())).to.equal(true);
     expect(changes()).to.deep.equal([
       'add-br br1 -- br-set-external-id br1 hyperplug-network net -- set bridge br1 stp_enable=true other_config:hwaddr=02:00:00:00:00:01 -- set port br1 tag=7',
     ]);
@@ -39,19 +39,19 @@ describe('Open vSwitch', () => {
 
   it('makes no bridge twice, and tells whose one is', async () => {
     const { ovs, changes } = recorder({ br1: 'net', br2: '' });
-    expect(await ovs.ensureBridge('br1', 'net', attachment(), call)).to.equal(false);
+    expect(await ovs.ensureBridge('br1', 'net', attachment(), call())).to.equal(false);
     expect(changes()).to.deep.equal([]);
-    expect(await ovs.owner('br1', call)).to.equal('net');
-    expect(await ovs.owner('br2', call)).to.equal('');
-    expect(await ovs.owner('br3', call)).to.equal(undefined);
+    expect(await ovs.owner('br1', call())).to.equal('net');
+    expect(await ovs.owner('br2', call())).to.equal('');
+    expect(await ovs.owner('br3', call())).to.equal(undefined);
   });
 
   it('adds a port in one transaction, a stale one of its name before, with VLAN and options', async () => {
     const { ovs, changes } = recorder();
-    await ovs.addPort('br1', 'hpx', attachment({ vlan: 7, portOptions: ['qos=@none'] }), call);
-    await ovs.addPort('br1', 'hpy', attachment(), call);
-    await ovs.removePort('br1', 'hpx', call);
-    await ovs.removeBridge('br1', call);
+    await ovs.addPort('br1', 'hpx', attachment({ vlan: 7, portOptions: ['qos=@none'] }), call());
+    await ovs.addPort('br1', 'hpy', attachment(), call());
+    await ovs.removePort('br1', 'hpx', call());
+    await ovs.removeBridge('br1', call());
     expect(changes()).to.deep.equal([
       '--if-exists del-port hpx -- add-port br1 hpx -- set port hpx tag=7 qos=@none',
       '--if-exists del-port hpy -- add-port br1 hpy',
@@ -62,7 +62,7 @@ describe('Open vSwitch', () => {
 
   it('tells whether it answers, for which networks, and what to do where it does not', async () => {
     const { ovs } = recorder({ br1: 'net' });
-    const good = await ovs.diagnose(['net', 'lab'], call);
+    const good = await ovs.diagnose(['net', 'lab'], call());
     expect(good).to.deep.include({ id: 'netlink.openvswitch', status: 'ok' });
     expect(good.summary).to.include('net, lab').and.to.include('1 bridges');
     for (const [code, fix] of [
@@ -70,7 +70,7 @@ describe('Open vSwitch', () => {
       ['HOST_COMMAND_FAILED', /start Open vSwitch/],
     ] as const) {
       const without = new OpenVswitch(() => Promise.reject(new HyperplugError(code, 'ovs-vsctl: why')));
-      const bad = await without.diagnose(['lab'], call);
+      const bad = await without.diagnose(['lab'], call());
       expect(bad).to.deep.include({ id: 'netlink.openvswitch', status: 'fail' });
       expect(bad.summary).to.include('lab').and.to.include('ovs-vsctl: why');
       expect(bad.fix).to.match(fix);
