@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { HyperplugError } from '../core/errors.js';
 import type { ProcessIdentity } from '../core/hypervisor.js';
 import { readProcess } from './process.js';
@@ -48,9 +49,22 @@ export function confinedArgv(tools: ConfinementTools, argv: readonly string[], c
     ...['--', tools.prlimit, '--core=0', `--fsize=${confinement.maxFileBytes}`, '--'],
     ...(confinement.within ?? []),
     ...[tools.env, '-i', '--ignore-signal=XFSZ'],
+    ...(confinement.dieWithParent ? whileWeLive() : []),
     ...Object.entries(confinement.env).map(([name, value]) => `${name}=${value}`),
     ...argv,
   ];
+}
+
+/**
+ * env(1) fails when this process has ended: a directory that /proc has of those alone that have not, of zombies neither. It
+ * comes after the death signal was set, so that whoever died before that is not outlived. Nothing where /proc hides us from
+ * the user that it runs as.
+ */
+function whileWeLive(): string[] {
+  const directory = `/proc/${process.pid}/net/stat`;
+  const hidden = /^\S+ \S+ \S+ \S+ \/proc \S.* - proc .*\bhidepid=(?!0\b|off\b)/m;
+  if (!existsSync(directory) || hidden.test(readFileSync('/proc/self/mountinfo', 'utf8'))) return [];
+  return [`--chdir=${directory}`];
 }
 
 export interface ChildExit {

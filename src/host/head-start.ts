@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import type { ProcessIdentity, VmSpec } from '../core/hypervisor.js';
 import { randomMac } from '../core/mac.js';
@@ -48,6 +49,8 @@ interface UnderWay extends HeadStart {
 export const NOBODYS_LOG: PluginLogger = { debug() {}, info() {}, warn() {}, error() {} };
 
 const BEGIN_TIMEOUT_MS = 10_000;
+/** That end a program which does not listen. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 
 /** Of this command's memo; undefined: this process has nothing to do with head starts. */
 let memoPath: string | undefined;
@@ -55,6 +58,10 @@ let memoPath: string | undefined;
 let remembered: Memo | undefined;
 let underWay: UnderWay | undefined;
 let inVain = false;
+/** It has been begun, or cannot be. */
+let ready = false;
+/** To end, before the command listens. */
+let asked: NodeJS.Signals | undefined;
 
 /** @param path where what this command launches is, or shall be, remembered. Never rejects. */
 export async function beginHeadStart(path: string, beginners: Beginners): Promise<void> {
@@ -62,12 +69,31 @@ export async function beginHeadStart(path: string, beginners: Beginners): Promis
   const memo = readMemo(path);
   const begin = memo && beginners[memo.driver];
   if (!memo || !begin) return;
+  for (const signal of SIGNALS) process.on(signal, onSignal);
   try {
     underWay = await started(memo, begin);
   } catch {
     // The command goes on as if nothing were remembered, and says what is wrong, if it is.
     inVain = true;
   }
+  ready = true;
+  if (asked) await end(asked);
+}
+
+/** As long as the command does not listen itself. */
+function onSignal(signal: NodeJS.Signals): void {
+  if (process.listenerCount(signal) > 1 || asked) return;
+  asked = signal;
+  if (ready) void end(signal);
+}
+
+async function end(signal: NodeJS.Signals): Promise<never> {
+  try {
+    if (underWay) await abandon(underWay);
+  } catch {
+    // It is for the next start, then: the kernel ends the VM with us.
+  }
+  process.exit(128 + constants.signals[signal]);
 }
 
 async function started(memo: Memo, begin: Beginners[string]): Promise<UnderWay> {

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { eventually } from '../support/eventually.js';
-import { finish, Sandbox } from '../support/sandbox.js';
+import { finish, processesNaming, Sandbox } from '../support/sandbox.js';
 
 for (const driver of ['qemu', 'uml']) {
   describe(`a command that begins with the hypervisor (${driver})`, function () {
@@ -81,6 +82,20 @@ describe('a command that begins with the hypervisor in vain', function () {
     expect(readdirSync(join(sandbox.root, 'state/pods'))).to.deep.equal([]);
     expect(sandbox.memos()).to.deep.equal([]);
     await sandbox.configure({});
+  });
+
+  it('interrupted while it loads, leaves nothing', async () => {
+    expect((await sandbox.run(args)).code).to.equal(0);
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      const child = sandbox.start(args);
+      const ended = finish(child);
+      await eventually(async () => expect(processesNaming(join(sandbox.root, 'run/pods'))).to.not.be.empty, 60_000);
+      child.kill(signal);
+      expect((await ended).code).to.equal(128 + constants.signals[signal]);
+      expect(await sandbox.leftovers()).to.deep.equal([]);
+      expect(readdirSync(join(sandbox.root, 'state/pods'))).to.deep.equal([]);
+      expect((await sandbox.run(args)).code).to.equal(0);
+    }
   });
 
   it('killed before its pod has a record, leaves no process, and files only until the next start', async () => {
