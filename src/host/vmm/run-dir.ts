@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { link, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fieldError, HyperplugError } from '../../core/errors.js';
 import type { ProcessIdentity, VmTrace } from '../../core/hypervisor.js';
 import { identifyProcess, ownIdentity, processArgv, sameProcess } from '../process.js';
@@ -9,6 +10,9 @@ import type { VmFile } from './vm-file.js';
 
 /** sun_path of unix(7), less its terminating zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
+
+const MORE_LOOKS = 3;
+const LOOK_EVERY_MS = 10;
 
 /** How a process of a driver tells by its arguments whose it is. */
 export interface ProcessMarker {
@@ -97,7 +101,14 @@ export abstract class RunDir {
   /** The VM that runs here, by its file or, where its manager died before writing that, by its command line. */
   async runningProcess(): Promise<ProcessIdentity | undefined> {
     const file = await this.#read();
-    return file?.process && sameProcess(file.process) ? file.process : this.findProcess();
+    if (file?.process && sameProcess(file.process)) return file.process;
+    let found = this.findProcess();
+    // Of one that was being started when its manager died: in the midst of execve(2) a process shows no arguments.
+    for (let look = 0; file && !file.process && !found && look < MORE_LOOKS; look++) {
+      await delay(LOOK_EVERY_MS);
+      found = this.findProcess();
+    }
+    return found;
   }
 
   /** A process that was started with our marker for this directory. */
