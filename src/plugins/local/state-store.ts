@@ -119,7 +119,8 @@ export class LocalStateStore implements StateStore {
     try {
       await this.#turn(() => undefined, options);
     } catch (error) {
-      if (!isReadOnly(error)) throw error;
+      // Where there is none to be read, why it cannot be made is what has to be said.
+      if (!isReadOnly(error) || !existsSync(this.#path)) throw error;
       this.#throwIfStopped();
       this.#readOnly ??= this.#openReadOnly();
       return this.#readOnly;
