@@ -9,8 +9,10 @@ import { requireOrSkip } from '../support/require.js';
 
 const program = fileURLToPath(new URL('../support/kill-matrix/failures.js', import.meta.url));
 
+type Code = keyof typeof ERROR_CODES | 'none';
+
 /** What is broken → what the error may be, and what it has to say. */
-const EXPECTED: Readonly<Record<string, readonly [codes: readonly (keyof typeof ERROR_CODES)[], says: RegExp]>> = {
+const EXPECTED: Readonly<Record<string, readonly [codes: readonly Code[], says: RegExp]>> = {
   'disk of the state full': [['STATE_UNAVAILABLE', 'HOST_IO'], /free space there: |no space left/i],
   'disk of the runtime directory full': [['HOST_IO', 'STATE_UNAVAILABLE', 'VM_HYPERVISOR_FAILED'], /./],
   'state read-only': [['STATE_UNAVAILABLE', 'NET_INIT_FAILED'], /read-only file system/],
@@ -20,6 +22,8 @@ const EXPECTED: Readonly<Record<string, readonly [codes: readonly (keyof typeof 
     ['HOST_IO', 'HOST_PERMISSION', 'STATE_UNAVAILABLE', 'POD_CLEANUP_FAILED'],
     /EMFILE|too many open files/i,
   ],
+  // Nothing goes by it.
+  'clock stepped': [['none'], /^undefined$/],
   'lock of the networks held': [['TIMEOUT'], /network\.lock is held by process \d+ \(a test that holds it\)/],
   'lock of the pod held': [['POD_BUSY'], /held by process \d+ \(a test that holds it\)/],
   'lock of the state held': [['TIMEOUT'], /was held by process \d+ \(a test that holds it\)/],

@@ -77,6 +77,25 @@ function limitFiles(more: number): () => void {
   return () => void setrlimit(RLIMIT_NOFILE, before);
 }
 
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** The clock is a day ahead, then a day behind, from one look to the next. */
+function stepClock(): () => void {
+  const True = Date;
+  let ahead = false;
+  const now = () => {
+    ahead = !ahead;
+    return True.now() + (ahead ? DAY_MS : -DAY_MS);
+  };
+  globalThis.Date = new Proxy(True, {
+    construct: (target, args) => Reflect.construct(target, args.length === 0 ? [now()] : args),
+    get: (target, name) => (name === 'now' ? now : Reflect.get(target, name)),
+  });
+  return () => {
+    globalThis.Date = True;
+  };
+}
+
 export const FAILURES: Readonly<Record<string, Failure>> = {
   'disk of the state full': {
     // Else the store has free pages of the first pod.
@@ -122,6 +141,7 @@ export const FAILURES: Readonly<Record<string, Failure>> = {
       };
     },
   },
+  'clock stepped': { breakIt: stepClock },
   'lock of the networks held': { breakIt: ({ root }) => holdLock(join(root, 'run/locks/network.lock')) },
   'lock of the pod held': { breakIt: ({ root }) => holdLock(join(root, 'run/locks/q.lock')) },
   'lock of the state held': { breakIt: ({ root }) => holdLock(join(root, 'state/state.mdb.lock')) },
