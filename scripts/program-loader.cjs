@@ -24,7 +24,7 @@ globalThis.__zod_globalConfig = { jitless: true };
 Object.defineProperty(globalThis, Symbol.for('hyperplug.import'), { value: (specifier) => import(specifier) });
 // What a command begins with runs beside the loading of the rest.
 const argv = process.argv.slice(2);
-if (argv[0] === 'run') part(HEAD).head(argv, __dirname).then(start);
+if (argv[0] === 'run') part(HEAD).head(argv, __dirname).then(start, start);
 else start();
 
 function start() {

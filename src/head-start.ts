@@ -16,14 +16,24 @@ const BEGINNERS: Beginners = {
  */
 export async function head(argv: readonly string[], directory: string): Promise<void> {
   const [command] = argv;
-  if (command !== 'run') return;
-  await beginHeadStart(memoPath(directory, digestOf(argv)), BEGINNERS);
+  const digest = command === 'run' ? digestOf(argv) : undefined;
+  if (digest !== undefined) await beginHeadStart(memoPath(directory, digest), BEGINNERS);
 }
 
-/** Of all that a command says but what runs in the pod. */
-function digestOf(argv: readonly string[]): string {
+/** Of all that a command says but what runs in the pod. undefined: the working directory has gone. */
+function digestOf(argv: readonly string[]): string | undefined {
+  const cwd = workingDirectory();
+  if (cwd === undefined) return undefined;
   const end = argv.indexOf('--');
   const env = Object.entries(process.env).filter(([name]) => VARIABLE.test(name));
-  const subject = [end < 0 ? argv : argv.slice(0, end), process.getuid?.(), process.cwd(), env.sort()];
+  const subject = [end < 0 ? argv : argv.slice(0, end), process.getuid?.(), cwd, env.sort()];
   return createHash('sha256').update(JSON.stringify(subject)).digest('hex').slice(0, 16);
+}
+
+function workingDirectory(): string | undefined {
+  try {
+    return process.cwd();
+  } catch {
+    return undefined;
+  }
 }

@@ -4,6 +4,7 @@ import type { LoadedConfig } from '../core/config/load-config.js';
 import { hasCode } from '../core/errors.js';
 import type { PluginLogger } from '../core/plugin.js';
 import type { Hyperplug } from '../core/pod/types.js';
+import { giveUpHeadStart } from '../host/head-start.js';
 import { configOptions } from './config-options.js';
 import type { EngineOptions, Io } from './deps.js';
 import { usageError } from './errors.js';
@@ -41,6 +42,7 @@ export async function openHyperplug(io: Io, options: EngineOptions): Promise<Hyp
 }
 
 async function connect(socketPath: string, { signal }: EngineOptions): Promise<Hyperplug> {
+  await giveUpHeadStart();
   const { connectHyperplug } = await import('../client/index.js');
   return connectHyperplug({ socketPath, signal });
 }
@@ -64,6 +66,7 @@ export async function enterNamespaces(io: Io, loaded: LoadedConfig, options: Eng
   const { namespaces, progress, signal } = options;
   if (!loaded.config.rootless.enabled) return;
   const { enterRootless, isInside, rootlessMended } = await import('../rootless.js');
+  if (!isInside()) await giveUpHeadStart();
   const { imageProvider } = await import('../hyperplug.js');
   const { tools, runtimeDirectory } = await surroundings(loaded);
   // By the host's own network: one that is reached by way of its loopback (a proxy) is not reached from within.

@@ -32,4 +32,12 @@ export interface HostServices {
    * @throws TIMEOUT or ABORTED by the signal, with the holder in the message.
    */
   lock(path: string, purpose: string, signal: AbortSignal, options?: { readonly shared?: boolean }): Promise<HeldLock>;
+  /**
+   * Called before a pod's VM comes to be. What this process has begun of one for it stays only if that is of this driver, and in
+   * this place; `driver`: undefined where the VM does not boot.
+   */
+  confirmAhead?(
+    pod: { readonly id: string; readonly runDir: string; readonly consoleLogPath: string },
+    driver: string | undefined,
+  ): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   fstatSync,
   openSync,
   readdirSync,
@@ -51,10 +52,10 @@ export const filled = <A extends Ahead>({ text }: Memo, podId: string, macs: rea
 /** undefined: there is none, or one that somebody else can have written. */
 export function readMemo(path: string): Memo | undefined {
   try {
-    const fd = openSync(path, 'r');
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
-      const { uid, mode } = fstatSync(fd);
-      if (uid !== process.geteuid?.() || (mode & 0o022) !== 0) return undefined;
+      const stats = fstatSync(fd);
+      if (!stats.isFile() || stats.uid !== process.geteuid?.() || (stats.mode & 0o022) !== 0) return undefined;
       const { driver, text } = JSON.parse(readFileSync(fd, 'utf8')) as Partial<Memo>;
       return typeof driver === 'string' && typeof text === 'string' ? { driver, text } : undefined;
     } finally {
@@ -67,15 +68,11 @@ export function readMemo(path: string): Memo | undefined {
 
 /** Where it cannot be written nothing is remembered. */
 export function writeMemo(path: string, { driver, text }: Memo): void {
-  const content = JSON.stringify({ driver, text } satisfies Memo);
-  try {
-    if (readFileSync(path, 'utf8') === content) return;
-  } catch {
-    // There is none yet.
-  }
+  const known = readMemo(path);
+  if (known?.driver === driver && known.text === text) return;
   const unfinished = `${path}.${process.pid}`;
   try {
-    writeFileSync(unfinished, content, { mode: 0o600, flag: 'wx' });
+    writeFileSync(unfinished, JSON.stringify({ driver, text } satisfies Memo), { mode: 0o600, flag: 'wx' });
     renameSync(unfinished, path);
     prune(dirname(path));
   } catch {

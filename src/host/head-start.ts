@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { dirname } from 'node:path';
@@ -39,16 +39,23 @@ export interface Ahead {
 /** By drivers' names. */
 export type Beginners = Readonly<Record<string, (ahead: never, signal: AbortSignal) => Promise<Begun>>>;
 
+/** Where a pod has what is its own. */
+export interface PodPlace {
+  readonly id: string;
+  readonly runDir: string;
+  readonly consoleLogPath: string;
+}
+
 interface UnderWay extends HeadStart {
   readonly memo: Memo;
-  readonly spec: VmSpec;
-  readonly lockPath: string;
+  readonly place: ReturnType<typeof podDirectories>;
   readonly begun: Begun;
 }
 
 export const NOBODYS_LOG: PluginLogger = { debug() {}, info() {}, warn() {}, error() {} };
 
 const BEGIN_TIMEOUT_MS = 10_000;
+const LOCK_TIMEOUT_MS = 2_000;
 /** That end a program which does not listen. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 
@@ -103,17 +110,20 @@ async function started(memo: Memo, begin: Beginners[string]): Promise<UnderWay> 
   const { spec } = ahead;
   const state = dirname(dirname(dirname(spec.consoleLogPath)));
   const runtime = dirname(dirname(spec.runDir));
+  const place = podDirectories({ state, runtime }, podId);
+  const known = spec.id === podId && spec.runDir === place.run && spec.consoleLogPath === place.consoleLog;
+  // Those that are gone are not made again: they may be others by now.
+  if (!known || ![state, runtime].every((path) => existsSync(path))) throw new TypeError('not of this pod');
   for (const directory of [state, runtime]) ensureDirectory(directory, 0o700);
-  const { run, data, lock: lockPath } = podDirectories({ state, runtime }, podId);
   const signal = AbortSignal.timeout(BEGIN_TIMEOUT_MS);
-  const lock = await acquireLock(lockPath, { signal, purpose: `pod ${podId}` });
+  const lock = await acquireLock(place.lock, { signal, purpose: `pod ${podId}` });
   try {
-    for (const path of [run, data]) mkdirSync(path, { recursive: true, mode: 0o700 });
+    for (const path of [place.run, place.data]) mkdirSync(path, { recursive: true, mode: 0o700 });
     const begun = await begin(ahead as never, signal);
-    keepLockFor(lockPath, lock);
-    return { podId, macs, memo, spec, lockPath, begun };
+    keepLockFor(place.lock, lock);
+    return { podId, macs, memo, place, begun };
   } catch (error) {
-    for (const path of [run, data]) await rm(path, { recursive: true, force: true });
+    for (const path of [place.run, place.data]) await rm(path, { recursive: true, force: true });
     await lock.release({ remove: true });
     throw error;
   }
@@ -122,24 +132,44 @@ async function started(memo: Memo, begin: Beginners[string]): Promise<UnderWay> 
 /** The pod whose VM boots already. */
 export const headStart = (): HeadStart | undefined => underWay;
 
+/**
+ * Before its pod's VM is launched, or comes from elsewhere: what was begun for it ends if it is of another driver, or another
+ * place. @param driver undefined: none is asked for one.
+ */
+export async function confirmHeadStart(pod: PodPlace, driver: string | undefined): Promise<void> {
+  if (underWay?.podId !== pod.id) return;
+  const { memo, place } = underWay;
+  const fits = memo.driver === driver && place.run === pod.runDir && place.consoleLog === pod.consoleLogPath;
+  if (!fits) await abandon(underWay, pod);
+}
+
 /** What was begun, if it is just what is wanted and lives. What was begun there otherwise has ended when this resolves. */
 export async function takeHeadStart<B>(driver: string, ahead: Ahead, log: PluginLogger): Promise<B | undefined> {
-  if (!underWay || underWay.spec.runDir !== ahead.spec.runDir) return undefined;
+  const { id, runDir, consoleLogPath } = ahead.spec;
+  await confirmHeadStart({ id, runDir, consoleLogPath }, driver);
+  if (underWay?.podId !== id) return undefined;
   const { begun, memo } = underWay;
-  const wanted = memo.driver === driver && memo.text === textOf(ahead);
+  const wanted = memo.text === textOf(ahead);
   const lives = sameProcess(begun.process.identity);
+  log.debug({ vm: id, wanted, lives }, 'a VM was begun ahead');
+  if (!wanted || !lives) {
+    await abandon(underWay, ahead.spec);
+    return undefined;
+  }
   underWay = undefined;
-  log.debug({ vm: ahead.spec.id, wanted, lives }, 'a VM was begun ahead');
-  if (wanted && lives) return begun as B;
-  inVain = true;
-  const [error] = await begun.undo.unwind();
-  if (error) throw error;
-  return undefined;
+  return begun as B;
 }
 
 /** The next command that is the same may begin with it. */
 export function rememberHeadStart(driver: string, ahead: Ahead): void {
   if (memoPath !== undefined && rememberable(ahead)) remembered = { driver, text: textOf(ahead) };
+}
+
+/** Others do what this command is about, or this process elsewhere: what was begun ends, and is begun no more. */
+export async function giveUpHeadStart(): Promise<void> {
+  if (memoPath === undefined || !underWay) return;
+  forgetMemo(memoPath);
+  await abandon(underWay);
 }
 
 /** The command has ended: a VM that nobody has taken ends, and the launch that there was is remembered. */
@@ -150,15 +180,20 @@ export async function settleHeadStart(): Promise<void> {
   else if (inVain) forgetMemo(memoPath);
 }
 
-async function abandon({ begun, spec, lockPath }: UnderWay): Promise<void> {
+/** @param pod whose directories these are by now, if they are its. */
+async function abandon({ begun, place }: UnderWay, pod?: PodPlace): Promise<void> {
   underWay = undefined;
   inVain = true;
   const [error] = await begun.undo.unwind();
-  const lock = takeKeptLock(lockPath);
-  // With its lock its directories are the pod's.
-  if (lock && !error) {
-    for (const path of [spec.runDir, dirname(spec.consoleLogPath)]) await rm(path, { recursive: true, force: true });
-  }
-  await lock?.release({ remove: !error });
   if (error) throw error;
+  const kept = takeKeptLock(place.lock);
+  // Whoever had the lock since has failed, or is the pod.
+  const lock =
+    kept ?? (pod ? undefined : await acquireLock(place.lock, { signal: AbortSignal.timeout(LOCK_TIMEOUT_MS) }));
+  try {
+    if (place.run !== pod?.runDir) await rm(place.run, { recursive: true, force: true });
+    if (place.consoleLog !== pod?.consoleLogPath) await rm(place.data, { recursive: true, force: true });
+  } finally {
+    await lock?.release({ remove: true });
+  }
 }

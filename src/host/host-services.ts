@@ -1,4 +1,5 @@
 import type { HostServices } from '../core/host-services.js';
+import { confirmHeadStart } from './head-start.js';
 import { acquireLock } from './lock.js';
 import { ownIdentity, sameProcess, waitGone } from './process.js';
 import { processUsage } from './process-usage.js';
@@ -9,5 +10,6 @@ export const hostServices: HostServices = {
   alive: async (identity) => sameProcess(identity),
   gone: waitGone,
   usage: processUsage,
+  confirmAhead: confirmHeadStart,
   lock: (path, purpose, signal, { shared = false } = {}) => acquireLock(path, { purpose, signal, exclusive: !shared }),
 };

@@ -1,9 +1,11 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { eventually } from '../support/eventually.js';
-import { finish, processesNaming, Sandbox } from '../support/sandbox.js';
+import { finish, processesNaming, program, Sandbox } from '../support/sandbox.js';
 
 for (const driver of ['qemu', 'uml']) {
   describe(`a command that begins with the hypervisor (${driver})`, function () {
@@ -82,6 +84,57 @@ describe('a command that begins with the hypervisor in vain', function () {
     expect(readdirSync(join(sandbox.root, 'state/pods'))).to.deep.equal([]);
     expect(sandbox.memos()).to.deep.equal([]);
     await sandbox.configure({});
+  });
+
+  for (const [what, change] of [
+    ['driver', { hypervisor: { driver: 'qemu' } }],
+    ['state directory', { paths: ['other-state', 'run'] }],
+    ['runtime directory', { paths: ['state', 'other-run'] }],
+  ] as const) {
+    it(`in vain, as another ${what} was configured since, does what it would without, and leaves nothing`, async () => {
+      const command = ['run', '--', 'sh', '-c', 'hostname; sleep 1'];
+      const [state, run] = 'paths' in change ? change.paths : ['state', 'run'];
+      const at = (name: string) => join(sandbox.root, name);
+      const paths = { stateDirectory: at(state), runtimeDirectory: at(run) };
+      await sandbox.configure({ hypervisor: { driver: 'uml' } });
+      expect((await sandbox.run(command)).code).to.equal(0);
+      await sandbox.configure({ hypervisor: { driver: 'uml' }, ...change, paths });
+      const child = sandbox.start(command);
+      const ended = finish(child);
+      await once(child.stdout as NodeJS.EventEmitter, 'data');
+      const umls = processesNaming(at('')).filter(({ command: text }) => text.includes('unshare'));
+      expect(umls).to.have.length(what === 'driver' ? 0 : 1);
+      expect((await ended).code).to.equal(0);
+      for (const place of ['state/pods', 'run/pods', 'run/locks', `${state}/pods`, `${run}/pods`, `${run}/locks`]) {
+        expect(readdirSync(at(place)), place).to.deep.equal([]);
+      }
+      await sandbox.configure({});
+    });
+  }
+
+  it('leaves it to a daemon that has come up since', async () => {
+    await sandbox.configure({ hypervisor: { driver: 'uml' } });
+    const command = ['run', '--', 'echo', 'well'];
+    expect((await sandbox.run(command)).code).to.equal(0);
+    const daemon = sandbox.start(['daemon']);
+    const ended = finish(daemon);
+    await eventually(async () => expect(existsSync(join(sandbox.root, 'run/daemon.sock'))).to.equal(true), 60_000);
+    for (let round = 0; round < 2; round++) {
+      const { code, stdout, stderr } = await sandbox.run(command);
+      expect(code, stderr).to.equal(0);
+      expect(stdout.toString()).to.equal('well\n');
+    }
+    daemon.kill('SIGTERM');
+    expect((await ended).code).to.equal(0);
+    await sandbox.configure({});
+  });
+
+  it('in a directory that has gone is as it would be without', async () => {
+    const gone = join(sandbox.root, 'gone');
+    mkdirSync(gone);
+    const script = 'cd "$1"; rmdir "$1"; shift; exec "$@"';
+    const argv = ['-c', script, 'sh', gone, process.execPath, program, 'run', '--help'];
+    expect(execFileSync('sh', argv, { encoding: 'utf8' })).to.include('hyperplug run');
   });
 
   it('interrupted while it loads, leaves nothing', async () => {

@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 
 export const repository = fileURLToPath(new URL('../../../', import.meta.url));
 const programs = join(repository, 'dist/bundle/cli');
-const entry = join(programs, 'main.js');
+/** The command line. */
+export const program = join(programs, 'main.js');
 
 export interface Finished {
   readonly code: number | null;
@@ -47,7 +48,7 @@ export class Sandbox {
   }
 
   start(args: readonly string[], options: RunOptions = {}): ChildProcess {
-    const child = spawn(process.execPath, [entry, ...args], {
+    const child = spawn(process.execPath, [program, ...args], {
       cwd: this.root,
       env: { ...process.env, HYPERPLUG_CONFIG: this.configPath, ...options.env },
       stdio: ['pipe', 'pipe', 'pipe'],

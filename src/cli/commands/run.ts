@@ -36,7 +36,7 @@ export async function execute(context: CommandContext, argv: readonly string[], 
   let kept: string | undefined;
   try {
     return await context.withHyperplug(async (hyperplug) => {
-      const pod = await hyperplug.createPod(spec, context.call);
+      const pod = await hyperplug.createPod({ ...spec, ...begunAhead(options) }, context.call);
       if (options.keep) kept = pod.id;
       return await runSession(context, pod, {
         request,
@@ -70,11 +70,8 @@ function shellStreams(context: CommandContext, options: RunOptions): StreamPlan 
 
 /** In the words of a pod specification. */
 function podSpec(options: RunOptions): Record<string, unknown> {
-  const ahead = options.name === undefined && options.nic.length === 0 ? headStart() : undefined;
   return {
     ...(options.name === undefined ? {} : { id: options.name }),
-    ...(ahead && { id: ahead.podId }),
-    ...(ahead && ahead.macs.length > 0 && { interfaces: ahead.macs.map((mac) => ({ mac })) }),
     resource: {
       ...(options.cpus === undefined ? {} : { vcpu: options.cpus }),
       ...(options.memory === undefined ? {} : { memory: options.memory }),
@@ -88,4 +85,12 @@ function podSpec(options: RunOptions): Record<string, unknown> {
     // A slot costs boot time, and nobody adds a NIC to a pod that ends with its command.
     ...(options.keep === true ? {} : { nicSlots: 0 }),
   };
+}
+
+/** What a pod has to be to go on with the VM that was begun for it, if this process still has one. */
+function begunAhead({ name, nic }: RunOptions): Record<string, unknown> {
+  const ahead = name === undefined && nic.length === 0 ? headStart() : undefined;
+  if (!ahead) return {};
+  const { podId: id, macs } = ahead;
+  return { id, ...(macs.length > 0 && { interfaces: macs.map((mac) => ({ mac })) }) };
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   mkdtempSync,
@@ -5,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -85,11 +87,20 @@ describe('what is remembered of a launch', () => {
     writeMemo(path, { driver: 'd', text: '{}' });
     chmodSync(path, 0o620);
     expect(readMemo(path)).to.equal(undefined);
-    chmodSync(path, 0o600);
+    writeMemo(path, { driver: 'd', text: '{}' });
+    expect(statSync(path).mode & 0o777).to.equal(0o600);
     for (const content of ['', '{', '[]', 'null', '{"driver":1,"text":"{}"}', '{"driver":"d"}']) {
       writeFileSync(path, content);
       expect(readMemo(path), content).to.equal(undefined);
     }
+  });
+
+  it('is not waited for where something else is in its place', () => {
+    execFileSync('mkfifo', [path]);
+    expect(readMemo(path)).to.equal(undefined);
+    rmSync(path);
+    symlinkSync('/etc/hostname', path);
+    expect(readMemo(path)).to.equal(undefined);
   });
 
   it('is kept of some commands, those that were written last', () => {
