@@ -88,7 +88,7 @@ export async function openSession(request: SessionRequest, call: CallOptions): P
       record = { ...record, hostLoopback, mtu, slirp: null };
       files.write(record);
       // Its device is gone with it, and with that the default route.
-      record = { ...record, slirp: await startSlirp(files, slirp, record, call) };
+      record = { ...record, slirp: await startSlirp(files, slirp, tools, record, call) };
       files.write(record);
       await new SlirpForwards(files, record).restore(call);
     }

@@ -3,8 +3,10 @@ import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { type CallOptions, raceSignal, withDeadline } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { ProcessIdentity } from '../../core/hypervisor.js';
+import { hasRoot } from '../privilege.js';
 import { identifyProcess, killProcess } from '../process.js';
 import type { Tool } from '../tools.js';
+import type { RootlessTools } from './holder.js';
 import type { SessionFiles, SessionRecord } from './record.js';
 
 /** The device in the namespace that leads out. */
@@ -21,6 +23,7 @@ const READY_FD = 3;
 export async function startSlirp(
   files: SessionFiles,
   slirp: Tool,
+  { unshare }: Pick<RootlessTools, 'unshare'>,
   { holder, cidr, mtu, hostLoopback }: Pick<SessionRecord, 'holder' | 'cidr' | 'mtu' | 'hostLoopback'>,
   call: CallOptions,
 ): Promise<ProcessIdentity> {
@@ -33,7 +36,11 @@ export async function startSlirp(
       ...['--enable-sandbox', '--enable-seccomp', `--api-socket=${files.apiSocket}`, `--ready-fd=${READY_FD}`],
       ...[String(holder.pid), UPLINK],
     ];
-    child = spawn(slirp.path, args, {
+    // Its sandbox takes all mounts away from its own mount namespace, and shared ones from every other with them (those below
+    // /run/netns at least): root's has to be private throughout. In a user namespace it is.
+    const apart = hasRoot() ? [unshare, '--mount', '--propagation', 'private', '--'] : [];
+    const [program, ...rest] = [...apart, slirp.path, ...args] as [string, ...string[]];
+    child = spawn(program, rest, {
       cwd: '/',
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', ...slirp.env },
       detached: true,
