@@ -118,7 +118,8 @@ describe('User Mode Linux: the end of its processes', function () {
     await ready(vm);
     const [memory] = memoryFiles(mainOf(vm));
     if (memory === undefined) expect.fail('no file of its memory');
-    expect(memory.bytes).to.be.greaterThan(20 * 1024 * 1024);
+    // Its kernel alone has touched twice as much by then.
+    expect(memory.bytes).to.be.greaterThan(8 * 1024 * 1024);
     process.kill(mainOf(vm), 'SIGKILL');
     await vm.exited;
     const holders = () =>
