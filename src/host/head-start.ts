@@ -145,11 +145,10 @@ export async function confirmHeadStart(pod: PodPlace, driver: string | undefined
 
 /** What was begun, if it is just what is wanted and lives. What was begun there otherwise has ended when this resolves. */
 export async function takeHeadStart<B>(driver: string, ahead: Ahead, log: PluginLogger): Promise<B | undefined> {
-  const { id, runDir, consoleLogPath } = ahead.spec;
-  await confirmHeadStart({ id, runDir, consoleLogPath }, driver);
+  const { id } = ahead.spec;
   if (underWay?.podId !== id) return undefined;
   const { begun, memo } = underWay;
-  const wanted = memo.text === textOf(ahead);
+  const wanted = memo.driver === driver && memo.text === textOf(ahead);
   const lives = sameProcess(begun.process.identity);
   log.debug({ vm: id, wanted, lives }, 'a VM was begun ahead');
   if (!wanted || !lives) {
