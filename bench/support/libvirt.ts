@@ -10,7 +10,6 @@ import { tunedKernelArgs } from './bare-qemu.js';
 import { run } from './commands.js';
 import { TempDir } from './temp-dir.js';
 
-const DOMAIN = 'bench';
 const NIC_SLOTS = 4;
 const COMMAND_TIMEOUT_MS = 30_000;
 
@@ -22,50 +21,72 @@ const QEMU_CONF = [
   ...['stdio_handler = "file"', 'dynamic_ownership = 0', 'remember_owner = 0', ''],
 ].join('\n');
 
-/** q35, a root port for each NIC, the same kernel, initramfs and agent. */
-function domain(image: GuestImage, channels: readonly string[]): string {
+/** `default`: what libvirt takes where a domain names no machine, `pc` (i440fx). `q35`: with a root port for each NIC, as ours. */
+export type LibvirtMachine = 'q35' | 'default';
+
+/** The same kernel, initramfs and agent in each. */
+function domain(machine: LibvirtMachine, image: GuestImage, channels: readonly string[]): string {
   const ports = Array.from({ length: NIC_SLOTS + 2 }, () => "<controller type='pci' model='pcie-root-port'/>").join('');
+  const [attribute, bus] =
+    machine === 'q35' ? [" machine='q35'", `<controller type='pci' model='pcie-root'/>${ports}`] : ['', ''];
   const agent = channels.map(
     (path, at) => `<channel type='unix'><source mode='bind' path='${path}'/>
       <target type='virtio' name='sh.hyper.channel.${at}'/></channel>`,
   );
-  return `<domain type='qemu'><name>${DOMAIN}</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>
-    <os><type arch='x86_64' machine='q35'>hvm</type><kernel>${image.kernelPath}</kernel>
+  return `<domain type='qemu'><name>${machine}</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>
+    <os><type arch='x86_64'${attribute}>hvm</type><kernel>${image.kernelPath}</kernel>
       <initrd>${image.initramfsPath}</initrd><cmdline>${tunedKernelArgs(image)}</cmdline></os>
     <features><acpi/></features><cpu mode='maximum'/>
     <devices><emulator>${findProgram('qemu-system-x86_64')}</emulator>
-      <controller type='usb' model='none'/><controller type='pci' model='pcie-root'/>${ports}
+      <controller type='usb' model='none'/>${bus}
       <controller type='virtio-serial'/>${agent.join('')}<memballoon model='none'/></devices></domain>`;
 }
 
 const nicXml = (bridge: string, mac: string) =>
   `<interface type='bridge'><source bridge='${bridge}'/><mac address='${mac}'/><model type='virtio'/></interface>`;
 
-/** A guest like ours under a libvirtd in this process's namespaces, worked by virsh as a script would. */
+/** A libvirtd in this process's namespaces. */
+export class Libvirt {
+  private constructor(private readonly daemon: ChildProcess) {}
+
+  /** A string: why there is none here. */
+  static async start(signal: AbortSignal): Promise<Libvirt | string> {
+    const missing = ['libvirtd', 'virsh'].filter((program) => findProgram(program) === undefined);
+    if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
+    const daemon = startDaemon();
+    try {
+      await listening(daemon, signal);
+      return new Libvirt(daemon);
+    } catch (error) {
+      await stopDaemon(daemon);
+      throw error;
+    }
+  }
+
+  stop(): Promise<void> {
+    return stopDaemon(this.daemon);
+  }
+}
+
+/** A guest like ours, worked by virsh as a script would. */
 export class LibvirtGuest {
   #mac = '';
 
   private constructor(
-    private readonly daemon: ChildProcess,
+    private readonly machine: LibvirtMachine,
     private readonly directory: TempDir,
     private readonly session: GuestSession,
   ) {}
 
-  /** A string: why there is none here. */
-  static async boot(image: GuestImage, signal: AbortSignal): Promise<LibvirtGuest | string> {
-    const missing = ['libvirtd', 'virsh'].filter((program) => findProgram(program) === undefined);
-    if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
+  static async boot(machine: LibvirtMachine, image: GuestImage, signal: AbortSignal): Promise<LibvirtGuest> {
     const directory = new TempDir();
-    const daemon = startDaemon();
     try {
-      await listening(daemon, signal);
       const channels = [0, 1].map((at) => join(directory.path, `channel${at}.sock`));
       const xml = join(directory.path, 'domain.xml');
-      writeFileSync(xml, domain(image, channels));
+      writeFileSync(xml, domain(machine, image, channels));
       virsh('create', xml);
-      return new LibvirtGuest(daemon, directory, await agentOf(channels, signal));
+      return new LibvirtGuest(machine, directory, await agentOf(channels, signal));
     } catch (error) {
-      await stopDaemon(daemon);
       directory[Symbol.dispose]();
       throw error;
     }
@@ -75,21 +96,20 @@ export class LibvirtGuest {
     this.#mac = mac;
     const xml = join(this.directory.path, 'nic.xml');
     writeFileSync(xml, nicXml(bridge, mac));
-    virsh('attach-device', DOMAIN, xml, '--live');
+    virsh('attach-device', this.machine, xml, '--live');
     const addAddresses = [{ address, prefixLength: 24 }];
     await this.session.setupInterface({ mac, expectedName: 'eth0', addAddresses, removeAddresses: [] }, { signal });
   }
 
   async removeNic(): Promise<void> {
-    virsh('detach-interface', DOMAIN, 'bridge', '--mac', this.#mac, '--live');
+    virsh('detach-interface', this.machine, 'bridge', '--mac', this.#mac, '--live');
     // It has only asked the guest.
-    while (virsh('domiflist', DOMAIN).includes(this.#mac)) await delay(5);
+    while (virsh('domiflist', this.machine).includes(this.#mac)) await delay(5);
   }
 
   async stop(): Promise<void> {
     await this.session.close();
-    virsh('destroy', DOMAIN);
-    await stopDaemon(this.daemon);
+    virsh('destroy', this.machine);
     this.directory[Symbol.dispose]();
   }
 }

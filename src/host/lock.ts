@@ -207,10 +207,11 @@ export function flock(path: string, fd: number, exclusive: boolean): boolean {
 function writeHolder(fd: number, purpose: string): void {
   const text = (what: string) =>
     JSON.stringify({ process: ownIdentity(), purpose: what, since: new Date().toISOString() } satisfies LockHolder);
-  const full = Buffer.from(text(purpose));
-  const bytes = full.length < HOLDER_BYTES ? full : Buffer.from(text(''));
+  const full = text(purpose);
+  const bytes = Buffer.alloc(HOLDER_BYTES, '\n');
+  bytes.write(Buffer.byteLength(full) < HOLDER_BYTES ? full : text(''));
   try {
-    writeSync(fd, Buffer.concat([bytes, Buffer.alloc(HOLDER_BYTES - bytes.length, '\n')]), 0, HOLDER_BYTES, 0);
+    writeSync(fd, bytes, 0, HOLDER_BYTES, 0);
   } catch {
     // On a full disk the lock holds all the same; only the messages of those who wait say less.
   }

@@ -4,7 +4,7 @@ import koffi from 'koffi';
 import { abortError, type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import { inNetworkNamespace } from '../netns.js';
-import { decodeAttributes } from './codec/attributes.js';
+import { type AttributeTable, decodeAttributes } from './codec/attributes.js';
 import { ByteWriter } from './codec/byte-writer.js';
 import { decodeMessages, type Message, NLM_F, NLMSG, type Request, writeMessage } from './codec/messages.js';
 import { EXTENDED_ACK } from './codec/tables.js';
@@ -79,6 +79,8 @@ export interface RequestOptions extends CallOptions {
    * takes a fraction of a way through the thread pool; unless others keep that lock just now.
    */
   readonly brief?: boolean;
+  /** Which attributes of the answers are looked at; default: all that are known. A link has some fifty. */
+  readonly shown?: AttributeTable;
 }
 
 /**
@@ -119,7 +121,7 @@ export class NetlinkSocket {
   async requests(
     what: string,
     requests: readonly Request[],
-    { signal, brief = false }: RequestOptions,
+    { signal, brief = false, shown }: RequestOptions,
   ): Promise<readonly (Message[] | HyperplugError)[]> {
     const begin = () => {
       throwIfAborted(signal, what);
@@ -129,7 +131,7 @@ export class NetlinkSocket {
     if (brief && this.#pending === 0 && pace.isQuick) {
       const first = begin();
       pace.measured(() => writeSync(this.#fd, this.#writer.bytes));
-      return this.#answers(what, requests, first);
+      return this.#answers(what, requests, first, shown);
     }
     const run = async () => {
       const first = begin();
@@ -137,7 +139,7 @@ export class NetlinkSocket {
       await new Promise<void>((resolve, reject) => {
         write(this.#fd, bytes, 0, bytes.length, null, (error) => (error ? reject(error) : resolve()));
       });
-      return this.#answers(what, requests, first);
+      return this.#answers(what, requests, first, shown);
     };
     this.#pending++;
     const result = this.#last.then(run, run).finally(() => this.#pending--);
@@ -175,12 +177,17 @@ export class NetlinkSocket {
   }
 
   /** The kernel answers in the order of the requests. */
-  #answers(what: string, requests: readonly Request[], first: number): (Message[] | HyperplugError)[] {
+  #answers(
+    what: string,
+    requests: readonly Request[],
+    first: number,
+    shown: AttributeTable | undefined,
+  ): (Message[] | HyperplugError)[] {
     const answers: (Message[] | HyperplugError)[] = requests.map(() => []);
     const last = requests.length - 1;
     const untilEnd = ((requests[last] as Request).flags & (NLM_F.ACK | NLM_F.DUMP)) !== 0;
     for (let done = false; !done; ) {
-      for (const message of this.#receive(what)) {
+      for (const message of this.#receive(what, shown)) {
         const index = message.sequence - first;
         // Left over from a request whose reader gave up.
         if (index < 0 || index > last) continue;
@@ -193,10 +200,10 @@ export class NetlinkSocket {
     return answers;
   }
 
-  #receive(what: string): Message[] {
+  #receive(what: string, shown: AttributeTable | undefined): Message[] {
     try {
       const length = readSync(this.#fd, this.#buffer, 0, this.#buffer.length, null);
-      return decodeMessages(this.#buffer.subarray(0, length));
+      return decodeMessages(this.#buffer.subarray(0, length), shown);
     } catch (cause) {
       throw new HyperplugError(
         'NET_KERNEL_REFUSED',

@@ -4,7 +4,7 @@ import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { Firewall, FirewallDrift, FirewallNetwork, PublishedPort, Restriction } from '../../core/firewall.js';
 import type { ToolProvider } from '../../host/tools.js';
 import { iptablesCapabilities } from './capabilities.js';
-import { isOfNetwork } from './network-rules.js';
+import { isOfNetwork, type PlannedRule } from './network-rules.js';
 import { NftChooser } from './nft/chooser.js';
 import type { IptablesOptions } from './options.js';
 import { ownedWords } from './owner.js';
@@ -43,6 +43,8 @@ export class IptablesFirewall implements Firewall {
   readonly #ports = new Map<string, PublishedPort>();
   /** By mark. */
   readonly #restrictions = new Map<string, Restriction>();
+  /** What stands on top of chains for these networks; made when asked for. */
+  readonly #top = new Map<4 | 6, readonly PlannedRule[]>();
   /** One change at a time: each is made from what it read. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -69,6 +71,7 @@ export class IptablesFirewall implements Firewall {
     restrictions?: readonly Restriction[],
   ): void {
     this.#networks.clear();
+    this.#top.clear();
     for (const network of networks) this.#networks.set(network.name, network);
     if (ports) this.#ports.clear();
     for (const port of ports ?? []) this.#ports.set(port.id, port);
@@ -83,6 +86,7 @@ export class IptablesFirewall implements Firewall {
         await this.#settle(family, (current) => changesFor(current, this.#wanted(family, current, networks)), call);
       }
       this.#networks.set(network.name, network);
+      this.#top.clear();
     });
   }
 
@@ -92,6 +96,7 @@ export class IptablesFirewall implements Firewall {
         await this.#settle(family, (current) => removalsFor(current, (rule) => isOfNetwork(rule.comment, name)), call);
       }
       this.#networks.delete(name);
+      this.#top.clear();
       for (const known of [this.#ports, this.#restrictions]) {
         for (const [key, { network }] of known) if (network === name) known.delete(key);
       }
@@ -244,12 +249,7 @@ export class IptablesFirewall implements Firewall {
     const wanted = { family, networks: [...this.#networks.values()], ports };
     const ids = new Set(ports.map(({ id }) => id));
     return this.#unlessRefused(() =>
-      table.change(
-        (id) => ids.has(id),
-        portPlan(wanted),
-        topRules(wanted),
-        (published) => refuseConflicts(ports, published),
-      ),
+      table.change(ids, portPlan(wanted), this.#topRules(family), (published) => refuseConflicts(ports, published)),
     );
   }
 
@@ -268,16 +268,7 @@ export class IptablesFirewall implements Firewall {
 
   async #withdraw(family: 4 | 6, ids: ReadonlySet<string>, call: CallOptions): Promise<void> {
     const table = await this.#nft.table(family, call);
-    const gone =
-      table &&
-      (await this.#unlessRefused(() =>
-        table.change(
-          (id) => ids.has(id),
-          [],
-          [],
-          () => {},
-        ),
-      ));
+    const gone = table && (await this.#unlessRefused(() => table.change(ids, [], [], () => {})));
     if (!gone)
       await this.#settle(family, (current) => removalsOf(current.rules().filter((rule) => isOfPort(rule, ids))), call);
   }
@@ -323,6 +314,15 @@ export class IptablesFirewall implements Firewall {
       ports: [...ports.values()],
       restrictions: [...restrictions.values()],
     };
+  }
+
+  #topRules(family: 4 | 6): readonly PlannedRule[] {
+    let rules = this.#top.get(family);
+    if (!rules) {
+      rules = topRules({ family, networks: [...this.#networks.values()], ports: [] });
+      this.#top.set(family, rules);
+    }
+    return rules;
   }
 
   #known(what: string, network: string): void {

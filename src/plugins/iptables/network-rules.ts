@@ -11,7 +11,8 @@ import type { Words } from './rule-text.js';
  *                   HYPER-ALLOW, for pods that say themselves who may come
  *   to the host   → filter INPUT: what claims to come from a pod to 127/8 is dropped (route_localnet opens that way)
  *   leaving       → nat POSTROUTING: MASQUERADE of what leaves the subnet, of what comes from 127/8 to the bridge,
- *                   and of what a pod sends to a published port of its own subnet (hairpin)
+ *                   and of what a pod sends to a published port of its own subnet (hairpin: the answer would else not
+ *                   come back the same way), one rule for all ports: a table is the slower to change the more it has
  */
 export interface PlannedRule {
   readonly table: 'filter' | 'nat';
@@ -126,6 +127,7 @@ export function networkRules(network: FirewallNetwork, family: 4 | 6): PlannedRu
   const mark = (role: string) => comment(networkMark(name, role));
   const filter = (chain: string, ...words: string[]): PlannedRule => ({ table: 'filter', chain, words });
   const nat = (chain: string, ...words: string[]): PlannedRule => ({ table: 'nat', chain, words });
+  const led = ['-m', 'conntrack', '--ctstate', 'DNAT'];
   const rules = network.isolated
     ? [filter('FORWARD', '-i', bridge, '-o', bridge, ...mark('isolated'), '-j', 'DROP')]
     : [];
@@ -145,6 +147,7 @@ export function networkRules(network: FirewallNetwork, family: 4 | 6): PlannedRu
     filter('FORWARD', '-i', bridge, ...mark('outgoing'), '-j', 'ACCEPT'),
     filter('FORWARD', '-o', bridge, ...mark('published'), '-j', HYPER_CHAIN),
     nat('POSTROUTING', '-s', subnet, '!', '-o', bridge, ...mark('masquerade'), '-j', 'MASQUERADE'),
+    nat('POSTROUTING', '-s', subnet, '-d', subnet, '-o', bridge, ...led, ...mark('hairpin'), '-j', 'MASQUERADE'),
   );
   if (family === 6) return rules;
   const fresh = ['-m', 'conntrack', '!', '--ctstate', 'RELATED,ESTABLISHED,DNAT'];

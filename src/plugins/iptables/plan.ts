@@ -69,8 +69,8 @@ export function portPlan(wanted: Wanted): PlannedRule[] {
     .filter((port) => portFamily(port) === wanted.family)
     .flatMap((port) => {
       const network = wanted.networks.find(({ name }) => name === port.network);
-      const subnet = network?.subnets.find((cidr) => familyOf(cidr) === wanted.family);
-      return network && subnet ? portRules(port, network.bridge, subnet, portSources(network, wanted.family)) : [];
+      if (!network || !hasFamily(network, wanted.family)) return [];
+      return portRules(port, network.bridge, portSources(network, wanted.family));
     });
 }
 

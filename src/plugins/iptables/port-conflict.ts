@@ -9,8 +9,14 @@ interface Claim {
 /** @throws NET_PORT_IN_USE when one of `ports` has what one of `published`, or another of them, has already. */
 export function refuseConflicts(ports: readonly PublishedPort[], published: readonly PublishedPort[]): void {
   const ids = new Set(ports.map(({ id }) => id));
+  const first = Math.min(...ports.map(({ mapping }) => mapping.hostPort));
+  const end = Math.max(...ports.map(({ mapping }) => mapping.hostPort + mapping.count));
+  // Of a thousand that stand few are near.
+  const near = published.filter(
+    ({ id, mapping }) => mapping.hostPort < end && mapping.hostPort + mapping.count > first && !ids.has(id),
+  );
   const claims: Claim[] = [
-    ...published.filter(({ id }) => !ids.has(id)).map((port) => ({ port, isNew: false })),
+    ...near.map((port) => ({ port, isNew: false })),
     ...ports.map((port) => ({ port, isNew: true })),
   ];
   for (const group of groups(claims)) refuseOverlaps(group);

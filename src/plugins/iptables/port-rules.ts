@@ -40,17 +40,11 @@ export function portOfMark(mark: string | undefined): PublishedPort | undefined 
 }
 
 /**
- * Three rules for each mapping, ranges too: DNAT to the pod, ACCEPT of what it became (from `sources`, if given: one each), MASQUERADE where a pod of the same
- * network asked (its answer would else not come back the same way). A shifted range is DNAT's base-port form (kernel
+ * Two rules for each mapping, ranges too: DNAT to the pod, ACCEPT of what it became (from `sources`, if given: one each). A shifted range is DNAT's base-port form (kernel
  * 4.18, iptables 1.6.2), which maps p to p + d exactly. Where one port leads to any of several, it is `--random`: without
  * it the kernel takes the first as long as that makes a connection of its own (nf_nat_core.c, nf_nat_l4proto_unique_tuple).
  */
-export function portRules(
-  port: PublishedPort,
-  bridge: string,
-  subnet: string,
-  sources?: readonly string[],
-): PlannedRule[] {
+export function portRules(port: PublishedPort, bridge: string, sources?: readonly string[]): PlannedRule[] {
   const { mapping, guestAddress } = port;
   const { protocol, hostAddress, hostPort, guestPort, count } = mapping;
   const guestCount = guestPortCount(mapping);
@@ -93,11 +87,6 @@ export function portRules(
         ],
       }),
     ),
-    {
-      table: 'nat',
-      chain: 'POSTROUTING',
-      words: ['-s', subnet, '-d', guest, '-o', bridge, ...match(guestPort, guestCount), ...mark, '-j', 'MASQUERADE'],
-    },
   ];
 }
 

@@ -4,7 +4,7 @@ import { HyperplugError } from '../../core/errors.js';
 import type { HostNic, HostNicRecord, NicCounters, NicPlan } from '../../core/network.js';
 import { refusedWith } from '../../host/netlink/errno.js';
 import { inNetworkNamespace, openNamespace } from '../../host/netns.js';
-import { tapAlias, tapGroup, tapName } from './names.js';
+import { tapAlias, tapName } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import type { OpenVswitch } from './openvswitch.js';
 import { type LinkChange, type PortFlags, Rtnl } from './rtnl.js';
@@ -64,14 +64,14 @@ async function attachPort(
   plan: NicPlan,
   call: CallOptions,
 ): Promise<Device> {
-  const { attachment, bridge, spec } = network;
+  const { attachment, bridge, spec, group } = network;
   const record = plannedDevice(plan, attachment.kind, bridge.name, owner);
   const tap =
     plan.endpoint === 'interface'
       ? await makeCable(rtnl, record.device, plan, call)
       : openTap(record.device, plan.queues, rtnl.netnsPath);
   try {
-    const change = { mtu: plan.mtu, alias: record.alias, group: tapGroup(spec.name), up: true };
+    const change = { mtu: plan.mtu, alias: record.alias, group, up: true };
     if (attachment.kind === 'openvswitch') {
       if (!(await rtnl.link(bridge.name, call))) throw gone(network, `bridge ${bridge.name}`);
       const { index } = await mustBe(rtnl, tap.name, call);
@@ -135,13 +135,13 @@ async function attachMacvtap(
   plan: NicPlan,
   call: CallOptions,
 ): Promise<Device> {
-  const { attachment, bridge: parent, spec } = network;
+  const { attachment, bridge: parent, group } = network;
   const mode = attachment.kind === 'macvtap' ? attachment.mode : 'bridge';
   const under = await rtnl.link(parent.name, call);
   if (!under) throw gone(network, `parent interface ${parent.name}`);
   const record = plannedDevice(plan, 'macvtap', parent.name, owner);
   const { alias, device: name } = record;
-  const change = { alias, mac: plan.mac, mtu: plan.mtu, group: tapGroup(spec.name), up: true };
+  const change = { alias, mac: plan.mac, mtu: plan.mtu, group, up: true };
   await rtnl.createLink('macvtap', name, change, { mode: MACVLAN_MODE[mode] }, call, under.index);
   try {
     const { index } = await mustBe(rtnl, name, call);

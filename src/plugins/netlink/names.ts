@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { ownerMark } from '../../core/ownership.js';
 
 /** linux/if.h: IFNAMSIZ is 16 with the NUL. */
@@ -38,17 +38,17 @@ export function nicOfAlias(alias: string | undefined, owner?: string): { podId: 
  * kernel's default).
  */
 export function tapGroup(network: string): number {
-  return createHash('sha256').update(`group\0${network}`).digest().readUInt32LE() & 0x7fffffff || 1;
+  return hash('sha256', `group\0${network}`, 'buffer').readUInt32LE() & 0x7fffffff || 1;
 }
 
-/** Base 32 without letters that look alike. */
+/** Base 32 without letters that look alike: five bits each, from the last. */
 function digest(text: string, length: number): string {
-  const bytes = createHash('sha256').update(text).digest();
-  let value = BigInt(`0x${bytes.toString('hex')}`);
+  const bytes = hash('sha256', text, 'buffer');
   let result = '';
-  for (let i = 0; i < length; i++) {
-    result += 'abcdefghijkmnpqrstuvwxyz23456789'[Number(value & 31n)];
-    value >>= 5n;
+  for (let bit = 0; bit < length * 5; bit += 5) {
+    const at = bytes.length - 1 - (bit >> 3);
+    const two = ((bytes[at - 1] as number) << 8) | (bytes[at] as number);
+    result += 'abcdefghijkmnpqrstuvwxyz23456789'[(two >> (bit & 7)) & 31];
   }
   return result;
 }

@@ -5,7 +5,7 @@ import type { Firewall, FirewallNetwork } from '../../core/firewall.js';
 import { UndoStack } from '../../core/undo.js';
 import { bridgeDrift, ensureBridge, removeBridge } from './bridge.js';
 import type { Ground } from './host-nic.js';
-import { nicOfAlias, tapGroup } from './names.js';
+import { nicOfAlias } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import { ensureOvsBridge, ovsDrift, removeOvsBridge } from './ovs-bridge.js';
 import type { Link } from './rtnl.js';
@@ -110,11 +110,10 @@ export class NetworkMaker {
   }
 
   /** Taps of this network's pods that are on no bridge, as theirs was deleted. */
-  async #strayPorts({ spec, bridge, attachment }: PlannedNetwork, call: CallOptions): Promise<Link[]> {
+  async #strayPorts({ bridge, attachment, group }: PlannedNetwork, call: CallOptions): Promise<Link[]> {
     if (attachment.kind !== 'bridge') return [];
     const links = await this.ground.rtnl.links(call);
     const master = links.find(({ name }) => name === bridge.name);
-    const group = tapGroup(spec.name);
     const { owner } = this.ground;
     return links.filter(
       (link) => link.group === group && link.master !== master?.index && nicOfAlias(link.alias, owner) !== undefined,

@@ -49,7 +49,11 @@ export class NetworkTurns {
     return new Promise<T>((resolve, reject) => {
       const job: Job = { purpose, call, batch, input, run, resolve: resolve as Job['resolve'], reject };
       this.#waiting.push(job);
-      if (!this.#draining) void this.#drain();
+      if (!this.#draining) {
+        // It is the next: its signal ends the wait for the lock, and there is no other.
+        void this.#drain();
+        return;
+      }
       const onAbort = () => {
         if (job === this.#first || !this.#waiting.includes(job)) return;
         this.#waiting = this.#waiting.filter((each) => each !== job);

@@ -5,7 +5,7 @@ import { fieldError, hasCode } from '../../core/errors.js';
 import type { NetworkSpec } from '../../core/network.js';
 import type { BridgeSpec } from './bridge.js';
 import { netlinkCapabilities } from './capabilities.js';
-import { bridgeAlias, bridgeName } from './names.js';
+import { bridgeAlias, bridgeName, tapGroup } from './names.js';
 import type { Attachment, NetlinkOptions } from './options.js';
 import type { Rtnl } from './rtnl.js';
 import { parseSubnet, type Subnet, withGateway } from './subnet.js';
@@ -18,6 +18,8 @@ export interface PlannedNetwork {
   readonly bridge: BridgeSpec;
   readonly subnets: readonly Subnet[];
   readonly attachment: Attachment;
+  /** IFLA_GROUP of its taps. */
+  readonly group: number;
 }
 
 /** IPv6 needs 1280 (RFC 8200 section 5). */
@@ -98,7 +100,7 @@ async function planNetwork(
     throw fieldError('NET_SPEC_INVALID', `${field}.mtu`, `at least ${MIN_MTU_V6}, as it has an IPv6 subnet`, mtu);
   }
   const bridge = { name, network: spec.name, alias: bridgeAlias(spec.name, options.owner), subnets, mtu, foreign };
-  return { spec, subnets, bridge, attachment };
+  return { spec, subnets, bridge, attachment, group: tapGroup(spec.name) };
 }
 
 const gatewaysOf = (gateways: readonly string[], { prefixLength }: Subnet) =>

@@ -1,8 +1,9 @@
 import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { InterfaceAddress } from '../../core/network.js';
-import { type Attributes, familyOf } from '../../host/netlink/codec/attributes.js';
+import { type Attributes, familyOf, rowsOf } from '../../host/netlink/codec/attributes.js';
 import { encodeBody, type Message, NLM_F, RTM } from '../../host/netlink/codec/messages.js';
+import { LINK } from '../../host/netlink/codec/tables.js';
 import { refusedWith } from '../../host/netlink/errno.js';
 import { NetlinkSocket } from '../../host/netlink/socket.js';
 
@@ -34,6 +35,9 @@ export interface Link {
   /** Of this device: a tap receives what its VM sends. */
   readonly counters: LinkCounters | undefined;
 }
+
+/** Of a device that became a port. */
+export type PortLook = Partial<Pick<Link, 'master' | 'mtu' | 'alias'>> & Pick<Link, 'up'>;
 
 export interface LinkCounters {
   readonly receivedPackets: number;
@@ -72,6 +76,8 @@ export interface PortFlags {
   readonly isolated?: boolean;
   readonly hairpin?: boolean;
 }
+
+const PORT_ROWS = rowsOf(LINK, 'master', 'mtu', 'ifalias');
 
 /** The rtnetlink requests that networks are made of; each returns when the kernel has acknowledged it. */
 export class Rtnl {
@@ -161,7 +167,7 @@ export class Rtnl {
 
   /**
    * Puts a device on a bridge, with all that it needs, and looks at it, in one message to the kernel.
-   * @returns the device as it is then; undefined: there is no such bridge.
+   * @returns what the device is then; undefined: there is no such bridge.
    * @throws NET_KERNEL_REFUSED why the change was refused.
    */
   async attachPort(
@@ -170,7 +176,7 @@ export class Rtnl {
     change: Omit<LinkChange, 'name' | 'master'>,
     flags: PortFlags,
     options: CallOptions,
-  ): Promise<Link | undefined> {
+  ): Promise<PortLook | undefined> {
     // What the changes did is what the look shows; a refusal is told anyway.
     const message = { type: RTM.NEWLINK, flags: NLM_F.REQUEST };
     const changes = [
@@ -181,12 +187,20 @@ export class Rtnl {
     ];
     const extMask = RTEXT_FILTER_SKIP_STATS;
     const look = { type: RTM.GETLINK, flags: NLM_F.REQUEST, attributes: { ifname: device, extMask } };
-    const answers = await this.#socket.requests(`port ${device}`, [...changes, look], briefly(options));
+    const shown = { ...briefly(options), shown: PORT_ROWS };
+    const answers = await this.#socket.requests(`port ${device}`, [...changes, look], shown);
     const refused = answers.find((answer) => answer instanceof HyperplugError);
     if (refused && refusedWith(refused, 'EINVAL', 'ENODEV') && !(await this.#exists(master, options))) return undefined;
     if (refused) throw refused;
     const [seen] = answers.at(-1) as Message[];
-    return seen && linkOf(seen);
+    if (!seen) return undefined;
+    const { master: bridge, mtu, ifalias } = seen.attributes;
+    return {
+      master: bridge as number | undefined,
+      mtu: mtu as number | undefined,
+      alias: ifalias as string | undefined,
+      up: isUp(seen.header),
+    };
   }
 
   async #exists(index: number, options: CallOptions): Promise<boolean> {
@@ -339,6 +353,8 @@ function flagsOf(change: LinkChange): Record<string, number> {
   return change.up === undefined ? {} : { flags: change.up ? IFF_UP : 0, change: IFF_UP };
 }
 
+const isUp = ({ flags = 0 }: Message['header']): boolean => (flags & IFF_UP) !== 0;
+
 function linkOf({ type, header, attributes }: Message): Link | undefined {
   if (type !== RTM.NEWLINK || typeof attributes.ifname !== 'string') return undefined;
   const info = attributes.linkinfo as Attributes | undefined;
@@ -347,7 +363,7 @@ function linkOf({ type, header, attributes }: Message): Link | undefined {
     name: attributes.ifname,
     mac: attributes.address as string | undefined,
     mtu: (attributes.mtu as number | undefined) ?? 0,
-    up: ((header.flags ?? 0) & IFF_UP) !== 0,
+    up: isUp(header),
     master: attributes.master as number | undefined,
     parent: attributes.link as number | undefined,
     alias: attributes.ifalias as string | undefined,

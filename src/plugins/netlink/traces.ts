@@ -1,7 +1,7 @@
 import type { Allocation } from '../../core/address-pool.js';
 import type { PublishedPort, Restriction } from '../../core/firewall.js';
 import type { NicTrace, PortMapping } from '../../core/network.js';
-import { nicOfAlias, tapGroup } from './names.js';
+import { nicOfAlias } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import type { Link } from './rtnl.js';
 
@@ -28,7 +28,7 @@ export function nicTraces({ links, ports, restrictions, allocations, networks, o
     if (!nic) continue;
     const trace = of(nic.podId, nic.nicId);
     trace.devices.push(name);
-    trace.network ??= networks.find(({ spec }) => tapGroup(spec.name) === group)?.spec.name ?? null;
+    trace.network ??= networks.find((network) => network.group === group)?.spec.name ?? null;
   }
   for (const { id, network, mapping } of ports) {
     const [podId = '', nicId = ''] = id.split('/');

@@ -74,15 +74,9 @@ describe('published ports by netlink, beside iptables-nft', function () {
         fc.asyncProperty(fc.uniqueArray(port(family), { maxLength: 12, selector: ({ id }) => id }), async (ports) => {
           const nft = table(family, 'mine');
           try {
-            const rules = ports.flatMap((each) => portRules(each, 'hyper0', subnet));
-            expect(
-              await nft.change(
-                () => true,
-                rules,
-                [],
-                () => {},
-              ),
-            ).to.equal(true);
+            const ids = new Set(ports.map(({ id }) => id));
+            const rules = ports.flatMap((each) => portRules(each, 'hyper0', [subnet]));
+            expect(await nft.change(ids, rules, [], () => {})).to.equal(true);
             const shown = (list: readonly { table: string; chain: string; words: readonly string[] }[]) =>
               list.map(({ table: name, chain, words }) => `${name} ${chain} ${words.join(' ')}`).sort();
             expect(shown(saved(family))).to.deep.equal(
@@ -91,14 +85,7 @@ describe('published ports by netlink, beside iptables-nft', function () {
             const read = table(family, 'mine');
             expect(read.published()).to.have.deep.members(ports);
             read.close();
-            expect(
-              await nft.change(
-                () => true,
-                [],
-                [],
-                () => {},
-              ),
-            ).to.equal(true);
+            expect(await nft.change(ids, [], [], () => {})).to.equal(true);
             expect(saved(family)).to.deep.equal([]);
           } finally {
             nft.close();
@@ -115,21 +102,10 @@ describe('published ports by netlink, beside iptables-nft', function () {
     guestAddress: '10.1.0.2',
     mapping: { protocol: 'tcp', hostAddress: '0.0.0.0', hostPort: 80, guestPort: 8080, count: 1 },
   };
-  const rules = portRules(one, 'hyper0', '10.1.0.0/16');
+  const rules = portRules(one, 'hyper0');
   const put = (nft: NftPortTable, planned: readonly PlannedRule[], needed: readonly PlannedRule[] = []) =>
-    nft.change(
-      () => false,
-      planned,
-      needed,
-      () => {},
-    );
-  const takeOut = (nft: NftPortTable, id: string) =>
-    nft.change(
-      (each) => each === id,
-      [],
-      [],
-      () => {},
-    );
+    nft.change(new Set(), planned, needed, () => {});
+  const takeOut = (nft: NftPortTable, id: string) => nft.change(new Set([id]), [], [], () => {});
 
   it('reads and takes out what iptables-restore wrote, and puts nothing in twice', async () => {
     for (const { table: name, chain, words } of rules) {
@@ -139,23 +115,9 @@ describe('published ports by netlink, beside iptables-nft', function () {
     try {
       expect(nft.published()).to.deep.equal([one]);
       const before = saved(4);
-      expect(
-        await nft.change(
-          (id) => id === one.id,
-          rules,
-          [],
-          () => {},
-        ),
-      ).to.equal(true);
+      expect(await nft.change(new Set([one.id]), rules, [], () => {})).to.equal(true);
       expect(saved(4)).to.have.deep.members(before);
-      expect(
-        await nft.change(
-          (id) => id === one.id,
-          [],
-          [],
-          () => {},
-        ),
-      ).to.equal(true);
+      expect(await nft.change(new Set([one.id]), [], [], () => {})).to.equal(true);
       expect(saved(4)).to.deep.equal([]);
     } finally {
       nft.close();
@@ -165,28 +127,13 @@ describe('published ports by netlink, beside iptables-nft', function () {
   it('sees what others change between two of its own changes, and leaves it alone', async () => {
     const nft = table(4);
     try {
-      await nft.change(
-        () => false,
-        rules,
-        [],
-        () => {},
-      );
+      await nft.change(new Set(), rules, [], () => {});
       namespace.exec('iptables-nft', '-t', 'nat', '-A', 'HYPER', '-p', 'tcp', '-j', 'RETURN');
       namespace.exec('iptables-nft', '-t', 'filter', '-F', 'HYPER');
-      await nft.change(
-        (id) => id === one.id,
-        rules,
-        [],
-        () => {},
-      );
-      expect(saved(4).filter(({ comment }) => comment !== undefined)).to.have.lengthOf(3);
-      expect(saved(4)).to.have.lengthOf(4);
-      await nft.change(
-        () => true,
-        [],
-        [],
-        () => {},
-      );
+      await nft.change(new Set([one.id]), rules, [], () => {});
+      expect(saved(4).filter(({ comment }) => comment !== undefined)).to.have.lengthOf(2);
+      expect(saved(4)).to.have.lengthOf(3);
+      await nft.change(new Set([one.id]), [], [], () => {});
       namespace.exec('iptables-nft', '-t', 'nat', '-D', 'HYPER', '-p', 'tcp', '-j', 'RETURN');
     } finally {
       nft.close();
@@ -198,7 +145,7 @@ describe('published ports by netlink, beside iptables-nft', function () {
     const other = { ...one, id: 'p/n/tcp/0.0.0.0/81', mapping: { ...one.mapping, hostPort: 81 } };
     try {
       await put(nft, rules);
-      await put(nft, portRules(other, 'hyper0', '10.1.0.0/16'));
+      await put(nft, portRules(other, 'hyper0'));
       await takeOut(nft, one.id);
       expect(nft.published()).to.deep.equal([other]);
       const fresh = table(4);

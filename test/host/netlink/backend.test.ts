@@ -465,7 +465,7 @@ describe('netlink backend', function () {
     await held.close();
     await nic.handedOver();
     const rules = savedRules(namespace).filter((line) => line.includes('port '));
-    expect(rules).to.have.length(3);
+    expect(rules).to.have.length(2);
     await bench.backend.detach(nic.record, callFor());
     expect(listeningPorts(namespace)).to.deep.equal([]);
     expect(savedRules(namespace).filter((line) => line.includes(' port '))).to.deep.equal([]);

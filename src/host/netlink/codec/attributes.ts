@@ -45,6 +45,15 @@ export function table(rows: Readonly<Record<number, readonly [string, AttributeT
   };
 }
 
+/** Some rows of a table: what else a message has is then left out as unknown. */
+export function rowsOf(rows: AttributeTable, ...names: readonly string[]): AttributeTable {
+  const kept = (name: string) => names.includes(name);
+  return {
+    byNumber: new Map([...rows.byNumber].filter(([, [name]]) => kept(name))),
+    byName: new Map([...rows.byName].filter(([name]) => kept(name))),
+  };
+}
+
 /** @throws TypeError for a name the table lacks or a value that does not fit its type. */
 export function writeAttributes(to: ByteWriter, attributes: Attributes, rows: AttributeTable): void {
   for (const name in attributes) {

@@ -197,8 +197,8 @@ export function encodeMessage(request: Request, sequence: number): Buffer {
   return writer.bytes;
 }
 
-/** @throws RangeError for lengths that do not fit. */
-export function decodeMessages(bytes: Buffer): Message[] {
+/** @param rows of the attributes; default: all that are known. @throws RangeError for lengths that do not fit. */
+export function decodeMessages(bytes: Buffer, rows?: AttributeTable): Message[] {
   const messages: Message[] = [];
   let offset = 0;
   while (offset + 16 <= bytes.length) {
@@ -206,7 +206,7 @@ export function decodeMessages(bytes: Buffer): Message[] {
     if (length < 16 || offset + length > bytes.length) {
       throw new RangeError(`netlink message at ${offset}: length ${length} in ${bytes.length} bytes`);
     }
-    messages.push(decodeMessage(bytes.subarray(offset, offset + length)));
+    messages.push(decodeMessage(bytes.subarray(offset, offset + length), rows));
     offset += length + padding(length);
   }
   return messages;
@@ -214,7 +214,7 @@ export function decodeMessages(bytes: Buffer): Message[] {
 
 const NOTHING = Buffer.alloc(0);
 
-function decodeMessage(bytes: Buffer): Message {
+function decodeMessage(bytes: Buffer, rows: AttributeTable | undefined): Message {
   const type = bytes.readUInt16LE(4);
   const raw = bytes.subarray(16);
   const family = FAMILIES[type];
@@ -225,7 +225,7 @@ function decodeMessage(bytes: Buffer): Message {
     sequence: bytes.readUInt32LE(8),
     port: bytes.readUInt32LE(12),
     header: known ? decodeHeader(raw, family) : {},
-    attributes: known ? decodeAttributes(raw.subarray(family.size), family.attributes) : {},
+    attributes: known ? decodeAttributes(raw.subarray(family.size), rows ?? family.attributes) : {},
     raw: known ? NOTHING : Buffer.from(raw),
   };
 }

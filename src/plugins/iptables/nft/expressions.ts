@@ -1,7 +1,7 @@
 import { encodeIp } from '../../../host/netlink/codec/address.js';
 import type { Words } from '../rule-text.js';
 import { AttributeWriter } from './attributes.js';
-import { commentMatch, dnatTarget, type Extension, MASQUERADE, type Ports, portMatch } from './xtables.js';
+import { commentMatch, dnatTarget, type Extension, type Ports, portMatch } from './xtables.js';
 
 /**
  * Rules in the words of iptables-save as expressions of nf_tables, the way iptables-nft itself has written them since it
@@ -110,7 +110,6 @@ export class RuleEncoder {
         writer.u64be(COUNTER.PACKETS, 0n);
       });
       if (rule.target === 'DNAT') later('target', (each) => dnatTarget(each.to as string, each.random === true));
-      else if (rule.target === 'MASQUERADE') later('target', () => MASQUERADE[family]);
       else verdict(writer, VERDICTS[rule.target as string] as number);
     });
     if (protocol !== undefined) {
@@ -167,7 +166,7 @@ function parse(words: Words): Parsed | undefined {
   }
   const known = rule.target === 'DNAT' ? rule.to !== undefined : rule.to === undefined && !random;
   if (!known || rule.target === undefined) return undefined;
-  if (!(rule.target in VERDICTS) && rule.target !== 'DNAT' && rule.target !== 'MASQUERADE') return undefined;
+  if (!(rule.target in VERDICTS) && rule.target !== 'DNAT') return undefined;
   if (rule.protocol !== undefined && !(rule.protocol in PROTOCOLS)) return undefined;
   return rule.ports && rule.protocol === undefined ? undefined : rule;
 }

@@ -32,10 +32,16 @@ interface PlannedPortRule extends NewRule {
   readonly port: PublishedPort;
 }
 
+/** By id of a port, in the order in which they were read or made. */
+type PortRules = Map<string, PortRule[]>;
+
 /** Rules with a mark of ours. */
 interface Snapshot {
   readonly generation: number;
-  readonly ports: readonly PortRule[];
+  /** Changed in place: nobody looks at a snapshot while a change is made. */
+  readonly ports: PortRules;
+  /** Those of `ports`, for whoever asks again; undefined: nobody has. */
+  list?: readonly PublishedPort[] | undefined;
   /** How often each of the others stands, by `TABLE CHAIN MARK`. */
   readonly others: ReadonlyMap<string, number>;
 }
@@ -73,7 +79,7 @@ export class NftPortTable {
     if (this.#known?.generation === from) this.#known = { ...this.#known, generation: to };
   }
 
-  published(): PublishedPort[] {
+  published(): readonly PublishedPort[] {
     return portsOf(this.#read());
   }
 
@@ -83,22 +89,25 @@ export class NftPortTable {
    * @returns false, and nothing is changed: rules that ports need are not there, or some cannot be made this way.
    */
   async change(
-    doomed: (id: string) => boolean,
+    doomed: ReadonlySet<string>,
     planned: readonly PlannedRule[],
     needed: readonly PlannedRule[],
     check: (published: readonly PublishedPort[]) => void,
   ): Promise<boolean> {
     const wanted = this.#encode(planned);
     if (!wanted) return false;
-    const within = (before: Snapshot) => before.ports.filter(({ port }) => doomed(port.id));
+    const within = ({ ports }: Snapshot) => [...doomed].flatMap((id) => ports.get(id) ?? []);
     for (let tries = 0; tries < TRIES; tries++) {
       // What was read last may be old: a change is refused then. Whatever else follows from it is looked at anew.
-      const last = tries === 0 ? this.#known : undefined;
-      const before = last && hasWay(last, needed, check) && !sameRules(within(last), wanted) ? last : this.#read();
-      if (!standing(before, needed)) return false;
-      check(portsOf(before));
-      const mine = within(before);
-      if (sameRules(mine, wanted)) return true;
+      let before = tries === 0 ? this.#known : undefined;
+      let mine = before && within(before);
+      if (!before || !mine || sameRules(mine, wanted) || !hasWay(before, needed, check)) {
+        before = this.#read();
+        if (!standing(before, needed)) return false;
+        check(portsOf(before));
+        mine = within(before);
+        if (sameRules(mine, wanted)) return true;
+      }
       this.#known = undefined;
       const done = await this.#socket.commit(
         before.generation,
@@ -108,21 +117,16 @@ export class NftPortTable {
       if (!done) continue;
       const added = pairs(done.added, wanted);
       if (sameRules(added, wanted) && done.deleted.length === mine.length) {
-        const gone = new Set(mine);
-        const ports = [...before.ports.filter((each) => !gone.has(each)), ...added];
+        const { ports, others } = before;
+        for (const id of doomed) ports.delete(id);
+        for (const each of added) put(ports, each);
         const generation = done.generation ?? next(before.generation);
-        this.#known = { ...before, generation, ports };
+        this.#known = { generation, ports, others };
         this.onChange(before.generation, generation);
         return true;
       }
       // Not all echoes came: the rules themselves tell.
-      if (
-        sameRules(
-          this.#read().ports.filter(({ port }) => doomed(port.id)),
-          wanted,
-        )
-      )
-        return true;
+      if (sameRules(within(this.#read()), wanted)) return true;
       throw new HyperplugError(
         'FIREWALL_FAILED',
         'nf_tables: a change of published ports that was accepted did not show',
@@ -144,14 +148,14 @@ export class NftPortTable {
   }
 
   #dump(generation: number): Snapshot {
-    const ports: PortRule[] = [];
+    const ports: PortRules = new Map();
     const others = new Map<string, number>();
     for (const [table, chain] of CHAINS) {
       for (const rule of this.#socket.rules(table, chain)) {
         const mark = ownedComment(commentOf(rule), this.owner);
         if (!isOurs(mark)) continue;
         const port = portOfMark(mark);
-        if (port) ports.push({ rule, port });
+        if (port) put(ports, { rule, port });
         else countIn(others, `${table} ${chain} ${mark}`);
       }
     }
@@ -181,10 +185,19 @@ function countIn(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
-function portsOf({ ports }: Snapshot): PublishedPort[] {
-  const found = new Map<string, PublishedPort>();
-  for (const { rule, port } of ports) if (rule.table === 'nat' && rule.chain === HYPER_CHAIN) found.set(port.id, port);
-  return [...found.values()];
+function put(ports: PortRules, each: PortRule): void {
+  const { id } = each.port;
+  const known = ports.get(id);
+  if (known) known.push(each);
+  else ports.set(id, [each]);
+}
+
+function portsOf(snapshot: Snapshot): readonly PublishedPort[] {
+  snapshot.list ??= [...snapshot.ports.values()].flatMap((rules) => {
+    const leading = rules.findLast(({ rule }) => rule.table === 'nat' && rule.chain === HYPER_CHAIN);
+    return leading ? [leading.port] : [];
+  });
+  return snapshot.list;
 }
 
 /** Whether a change can be made on this ground. */
@@ -204,10 +217,18 @@ function hasWay(
 
 /** Each of these as often as it has to be. */
 function standing({ others }: Snapshot, needed: readonly PlannedRule[]): boolean {
-  const counts = new Map<string, number>();
-  for (const rule of needed) countIn(counts, `${rule.table} ${rule.chain} ${markOf(rule)}`);
-  return [...counts].every(([key, count]) => others.get(key) === count);
+  let counts = countsOf.get(needed);
+  if (!counts) {
+    counts = new Map();
+    for (const rule of needed) countIn(counts, `${rule.table} ${rule.chain} ${markOf(rule)}`);
+    countsOf.set(needed, counts);
+  }
+  for (const [key, count] of counts) if (others.get(key) !== count) return false;
+  return true;
 }
+
+/** They are the same from one change to the next. */
+const countsOf = new WeakMap<readonly PlannedRule[], Map<string, number>>();
 
 /** The kernel echoes rules in the order in which they were sent. */
 const pairs = (added: readonly NftRule[], wanted: readonly PlannedPortRule[]): PortRule[] =>
@@ -216,12 +237,14 @@ const pairs = (added: readonly NftRule[], wanted: readonly PlannedPortRule[]): P
 /** The same rules, those of each chain in the same order. */
 function sameRules(seen: readonly PortRule[], wanted: readonly PlannedPortRule[]): boolean {
   if (seen.length !== wanted.length) return false;
+  // As echoes come: all in one order.
+  if (wanted.every((rule, at) => isRule(seen[at] as PortRule, rule))) return true;
   return CHAINS.every(([table, chain]) => {
     const here = wanted.filter((rule) => rule.chain === chain && rule.table === table);
     const there = seen.filter(({ rule }) => rule.chain === chain && rule.table === table);
-    return (
-      here.length === there.length &&
-      here.every(({ expressions }, at) => sameExpressions(expressions, (there[at] as PortRule).rule.expressions))
-    );
+    return here.length === there.length && here.every((each, at) => isRule(there[at] as PortRule, each));
   });
 }
+
+const isRule = ({ rule }: PortRule, { table, chain, expressions }: PlannedPortRule): boolean =>
+  rule.table === table && rule.chain === chain && sameExpressions(expressions, rule.expressions);

@@ -95,9 +95,3 @@ export function dnatTarget(to: string, random: boolean): Extension {
     },
   };
 }
-
-/** struct nf_nat_ipv4_multi_range_compat with one range; struct nf_nat_range. */
-export const MASQUERADE: Readonly<Record<4 | 6, Extension>> = {
-  4: { name: 'MASQUERADE', revision: 0, length: 24, write: (bytes, at) => void bytes.writeUInt32LE(1, at) },
-  6: { name: 'MASQUERADE', revision: 0, length: 40, write: () => {} },
-};
