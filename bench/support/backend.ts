@@ -26,16 +26,20 @@ export async function nicTimes(
 ): Promise<{ readonly allocationMs: number; readonly attachmentMs: number }> {
   const podId = `bench-${serial++}`;
   await settle();
+  const request = { network: 'default', podId, nicId: 'n', addresses: [] };
+  // Who makes a NIC has the signal already.
+  const allocation = callFor();
   let lease: AddressLease | undefined;
   const allocationMs = await timed(async () => {
-    lease = await backend.allocateAddress({ network: 'default', podId, nicId: 'n', addresses: [] }, callFor());
+    lease = await backend.allocateAddress(request, allocation);
   });
   if (!lease) throw new Error('no lease');
   const common = { podId, nicId: 'n', mac: '02:00:00:00:00:01', queues: 1 } as const;
   const plan = { ...common, mtu: lease.mtu, lease, ports, endpoint: 'tap-fd' } as const;
+  const call = callFor();
   let nic: HostNic | undefined;
   const attachmentMs = await timed(async () => {
-    nic = await backend.attach(plan, callFor());
+    nic = await backend.attach(plan, call);
   });
   if (nic) await backend.detach(nic.record, callFor());
   await nic?.handedOver();

@@ -2,6 +2,7 @@ const FIRST_BYTES = 1024;
 
 /** Netlink messages, one behind the other, in a buffer that grows and is used again: most of an encoder's work is else buffers. */
 export class ByteWriter {
+  /** Zeroes behind `#length`: a fill for each of a message's attributes would take longer than they do. */
   #buffer: Buffer;
   #length = 0;
 
@@ -24,6 +25,7 @@ export class ByteWriter {
   }
 
   clear(): void {
+    this.#buffer.fill(0, 0, this.#length);
     this.#length = 0;
   }
 
@@ -32,7 +34,6 @@ export class ByteWriter {
     const start = this.#length;
     const end = start + ((length + 3) & ~3);
     while (end > this.#buffer.length) this.#buffer = Buffer.concat([this.#buffer], this.#buffer.length * 2);
-    this.#buffer.fill(0, start, end);
     this.#length = end;
     return start;
   }

@@ -45,14 +45,20 @@ function commentIn(expressions: Buffer): string | undefined {
   let comment: string | undefined;
   eachAttribute(expressions, (type, element) => {
     if (type !== LIST_ELEMENT) return false;
-    // The name comes first (nf_tables_fill_expr_info).
-    if (element.readUInt16LE(0) !== 10 || textOf(element.subarray(4, 10)) !== 'match') return false;
+    // The name comes first (nf_tables_fill_expr_info, nft_match_dump).
+    if (!isText(element, 4, 'match\0')) return false;
     const data = attributeOf(element, EXPRESSION.DATA);
-    if (!data || textOf(attributeOf(data, EXTENSION.NAME)) !== 'comment') return false;
+    if (!data || !isText(data, 4, 'comment\0')) return false;
     comment = textOf(attributeOf(data, EXTENSION.INFO));
     return true;
   });
   return comment;
+}
+
+/** Byte by byte: of thousands of rules no string is made for this. */
+function isText(bytes: Buffer, at: number, text: string): boolean {
+  for (let index = 0; index < text.length; index++) if (bytes[at + index] !== text.charCodeAt(index)) return false;
+  return true;
 }
 
 function userdataComment(bytes: Buffer): string | undefined {

@@ -67,7 +67,8 @@ export class NftSocket {
   /** Counts the changes of all rules of the namespace, whoever makes them. */
   generation(): number {
     const sequence = this.#next();
-    const writer = new AttributeWriter();
+    const writer = this.#writer;
+    writer.clear();
     writer.message({ type: NFT_MSG.GETGEN, flags: NLM_F.REQUEST, sequence, family: 0 }, () => {});
     writeSync(this.#fd, writer.bytes);
     let generation: number | undefined;
@@ -149,8 +150,10 @@ export class NftSocket {
     let generation: number | undefined;
     let refused: Error | undefined;
     let stale = false;
+    // To one of an old generation there is one answer.
     while (
       generation === undefined &&
+      !stale &&
       this.#receive(({ type, sequence, payload }) => {
         if ((sequence - begin) >>> 0 > 0x7fff_ffff) return;
         if (type === NFT_MSG.NEWRULE) added.push(ruleOf(Buffer.from(payload.subarray(4))));
@@ -170,7 +173,8 @@ export class NftSocket {
   /** undefined: a change came between. */
   #dump(table: string, chain: string): NftRule[] | undefined {
     const sequence = this.#next();
-    const writer = new AttributeWriter();
+    const writer = this.#writer;
+    writer.clear();
     const header = { type: NFT_MSG.GETRULE, flags: NLM_F.REQUEST | NLM_F.DUMP, sequence, family: this.#family };
     writer.message(header, () => {
       writer.string(RULE.TABLE, table);
