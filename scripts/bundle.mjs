@@ -1,6 +1,6 @@
-// Joins the command line and what it needs into three programs: what comes first, what commands start with, and what few of
-// them need (the daemon's server, YAML, other networks). A start then reads one file instead of some seven hundred, and V8 can keep what it
-// compiled of it (program-loader.cjs). Native packages stay packages. The place is as deep below the root as dist/src/cli
+// Joins the command line and what it needs into a few programs: what comes first, what commands start with, what belongs to one
+// driver alone, and what few need (the daemon's server, YAML, other networks). A start then reads one file instead of some seven
+// hundred, and V8 can keep what it compiled of it (program-loader.cjs). Native packages stay packages. The place is as deep below the root as dist/src/cli
 // and dist/guest/image are, since code finds the package's own files relative to itself.
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,10 @@ const HEAD = 'src/head-start.ts';
 /** What it imports on demand. */
 const HEAD_NEEDS = ['src/plugins/qemu/head-start.ts', 'src/plugins/uml/head-start.ts'];
 
-/** What is loaded on demand, and seldom: it goes to the second program, with all that nothing else needs. */
+/** Of which a command needs one, or none. */
+const DRIVERS = ['src/plugins/qemu/driver.ts', 'src/plugins/uml/driver.ts'];
+
+/** What is loaded on demand, and seldom: it goes to the last program, with all that nothing else needs. */
 const SELDOM = [
   'src/daemon/run.ts',
   'node_modules/yaml/dist/index.js',
@@ -26,6 +29,10 @@ const SELDOM = [
   'src/cli/commands/completion.ts',
   'src/cli/commands/create-plugin.ts',
   'src/core/config/json-schema.ts',
+  'src/host/rootfs/provider.ts',
+  'src/host/debian/packages.ts',
+  'src/host/rootless/session.ts',
+  'guest/image/build.ts',
 ];
 
 /** zod brings the words of fifty languages, a seventh of the whole; ours is English. */
@@ -86,14 +93,28 @@ function closure(names) {
 }
 
 const points = [...parts].filter(([, { entryPoint }]) => entryPoint !== undefined);
-for (const seldom of SELDOM) {
-  if (!points.some(([, { entryPoint }]) => entryPoint === seldom))
-    throw new Error(`${seldom}: nothing imports it on demand`);
+for (const wanted of [...DRIVERS, ...SELDOM]) {
+  if (!points.some(([, { entryPoint }]) => entryPoint === wanted))
+    throw new Error(`${wanted}: nothing imports it on demand`);
 }
-const first = closure([HEAD, ...HEAD_NEEDS].map(partOf));
-const often = closure(points.filter(([, { entryPoint }]) => !SELDOM.includes(entryPoint)).map(([name]) => name));
-for (const name of first) often.delete(name);
-const seldom = [...parts.keys()].filter((name) => !first.has(name) && !often.has(name));
+const apart = [...DRIVERS, ...SELDOM];
+const groups = {
+  first: closure([HEAD, ...HEAD_NEEDS].map(partOf)),
+  program: closure(points.filter(([, { entryPoint }]) => !apart.includes(entryPoint)).map(([name]) => name)),
+  ...Object.fromEntries(DRIVERS.map((driver) => [basename(dirname(driver)), closure([partOf(driver)])])),
+  seldom: new Set(parts.keys()),
+};
+/** The program that each part is in: the first that needs it. */
+const programs = {};
+const placed = new Set();
+for (const [label, names] of Object.entries(groups)) {
+  const own = [...names].filter((name) => !placed.has(name)).sort();
+  const file = await program(label, own);
+  for (const name of own) {
+    programs[name] = file;
+    placed.add(name);
+  }
+}
 
 /** A function for each part, by its name, as CommonJS has modules. */
 async function program(label, names) {
@@ -133,8 +154,6 @@ await build({
     'import.meta.url': '__bundleUrl',
     HEAD: JSON.stringify(partOf(HEAD)),
     START: JSON.stringify(partOf('src/cli/main.ts')),
-    FIRST: JSON.stringify(await program('first', [...first].sort())),
-    OFTEN: JSON.stringify(await program('program', [...often].sort())),
-    SELDOM: JSON.stringify(await program('seldom', seldom.sort())),
+    PROGRAMS: JSON.stringify(programs),
   },
 });

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The bundled command line's first file: compiles the program with what V8 kept of an earlier compilation, which saves
-// a third of a start's time. FIRST, OFTEN, SELDOM, HEAD and START are put in by scripts/bundle.mjs: the names of the programs hold a
-// digest of their content, since V8 itself knows a source by its length alone. CommonJS: Node then starts without its loader of
+// a third of a start's time. PROGRAMS (which has which part), HEAD and START are put in by scripts/bundle.mjs: the names of the programs
+// hold a digest of their content, since V8 itself knows a source by its length alone. CommonJS: Node then starts without its loader of
 // modules, and without all that the names of node:fs alone bring in with an import.
 'use strict';
 const { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } = require('node:fs');
@@ -13,9 +13,10 @@ const { Script } = require('node:vm');
 const url = pathToFileURL(__filename).href;
 // What is loaded now stays: the young generation is soon as large as it needs to be, instead of being copied at each doubling.
 setFlagsFromString('--semi-space-growth-factor=16');
-const first = program(FIRST);
-let often;
-let seldom;
+const argv = process.argv.slice(2);
+/** By what it compiled of a program the kinds of command differ most. */
+const kind = argv[0] === 'run' || argv[0] === 'exec' ? argv[0] : 'other';
+const programs = new Map();
 const modules = new Map();
 
 // zod would compile each schema at its first use (new Function), which is its last in a command.
@@ -23,8 +24,7 @@ globalThis.__zod_globalConfig = { jitless: true };
 // V8's cache does not keep who imports for a script: the program asks for this (src/core/registry/load-plugins.ts).
 Object.defineProperty(globalThis, Symbol.for('hyperplug.import'), { value: (specifier) => import(specifier) });
 // What a command begins with runs beside the loading of the rest.
-const argv = process.argv.slice(2);
-if (argv[0] === 'run') part(HEAD).head(argv, __dirname).then(start, start);
+if (kind === 'run') part(HEAD).head(argv, __dirname).then(start, start);
 else start();
 
 function start() {
@@ -37,17 +37,18 @@ function part(name) {
   if (known) return known.exports;
   const module = { exports: {} };
   modules.set(name, module);
-  make(name)(requireFrom, module.exports, module, url);
+  programOf(name)[name](requireFrom, module.exports, module, url);
   return module.exports;
 }
 
-/** Whichever of the programs has it; the next one is loaded only when it must be. */
-function make(name) {
-  if (first[name]) return first[name];
-  often ??= program(OFTEN);
-  if (often[name]) return often[name];
-  seldom ??= program(SELDOM);
-  return seldom[name];
+/** Loaded with the first of its parts. */
+function programOf(name) {
+  const file = PROGRAMS[name];
+  const known = programs.get(file);
+  if (known) return known;
+  const loaded = program(file);
+  programs.set(file, loaded);
+  return loaded;
 }
 
 function requireFrom(specifier) {
@@ -57,7 +58,7 @@ function requireFrom(specifier) {
 /** Its parts, functions by name. */
 function program(name) {
   const filename = join(__dirname, name);
-  const cachePath = `${filename}.${process.version}-${process.arch}.cache`;
+  const cachePath = `${filename}.${kind}.${process.version}-${process.arch}.cache`;
   const cachedData = readIfThere(cachePath);
   const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData });
   if (cachedData === undefined || script.cachedDataRejected) process.on('exit', (code) => keep(script, cachePath, code));

@@ -26,6 +26,7 @@ import { chooseHypervisor, type HypervisorChoice } from './core/registry/choose-
 import { OtherHypervisors } from './core/registry/other-hypervisors.js';
 import { PluginHost, type PluginHostOptions } from './core/registry/plugin-host.js';
 import { PluginRegistry } from './core/registry/registry.js';
+import type { RootImageProvider } from './core/rootfs.js';
 import { diagnoseTemplates } from './core/template/diagnose.js';
 import { TemplateEngine, type TemplateServices } from './core/template/engine.js';
 import { PoolEngine } from './core/template/pool.js';
@@ -38,7 +39,7 @@ import { DebianToolProvider } from './host/debian/tools.js';
 import { gcHost } from './host/gc-host.js';
 import { hostServices } from './host/host-services.js';
 import { type Directories, defaultDirectories, ensureDirectories } from './host/paths.js';
-import { HostRootImages } from './host/rootfs/provider.js';
+import { LazyRootImages } from './host/rootfs/lazy.js';
 import { diagnoseRootless, unaskedNetworks } from './host/rootless/diagnose.js';
 import type { ToolProvider } from './host/tools.js';
 import { isOutside, mustBeInside, rootlessBindings, rootlessFindings, sessionId } from './rootless.js';
@@ -194,7 +195,7 @@ class Engine implements Hyperplug {
   readonly #hostServices: HostServices;
   readonly #logger: PluginLogger | undefined;
   readonly #serves: boolean;
-  readonly #rootImages: HostRootImages;
+  readonly #rootImages: RootImageProvider;
   readonly networks: Networks;
   readonly #needed: NeededNetworks;
   readonly pods: Pods;
@@ -220,7 +221,7 @@ class Engine implements Hyperplug {
     const session = sessionId();
     this.#hostServices = options.host ?? (session === undefined ? hostServices : { ...hostServices, session });
     this.#tools = new DebianToolProvider({ cacheDir: this.#directories.cacheDirectory });
-    this.#rootImages = new HostRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools });
+    this.#rootImages = new LazyRootImages({ cacheDir: this.#directories.cacheDirectory, tools: this.#tools });
     const hostOptions: PluginHostOptions = {
       bindings: [
         { token: HOST_TOKENS.tools, value: this.#tools },

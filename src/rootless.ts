@@ -10,7 +10,6 @@ import { type OwnSession, ownSession, reenter, takeMended } from './host/rootles
 import { SlirpForwards } from './host/rootless/forwards.js';
 import { hasLosses, sessionDrift } from './host/rootless/look.js';
 import { SessionFiles } from './host/rootless/record.js';
-import { closeSession, openSession, pinSession } from './host/rootless/session.js';
 import type { ToolProvider } from './host/tools.js';
 
 export interface EnterOptions {
@@ -37,6 +36,7 @@ export async function enterRootless({ config, networks }: LoadedConfig, options:
     await raceSignal(tools.locate(name, { signal, progress }), signal, `locate ${name}`);
   const { hostLoopback, mtu } = config.rootless;
   const subnets = networks.flatMap((network) => network.subnets);
+  const { openSession } = await sessions();
   reenter(await openSession({ ...options, subnets, hostLoopback, mtu }, call));
 }
 
@@ -49,10 +49,14 @@ export async function mendRootless({ config, networks }: LoadedConfig, options: 
   if (!config.rootless.enabled || ownSession() || !hasLosses(SessionFiles.of(options.runtimeDirectory))) return [];
   const { hostLoopback, mtu } = config.rootless;
   const subnets = networks.flatMap((network) => network.subnets);
+  const { openSession } = await sessions();
   const { mended, useFd } = await openSession({ ...options, subnets, hostLoopback, mtu }, call);
   closeSync(useFd);
   return mended;
 }
+
+/** Loaded where networks are rootless: netlink comes with it. */
+const sessions = () => import('./host/rootless/session.js');
 
 export const isInside = (): boolean => ownSession() !== undefined;
 
@@ -88,13 +92,13 @@ export async function rootlessFindings(dryRun: boolean, call: CallOptions): Prom
 /** Lets go of the session that this process is in, and ends it if nothing needs it any more. */
 export async function leaveRootless(call: CallOptions): Promise<void> {
   const own = ownSession();
-  if (own) await closeSession(own, call);
+  if (own) await (await sessions()).closeSession(own, call);
 }
 
 /** Networks that were made to stay keep the session; those that were torn down do not. */
 export async function keepRootless(keep: boolean, call: CallOptions): Promise<void> {
   const own = ownSession();
-  if (own) await pinSession(own.files, keep, call);
+  if (own) await (await sessions()).pinSession(own.files, keep, call);
 }
 
 /** What had died and was started again before this process began, in words. */

@@ -7,11 +7,9 @@ import { HyperplugError, isHyperplugError } from '../../src/core/errors.js';
 import type { GuestImage, GuestImageProvider } from '../../src/core/guest-image.js';
 import type { ProgressSink } from '../../src/core/progress.js';
 import { acquireLockTelling, makeCacheDir } from '../../src/host/debian/cache-folder.js';
-import { PackageStore } from '../../src/host/debian/packages.js';
 import { Recent } from '../../src/host/debian/recent.js';
 import type { ToolProvider } from '../../src/host/tools.js';
 import { type AgentSources, readAgentSources } from './agent-build.js';
-import { buildImage } from './build.js';
 import { checkInitramfs, checkKernel } from './configured.js';
 import { KernelBuilder, type OwnKernel } from './kernel-build.js';
 import { guestPackages } from './packages.js';
@@ -190,6 +188,9 @@ export class DebianGuestImageProvider implements GuestImageProvider {
 
   private async make(parts: Parts, { signal, progress }: Call): Promise<BuiltFiles> {
     await this.sweep();
+    // Loaded where there is something to build, which is seldom.
+    const { PackageStore } = await import('../../src/host/debian/packages.js');
+    const { buildImage } = await import('./build.js');
     const store = new PackageStore(this.options.cacheDir);
     const tree = await store.provide(guestPackages(this.options.refresh ?? false), { signal, progress });
     const { builder, agent, own } = parts;

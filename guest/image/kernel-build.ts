@@ -6,7 +6,7 @@ import type { ProgressSink } from '../../src/core/progress.js';
 import { runCommand } from '../../src/host/command.js';
 import { acquireLockTelling, makeCacheDir } from '../../src/host/debian/cache-folder.js';
 import { type Compiler, locateCompiler } from '../../src/host/debian/compiler.js';
-import { PackageStore, type UnpackedPackages } from '../../src/host/debian/packages.js';
+import type { UnpackedPackages } from '../../src/host/debian/packages.js';
 import { Recent } from '../../src/host/debian/recent.js';
 import type { ToolProvider } from '../../src/host/tools.js';
 import { checkKernel } from './configured.js';
@@ -99,6 +99,7 @@ export class KernelBuilder {
 
   async #make(call: Call): Promise<OwnKernel> {
     const { cacheDir, tools, configPath } = this.options;
+    const { PackageStore } = await import('../../src/host/debian/packages.js');
     const packages = await new PackageStore(cacheDir).provide(sourcePackages, call);
     const compiler = await locateCompiler(tools, call);
     const { name, version } = sourcePackage(packages);

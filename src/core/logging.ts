@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
-import pino, { type Logger } from 'pino';
+import type { Logger, default as Pino } from 'pino';
 import type { prettyFactory } from 'pino-pretty';
-import type { LOG_FORMATS, LOG_LEVELS } from './config/schema.js';
+import { type LOG_FORMATS, LOG_LEVELS } from './config/schema.js';
 import { scrubbed } from './scrub.js';
 
 export interface LoggingOptions {
@@ -15,8 +15,13 @@ export interface LoggingOptions {
   readonly isTerminal?: boolean;
 }
 
+type Level = Exclude<(typeof LOG_LEVELS)[number], 'silent'>;
+
+export type Log = Pick<Logger, Level> & { child(bindings: object): Log };
+
 const MIN_SECRET_LENGTH = 4;
 const REDACTED = '***';
+const requireHere = createRequire(import.meta.url);
 
 /**
  * A pino logger that writes synchronously, in this thread: the last line before a crash is not lost, and starting costs no
@@ -24,13 +29,41 @@ const REDACTED = '***';
  * under `env`, `envs` or `environment`, are replaced by `***`; an Error, under any key, is written with code, details,
  * cause and all its errors.
  */
-export function createLogger(options: LoggingOptions): Logger {
+export function createLogger(options: LoggingOptions): Log {
+  let made: Logger | undefined;
+  return lazily(options.level, () => {
+    made ??= pinoLogger(options);
+    return made;
+  });
+}
+
+/** pino is loaded with the first line, too: most commands write none, and each would wait for it. */
+function lazily(least: LoggingOptions['level'], logger: () => Logger): Log {
+  const writer = (level: Level) =>
+    LOG_LEVELS.indexOf(level) <= LOG_LEVELS.indexOf(least)
+      ? (...args: Parameters<Logger['info']>) => logger()[level](...args)
+      : () => {};
+  const levels = LOG_LEVELS.filter((level) => level !== 'silent').map((level) => [level, writer(level)]);
+  return {
+    ...(Object.fromEntries(levels) as Pick<Logger, Level>),
+    child: (bindings) => {
+      let made: Logger | undefined;
+      return lazily(least, () => {
+        made ??= logger().child(scrubbed(bindings) as Record<string, unknown>);
+        return made;
+      });
+    },
+  };
+}
+
+function pinoLogger(options: LoggingOptions): Logger {
+  const pino = requireHere('pino') as typeof Pino;
   const isTerminal = options.isTerminal ?? process.stderr.isTTY === true;
   const isPretty = options.format === 'auto' ? isTerminal : options.format === 'pretty';
-  const sink = options.destination ?? standardError();
+  const sink = options.destination ?? standardError(pino);
   const mask = masker(options.secrets ?? []);
   const format = isPretty ? prettyLine(isTerminal) : (line: string) => line;
-  const logger = pino(
+  return pino(
     {
       level: options.level,
       base: { pid: process.pid },
@@ -44,15 +77,9 @@ export function createLogger(options: LoggingOptions): Logger {
     },
     { write: (line: string) => sink.write(format(mask(line))) },
   );
-  // pino has no formatter for the bindings of children; these inherit this method.
-  const { child } = logger;
-  logger.child = function (this: Logger, bindings: object, childOptions?: object) {
-    return child.call(this, scrubbed(bindings) as Record<string, unknown>, childOptions);
-  } as typeof child;
-  return logger;
 }
 
-function standardError(): { write(text: string): void } {
+function standardError(pino: typeof Pino): { write(text: string): void } {
   const sink = pino.destination({ dest: 2, sync: true });
   sink.on('error', () => {}); // Nobody reads it any more: not a reason to fail.
   return sink;
@@ -72,7 +99,7 @@ function prettyLine(colorize: boolean): (line: string) => string {
   let pretty: ReturnType<typeof prettyFactory> | undefined;
   return (line) => {
     if (!pretty) {
-      const module = createRequire(import.meta.url)('pino-pretty') as { prettyFactory: typeof prettyFactory };
+      const module = requireHere('pino-pretty') as { prettyFactory: typeof prettyFactory };
       pretty = module.prettyFactory({
         colorize,
         translateTime: 'SYS:HH:MM:ss.l',

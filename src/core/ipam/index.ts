@@ -1,6 +1,7 @@
 export { AddressSpace, type Holding } from './address-space.js';
 export {
   type Family,
+  familyOfAddress,
   formatAddress,
   formatIpv4,
   formatIpv6,

@@ -1,7 +1,8 @@
-import { BlockList, isIPv6 } from 'node:net';
+import { BlockList } from 'node:net';
 import type { GuestNic } from '../agent.js';
 import type { CallOptions } from '../calls.js';
 import { HyperplugError } from '../errors.js';
+import { familyOfAddress } from '../ipam/index.js';
 import type { InterfaceAddress } from '../network.js';
 import { Turns } from '../turns.js';
 import type { PodEventInput } from './events/event-log.js';
@@ -186,10 +187,11 @@ function goesWith(route: RouteRecord, id: string, nics: readonly NicRecord[]): b
 }
 
 function reaches(addresses: readonly InterfaceAddress[], gateway: string): boolean {
-  const family = isIPv6(gateway) ? 'ipv6' : 'ipv4';
   const subnets = new BlockList();
   for (const { address, prefixLength } of addresses) {
-    subnets.addSubnet(address, prefixLength, isIPv6(address) ? 'ipv6' : 'ipv4');
+    subnets.addSubnet(address, prefixLength, familyName(address));
   }
-  return subnets.check(gateway, family);
+  return subnets.check(gateway, familyName(gateway));
 }
+
+const familyName = (address: string) => (familyOfAddress(address) === 6 ? 'ipv6' : 'ipv4');

@@ -1,6 +1,6 @@
-import { isIPv6 } from 'node:net';
 import type { GuestNetwork, GuestRoute } from '../agent.js';
 import { parseSubnet } from '../config/subnet.js';
+import { familyOfAddress } from '../ipam/index.js';
 import type { AddressLease } from '../network.js';
 import { addressOnly, LOOPBACK } from './interface-spec.js';
 import type { NicRecord, RouteRecord } from './record.js';
@@ -28,7 +28,7 @@ export function defaultRoutes(nics: readonly RoutableNic[], routes: readonly Rou
     );
   for (const { id, gateway } of nics) {
     if (typeof gateway !== 'string') continue;
-    if (has(isIPv6(gateway))) {
+    if (has(isSix(gateway))) {
       throw wrong(`interfaces.${id}.gateway`, 'one default route of each family (the pod has one)', gateway);
     }
     made.push({ destination: 'default', gateway, nic: id });
@@ -36,15 +36,16 @@ export function defaultRoutes(nics: readonly RoutableNic[], routes: readonly Rou
   for (const { id, gateway, lease } of nics) {
     if (gateway !== undefined) continue;
     for (const each of lease.gateways) {
-      if (!has(isIPv6(each))) made.push({ destination: 'default', gateway: each, nic: id });
+      if (!has(isSix(each))) made.push({ destination: 'default', gateway: each, nic: id });
     }
   }
   return made;
 }
 
+const isSix = (address: string) => familyOfAddress(address) === 6;
 const ANY = ['0.0.0.0/0', '::/0'];
 export const isDefault = (destination: string) => destination === 'default' || ANY.includes(destination);
-const familyIsSix = ({ destination, gateway }: RouteRecord) => isIPv6(gateway ?? '') || destination.includes(':');
+const familyIsSix = ({ destination, gateway }: RouteRecord) => isSix(gateway ?? '') || destination.includes(':');
 
 /** Canonical. @throws POD_SPEC_INVALID naming the field below `field`. */
 export function parseRoute(route: RouteRecord, nics: readonly { readonly id: string }[], field: string): RouteRecord {
@@ -61,7 +62,7 @@ export function parseSelector(
   const { nic, metric } = route;
   const gateway = route.gateway === undefined ? undefined : addressOnly(route.gateway, `${field}.gateway`);
   const destination = parseDestination(route.destination, `${field}.destination`);
-  if (gateway !== undefined && destination !== 'default' && destination.includes(':') !== isIPv6(gateway)) {
+  if (gateway !== undefined && destination !== 'default' && destination.includes(':') !== isSix(gateway)) {
     throw wrong(`${field}.gateway`, 'an address of the destination’s family', gateway);
   }
   if (nic !== undefined && !nics.some(({ id }) => id === nic)) {
@@ -80,7 +81,7 @@ function parseDestination(text: string, field: string): string {
   if (text === 'default') return text;
   if (!text.includes('/')) {
     const address = addressOnly(text, field);
-    return `${address}/${isIPv6(address) ? 128 : 32}`;
+    return `${address}/${isSix(address) ? 128 : 32}`;
   }
   const subnet = parseSubnet(text);
   if ('expected' in subnet) throw wrong(field, `${subnet.expected}, one address, or default`, text);
@@ -113,7 +114,7 @@ export const selects = (selector: RouteRecord, route: RouteRecord): boolean =>
 /** `default` and 0.0.0.0/0 are one, where the gateway has the same family. */
 function sameDestination(a: Pick<RouteRecord, 'destination' | 'gateway'>, b: typeof a): boolean {
   const canonical = ({ destination, gateway }: typeof a) =>
-    destination === 'default' ? (isIPv6(gateway ?? '') ? '::/0' : '0.0.0.0/0') : destination;
+    destination === 'default' ? (isSix(gateway ?? '') ? '::/0' : '0.0.0.0/0') : destination;
   return canonical(a) === canonical(b);
 }
 

@@ -5,7 +5,6 @@ import { throwIfAborted } from '../../core/calls.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { ProgressSink } from '../../core/progress.js';
 import type { Tool, ToolProvider } from '../tools.js';
-import { PackageStore } from './packages.js';
 import { TOOL_SOURCES, type ToolSource } from './tool-table.js';
 
 export interface DebianToolProviderOptions {
@@ -17,12 +16,12 @@ export interface DebianToolProviderOptions {
 
 /** Finds programs in PATH; those it does not find it unpacks from Debian's packages, without installing anything. */
 export class DebianToolProvider implements ToolProvider {
-  private readonly store: PackageStore;
+  private readonly cacheDir: string;
   private readonly searchPath: string;
 
   constructor({ cacheDir, searchPath }: DebianToolProviderOptions) {
     if (!isAbsolute(cacheDir)) throw new TypeError(`cacheDir: expected an absolute path, got ${cacheDir}`);
-    this.store = new PackageStore(cacheDir);
+    this.cacheDir = cacheDir;
     this.searchPath = searchPath ?? process.env.PATH ?? '';
   }
 
@@ -53,7 +52,8 @@ export class DebianToolProvider implements ToolProvider {
     try {
       const { packages, finish } = source;
       const request = { label: name, packages, dependencies: true, ...(finish ? { finish } : {}) };
-      const { root } = await this.store.provide(request, options);
+      const { PackageStore } = await import('./packages.js');
+      const { root } = await new PackageStore(this.cacheDir).provide(request, options);
       const program = await firstProgram(root, source);
       if (program) return { name, path: program, origin: 'unpacked', env: await environment(root), root };
       const installed = await firstProgram('/', source);
