@@ -37,6 +37,7 @@ import { tidySocket } from './host/dead-socket.js';
 import { tidyCache } from './host/debian/cache-leftovers.js';
 import { DebianToolProvider } from './host/debian/tools.js';
 import { gcHost } from './host/gc-host.js';
+import { headStart } from './host/head-start.js';
 import { hostServices } from './host/host-services.js';
 import { type Directories, defaultDirectories, ensureDirectories } from './host/paths.js';
 import { LazyRootImages } from './host/rootfs/lazy.js';
@@ -273,7 +274,8 @@ class Engine implements Hyperplug {
     if ((spec as { keep?: unknown } | null)?.keep === true) checkKeep(this.#host.selected);
     const pods = await this.#started(options);
     // What was left may bear its name. Else that is looked after beside the start of the VM, which needs none of it.
-    if ((spec as { id?: unknown } | null)?.id !== undefined) await this.#prepareHost(pods, [], options);
+    const id = (spec as { id?: unknown } | null)?.id;
+    if (id !== undefined && id !== headStart()?.podId) await this.#prepareHost(pods, [], options);
     return pods.create(spec, options);
   }
 

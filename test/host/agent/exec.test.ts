@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { COMMAND, LIMIT } from '../../../src/plugins/hyperstart/protocol.gen.js';
 import { execPayload, HostAgent, json, type RawAgent } from '../../support/raw-agent.js';
@@ -66,6 +68,32 @@ describe('guest agent, extension: processes', function () {
     });
     expect(nobody.out).to.equal('1\n1\n1 29 4242\n77\n');
     expect((await run(['sh', '-c', 'id -u; id -g'], { user: '12345', group: '54321' })).out).to.equal('12345\n54321\n');
+  });
+
+  it('finds a program by PATH as execvp(3) does: past what is not there and what it may not start', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'hyperplug-path-'));
+    try {
+      for (const [name, mode] of [
+        ['closed', 0o644],
+        ['open', 0o755],
+      ] as const) {
+        mkdirSync(join(folder, name));
+        writeFileSync(join(folder, name, 'hello'), `#!/bin/sh\necho ${name} "$0"\n`, { mode });
+      }
+      const path = (...names: string[]) => ({
+        envs: [{ env: 'PATH', value: names.map((name) => join(folder, name)).join(':') }],
+      });
+      const found = await run(['hello'], path('none', 'closed', 'closed/hello', 'open'));
+      expect(found).to.deep.include({ out: `open ${join(folder, 'open/hello')}\n`, status: 0 });
+      const refuse = async (names: string[]) =>
+        (await agent.refusal(COMMAND.EXECCMD, execPayload('bad', ['hello'], 901, 902, path(...names)))).errno;
+      expect(await refuse(['none', 'closed', 'none'])).to.equal(constants.errno.EACCES);
+      expect(await refuse(['none'])).to.equal(constants.errno.ENOENT);
+      const here = { workdir: join(folder, 'open'), envs: [{ env: 'PATH', value: '/none:' }] };
+      expect((await run(['hello'], here)).out).to.equal('open hello\n');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('says why a program cannot start, and forgets it', async () => {
