@@ -1,6 +1,8 @@
+import { dirname } from 'node:path';
 import { HyperplugError, isHyperplugError } from '../../core/errors.js';
 import type { PodDetails, Pods } from '../../core/pod/pods-api.js';
 import { idOfDocument, parsePodDocuments } from '../../core/pod/spec-documents.js';
+import { withHostPaths } from '../../core/pod/spec-paths.js';
 import type { CommandContext } from '../context.js';
 import { EXIT, errorObject, usageError } from '../errors.js';
 import { readText } from '../input.js';
@@ -123,7 +125,10 @@ async function readDocuments(context: CommandContext, files: readonly string[]) 
   if (twice !== undefined) throw usageError(`--file: expected each file once, got ${twice} twice`);
   const documents: { readonly file: string; readonly specs: readonly unknown[] }[] = [];
   for (const file of files) {
-    documents.push({ file, specs: await parsePodDocuments(await readText(context.io, file), file) });
+    const specs = await parsePodDocuments(await readText(context.io, file), file);
+    // Those of standard input are of nowhere in particular: of here.
+    const directory = file === '-' ? '.' : dirname(file);
+    documents.push({ file, specs: specs.map((spec) => withHostPaths(spec, directory)) });
   }
   return documents;
 }

@@ -51,7 +51,8 @@ export interface CompleteRoot {
 export function completeRoot(input: z.output<typeof rootSchema>, field: string): CompleteRoot {
   if (typeof input === 'string') {
     if (!input.startsWith('/') || input.includes('\0')) {
-      const expected = 'an absolute path of a directory, tar archive or OCI image layout (images are not pulled)';
+      const expected =
+        'an absolute path, or in a file one that begins with ./ or ../, of a directory, tar archive or OCI image layout (images are not pulled)';
       throw wrong(field, expected, input);
     }
     return { root: { kind: 'path', path: input }, text: input, layer: undefined };

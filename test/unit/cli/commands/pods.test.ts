@@ -43,6 +43,19 @@ describe('hyperplug pod', () => {
     expect(ids).to.equal('x\npod-0123456789\n');
     expect(named(started).map(([name]) => name)).to.deep.equal(['create', 'start', 'create', 'start']);
   });
+  it('create has ./ and ../ of a file from where that file is, of standard input from here', async () => {
+    const spec = 'rootfs: ./root.tar\nvolumes: [{ name: a, source: ../src }, { name: b, source: /abs }, { name: c }]\n';
+    const fromFile = engine();
+    await cli(['pod', 'create', '-f', written(spec)], { hyperplug: fromFile });
+    const volumes = [{ name: 'a', source: join(directory, '../src') }, { name: 'b', source: '/abs' }, { name: 'c' }];
+    expect(fromFile.pods.calls).to.deep.equal([['create', { rootfs: join(directory, 'root.tar'), volumes }]]);
+    const io = new FakeIo();
+    io.input.end('{"rootfs": {"ociLayout": "./images/a", "reference": "./b"}}');
+    const fromHere = engine();
+    await cli(['pod', 'create', '-f', '-'], { io, hyperplug: fromHere });
+    const rootfs = { ociLayout: join(process.cwd(), 'images/a'), reference: './b' };
+    expect(fromHere.pods.calls).to.deep.equal([['create', { rootfs }]]);
+  });
   it('create goes on past a failure, and tells each', async () => {
     const file = written(TWO);
     const { exitCode, out, err } = await cli(['pod', 'create', '-f', file], { hyperplug: engine('a') });
