@@ -1,5 +1,5 @@
 import type { VmNic } from '../../core/hypervisor.js';
-import { type DeviceProperties, nicDevice, tapNetdev, userNetdev } from './devices.js';
+import { type DeviceProperties, NIC_DEFAULTS, NIC_DRIVER, nicDevice, tapNetdev, userNetdev } from './devices.js';
 import { keyval } from './keyval.js';
 import {
   blockdev,
@@ -86,6 +86,7 @@ export function qemuArgs(plan: MachinePlan): string[] {
     ...plan.disks.flatMap((disk, index) => diskArgs(plan.machine, disk, index)),
     ...plan.shares.flatMap((share, index) => shareArgs(plan.machine, share, index, plan.disks.length + index)),
     ...(plan.machine === 'q35' ? rootPorts(plan.slots) : []),
+    ...Object.entries(NIC_DEFAULTS).flatMap(([property, value]) => ['-global', nicDefault(property, value)]),
     ...plan.nics.flatMap((nic, slot) => nicArgs(plan.machine, nic, slot)),
   ];
 }
@@ -160,8 +161,11 @@ function rootPorts(count: number): string[] {
   ).flat();
 }
 
+const nicDefault = (property: string, value: DeviceProperties[string]) =>
+  keyval(`driver=${NIC_DRIVER}`, { property, value });
+
 function nicArgs(machine: 'q35' | 'pc', nic: VmNic, slot: number): string[] {
-  return [...['-netdev', netdev(nic, slot)], ...device(nicDevice(nic, slot, slotBus(machine, slot)))];
+  return [...['-netdev', netdev(nic, slot)], ...device(nicDevice(nic, slot, slotBus(machine, slot), true))];
 }
 
 function netdev({ endpoint }: VmNic, slot: number): string {

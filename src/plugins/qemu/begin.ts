@@ -153,6 +153,7 @@ async function start(
       consoleLogPath: spec.consoleLogPath,
       consoleStart,
       detached: spec.detached,
+      nicDefaults: true,
       ...(spec.template?.role === 'source' && template
         ? { template: { directory: spec.template.directory, key: template.key } }
         : {}),

@@ -70,8 +70,8 @@ export function userNetdev(endpoint: BuiltinEndpoint, slot: number): UserNetdev 
 export type TapEndpoint = Extract<NicEndpoint, { kind: 'tap-fd' }>;
 
 /**
- * qapi/net.json, NetdevTapOptions. QEMU asks the tap itself whether it has a vnet header. `fds` are numbers of inherited descriptors, or the names that getfd gave. Without vhost:
- * QEMU would have to open /dev/vhost-net, which its user may not.
+ * qapi/net.json, NetdevTapOptions. QEMU asks the tap itself whether it has a vnet header. `fds` are numbers of inherited descriptors, or the names that getfd gave. Without vhost,
+ * as it is by default: QEMU would have to open /dev/vhost-net, which its user may not.
  */
 export function tapNetdev(slot: number, fds: readonly string[]): DeviceProperties {
   const [first] = fds;
@@ -79,7 +79,6 @@ export function tapNetdev(slot: number, fds: readonly string[]): DevicePropertie
     type: 'tap',
     id: netdevId(slot),
     ...(fds.length === 1 ? { fd: first as string } : { fds: fds.join(':') }),
-    vhost: false,
   };
 }
 
@@ -107,28 +106,41 @@ export function checkEndpoint({ id, endpoint, queues }: VmNic): BuiltinEndpoint 
   );
 }
 
-// With its control queue the guest's driver takes twice as long to come up.
-const LIGHT: DeviceProperties = {
-  ctrl_vq: false,
-  ctrl_rx: false,
-  ctrl_vlan: false,
-  ctrl_rx_extra: false,
-  ctrl_mac_addr: false,
-  ctrl_guest_offloads: false,
-  guest_announce: false,
+export const NIC_DRIVER = 'virtio-net-pci';
+
+/** The control queue, and what goes over it. */
+const control = (on: boolean): DeviceProperties => ({
+  ctrl_vq: on,
+  ctrl_rx: on,
+  ctrl_vlan: on,
+  ctrl_rx_extra: on,
+  ctrl_mac_addr: on,
+  ctrl_guest_offloads: on,
+  guest_announce: on,
+});
+
+/**
+ * What every NIC has unless it says otherwise. Said once, on the command line (`-global`): QEMU takes what comes by QMP a byte
+ * at a time, with some ten system calls for each, and all of this would be half of what is said of a NIC.
+ */
+export const NIC_DEFAULTS: DeviceProperties = {
+  // No network boot: else the option ROM is read and run.
+  romfile: '',
+  // With its control queue the guest's driver takes twice as long to come up.
+  ...control(false),
 };
 
-export function nicDevice(nic: VmNic, slot: number, bus: DeviceProperties): DeviceProperties {
+/** @param defaults its QEMU began with NIC_DEFAULTS. */
+export function nicDevice(nic: VmNic, slot: number, bus: DeviceProperties, defaults: boolean): DeviceProperties {
   return {
-    driver: 'virtio-net-pci',
+    driver: NIC_DRIVER,
     id: deviceId(slot, nic.id),
     netdev: netdevId(slot),
     mac: nic.mac,
     host_mtu: nic.mtu,
-    // No network boot: else the option ROM is read and run.
-    romfile: '',
+    ...(defaults ? {} : NIC_DEFAULTS),
     // Several queues are set up over the control queue.
-    ...(nic.queues === 1 ? LIGHT : { mq: true, vectors: 2 * nic.queues + 2 }),
+    ...(nic.queues === 1 ? {} : { ...control(true), mq: true, vectors: 2 * nic.queues + 2 }),
     ...bus,
   };
 }

@@ -29,6 +29,8 @@ import { isObject } from './qmp/messages.js';
 export interface NicPlugOptions {
   readonly machine: 'q35' | 'pc';
   readonly slots: number;
+  /** Its QEMU began with NIC_DEFAULTS. */
+  readonly nicDefaults: boolean;
   readonly commandTimeoutMs: number;
   readonly detachTimeoutMs: number;
 }
@@ -82,15 +84,17 @@ export class NicPlug {
     const undo = new UndoStack(this.options.detachTimeoutMs);
     undo.pushWhenClean(`slot ${slot}`, async () => this.table.free(slot));
     try {
-      const names = endpoint.kind === 'tap-fd' ? await this.#handOver(endpoint, slot, undo, call) : [];
+      const handOver = endpoint.kind === 'tap-fd' ? await this.#handOver(endpoint, slot, undo, call) : undefined;
       undo.pushWhenClean(`backend in slot ${slot}`, (undoCall) => this.#deleteNetdev(slot, undoCall));
       undo.push(`device of NIC ${nic.id}`, (undoCall) => this.#removeDevice(deviceId(slot, nic.id), undoCall));
-      // QEMU takes them in this order: a device whose backend it refused it refuses, too.
+      const { machine, nicDefaults } = this.options;
+      // QEMU takes them in this order: a backend whose descriptor it refused it refuses, too, and so a device.
       const answers = await Promise.allSettled([
+        ...(handOver?.answers ?? []),
         endpoint.kind === 'tap-fd'
-          ? this.#execute('netdev_add', tapNetdev(slot, names), call)
+          ? this.#execute('netdev_add', tapNetdev(slot, handOver?.names ?? []), call)
           : this.#addUserNetwork(endpoint, slot, call),
-        this.#execute('device_add', nicDevice(nic, slot, slotBus(this.options.machine, slot)), call),
+        this.#execute('device_add', nicDevice(nic, slot, slotBus(machine, slot), nicDefaults), call),
       ]);
       for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
       return this.table.attached(slot);
@@ -171,17 +175,27 @@ export class NicPlug {
   }
 
   /**
-   * The descriptors' names. netdev_add takes them over; as long as it has not, they are QEMU's to close on our word. Answered
-   * before anything else is sent: a descriptor that waits for room in the socket would be overtaken.
+   * The descriptors' names, and QEMU's answers to come. netdev_add takes them over; as long as it has not, they are QEMU's to
+   * close on our word. Sent before anything else is: a descriptor that waits for room in the socket would be overtaken.
    */
-  async #handOver(endpoint: TapEndpoint, slot: number, undo: UndoStack, call: CallOptions): Promise<readonly string[]> {
+  async #handOver(endpoint: TapEndpoint, slot: number, undo: UndoStack, call: CallOptions) {
     const names = endpoint.fds.map((_, queue) => tapFdName(slot, queue));
+    const answers: Promise<JsonValue>[] = [];
     for (const [queue, fd] of endpoint.fds.entries()) {
       const fdname = names[queue] as string;
       undo.push(`descriptor ${fdname}`, (undoCall) => this.#closeFd(fdname, undoCall));
-      await this.#limited('getfd', call, (limited) => this.qmp.executeWithFds('getfd', { fdname }, [fd], limited));
+      let sent: Promise<void> | undefined;
+      const answer = this.#limited('getfd', call, (limited) => {
+        const command = this.qmp.executeWithFds('getfd', { fdname }, [fd], limited);
+        sent = command.sent;
+        return command.answer;
+      });
+      // Looked at with the others.
+      answer.catch(() => {});
+      answers.push(answer);
+      await sent;
     }
-    return names;
+    return { names, answers };
   }
 
   async #closeFd(fdname: string, call: CallOptions): Promise<void> {

@@ -61,7 +61,13 @@ export class QemuVm implements HypervisorVm {
     this.#untouched = new Set(begun === 'adopted' ? [] : data.channels);
     this.nicPlug = new NicPlug(
       qmp,
-      { machine: data.machine, slots: data.slots, commandTimeoutMs, detachTimeoutMs },
+      {
+        machine: data.machine,
+        slots: data.slots,
+        nicDefaults: data.nicDefaults,
+        commandTimeoutMs,
+        detachTimeoutMs,
+      },
       (nicId) => this.#life.emit({ type: 'nic-detached', nicId }),
     );
     this.#life = new VmLife({

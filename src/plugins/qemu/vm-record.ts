@@ -12,6 +12,8 @@ const recordData = z.strictObject({
   /** Size of the console log when the VM began. */
   consoleStart: z.int().nonnegative(),
   detached: z.boolean(),
+  /** It began with NIC_DEFAULTS. */
+  nicDefaults: z.boolean().default(false),
   /** Of a source: where it shall be saved, and under which key. */
   template: z.strictObject({ directory: z.string(), key: z.string() }).optional(),
 });

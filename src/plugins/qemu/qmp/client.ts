@@ -83,12 +83,23 @@ export class QmpClient {
     return this.#send(command, args, options, (bytes) => this.#socket.write(bytes));
   }
 
-  /** execute() with descriptors beside the command (SCM_RIGHTS): QEMU has its own copies when it answers. */
-  executeWithFds(command: string, args: QmpObject, fds: readonly number[], options: CallOptions): Promise<JsonValue> {
-    return this.#send(command, args, options, (bytes, failed) => {
+  /**
+   * execute() with descriptors beside the command (SCM_RIGHTS): QEMU has its own copies when it answers. What is said after
+   * `sent` comes behind it. Where it cannot be sent both reject.
+   */
+  executeWithFds(
+    command: string,
+    args: QmpObject,
+    fds: readonly number[],
+    options: CallOptions,
+  ): { readonly sent: Promise<void>; readonly answer: Promise<JsonValue> } {
+    let sent = Promise.resolve();
+    const answer = this.#send(command, args, options, (bytes, failed) => {
       // White space between commands is nothing to QEMU's parser.
-      sendWithFds(this.#socket, Buffer.from(bytes), fds, '\n', options).catch(failed);
+      sent = sendWithFds(this.#socket, Buffer.from(bytes), fds, '\n', options);
+      sent.catch(failed);
     });
+    return { sent, answer };
   }
 
   #send(

@@ -28,7 +28,7 @@ export async function saveTo(directory: string, pid: number, qmp: QmpClient, cal
   };
   try {
     const state = keep(stateFile(directory), 'wx+');
-    await qmp.executeWithFds('getfd', { fdname: STATE }, [state], call);
+    await qmp.executeWithFds('getfd', { fdname: STATE }, [state], call).answer;
     await qmp.execute('migrate-set-capabilities', MIGRATION_CAPABILITIES, call);
     const end = migrationEnd(qmp, call);
     end.catch(() => {});

@@ -112,7 +112,8 @@ describe('QEMU arguments', () => {
         'hostfwd=tcp:127.0.0.1:8080-10.0.2.15:80,hostfwd=tcp:127.0.0.1:8081-10.0.2.15:81',
     ]);
     const device = all(argv, '-device').find((each) => each.startsWith('virtio-net-pci'));
-    expect(device).to.include('id=nic0.eth-default,netdev=net0,mac=52:54:00:12:34:56,host_mtu=1400,romfile=,');
+    expect(device).to.include('id=nic0.eth-default,netdev=net0,mac=52:54:00:12:34:56,host_mtu=1400,');
+    expect(all(argv, '-global')).to.include('driver=virtio-net-pci,property=romfile,value=');
     expect(device).to.match(/,bus=slot0$/);
   });
 
@@ -123,10 +124,11 @@ describe('QEMU arguments', () => {
       endpoint: { kind: 'tap-fd' as const, fds, vnetHdr: true },
     });
     const args = qemuArgs({ ...plan, slots: 2, nics: [tap([7]), tap([8, 9])] });
-    expect(all(args, '-netdev')).to.deep.equal(['tap,id=net0,fd=7,vhost=off', 'tap,id=net1,fds=8:9,vhost=off']);
+    expect(all(args, '-netdev')).to.deep.equal(['tap,id=net0,fd=7', 'tap,id=net1,fds=8:9']);
     const devices = all(args, '-device').filter((each) => each.startsWith('virtio-net-pci'));
-    expect(devices[0]).to.include('ctrl_vq=off').and.not.include('mq=');
-    expect(devices[1]).to.include('mq=on,vectors=6').and.not.include('ctrl_vq=off');
+    expect(all(args, '-global')).to.include('driver=virtio-net-pci,property=ctrl_vq,value=off');
+    expect(devices[0]).to.not.match(/ctrl_vq|mq=/);
+    expect(devices[1]).to.include('ctrl_vq=on').and.include('mq=on,vectors=6');
   });
 
   it('escapes whatever stands in a value', () => {

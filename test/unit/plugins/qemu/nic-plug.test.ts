@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { hasCode } from '../../../../src/core/errors.js';
 import type { VmNic } from '../../../../src/core/hypervisor.js';
 import { NicPlug } from '../../../../src/plugins/qemu/nic-plug.js';
+import type { QmpClient } from '../../../../src/plugins/qemu/qmp/client.js';
 import { FakeQmp, type SentCommand } from '../../../support/fake-qmp.js';
 
 const call = () => ({ signal: AbortSignal.timeout(10_000) });
@@ -30,6 +31,7 @@ const NOT_FOUND = { error: { class: 'DeviceNotFound', desc: 'not found' } };
 describe('NICs over QMP', function () {
   this.timeout(15_000);
   let qemu: FakeQmp;
+  let client: QmpClient;
   let plug: NicPlug;
   let detached: string[];
   /** Command → its answer; else success. */
@@ -39,9 +41,10 @@ describe('NICs over QMP', function () {
     qemu = new FakeQmp();
     answers = {};
     detached = [];
-    const client = await qemu.connect();
+    client = await qemu.connect();
     qemu.answer = (command) => (answers[command.execute] ?? (() => ({ return: {} })))(command);
-    const options = { machine: 'q35' as const, slots: 2, commandTimeoutMs: 5_000, detachTimeoutMs: 600 };
+    const timeouts = { commandTimeoutMs: 5_000, detachTimeoutMs: 600 };
+    const options = { machine: 'q35' as const, slots: 2, nicDefaults: true, ...timeouts };
     plug = new NicPlug(client, options, (nicId) => detached.push(nicId));
   });
   afterEach(() => qemu.close());
@@ -68,11 +71,24 @@ describe('NICs over QMP', function () {
   it('hands a tap over queue by queue before its backend is made', async () => {
     await plug.attach(tap('n0', 1, [0]), call());
     expect(names()).to.deep.equal(['getfd', 'netdev_add', 'device_add']);
-    expect(qemu.sent('netdev_add')).to.deep.equal([{ type: 'tap', id: 'net0', fd: 'tap0-0', vhost: false }]);
+    expect(qemu.sent('netdev_add')).to.deep.equal([{ type: 'tap', id: 'net0', fd: 'tap0-0' }]);
     await plug.attach(tap('n1', 2, [0, 1]), call());
     expect(qemu.sent('getfd')).to.deep.equal([{ fdname: 'tap0-0' }, { fdname: 'tap1-0' }, { fdname: 'tap1-1' }]);
-    expect(qemu.sent('netdev_add')[1]).to.deep.equal({ type: 'tap', id: 'net1', fds: 'tap1-0:tap1-1', vhost: false });
-    expect(qemu.sent('device_add')[1]).to.deep.include({ mq: true, vectors: 6 });
+    expect(qemu.sent('netdev_add')[1]).to.deep.equal({ type: 'tap', id: 'net1', fds: 'tap1-0:tap1-1' });
+    expect(qemu.sent('device_add')[0]).to.have.all.keys('driver', 'id', 'netdev', 'mac', 'host_mtu', 'bus');
+    expect(qemu.sent('device_add')[1]).to.deep.include({ mq: true, vectors: 6, ctrl_vq: true });
+  });
+
+  it('says all of a device to a QEMU that did not begin with what NICs have by default', async () => {
+    const options = {
+      machine: 'q35',
+      slots: 2,
+      nicDefaults: false,
+      commandTimeoutMs: 5_000,
+      detachTimeoutMs: 600,
+    } as const;
+    await new NicPlug(client, options, () => {}).attach(nic('n0'), call());
+    expect(qemu.sent('device_add')[0]).to.deep.include({ romfile: '', ctrl_vq: false, guest_announce: false });
   });
 
   for (const step of ['getfd', 'netdev_add', 'device_add'] as const) {
