@@ -226,13 +226,23 @@ async function attachYours(
   if (link?.kind !== 'tun') {
     throw wrong('a tap that is there', link ? `a device of kind ${link.kind ?? 'none'}` : 'no such device');
   }
+  const inUse = (cause?: unknown) => wrong('a tap that nobody has open', 'one that is in use', cause);
+  const multiQueue = link.openQueues !== undefined;
   let tap: Tap;
   try {
-    tap = openTap(name, link.multiQueue ? plan.queues : 1, rtnl.netnsPath, { existing: true });
+    tap = openTap(name, multiQueue ? plan.queues : 1, rtnl.netnsPath, { existing: { multiQueue } });
   } catch (error) {
-    if (refusedWith(error, 'EBUSY')) throw wrong('a tap that nobody has open', 'one that is in use', error);
+    if (refusedWith(error, 'EBUSY')) throw inUse(error);
     // Of frames; the kernel has one kind for both.
     if (refusedWith(error, 'EINVAL')) throw wrong('a tap', 'a tun device', error);
+    throw error;
+  }
+  try {
+    // Of several queues the kernel gives each to whoever comes, and would share the packets out among two VMs.
+    const opened = multiQueue ? (await rtnl.link(name, call))?.openQueues : undefined;
+    if (opened !== undefined && opened > tap.fds.length) throw inUse();
+  } catch (error) {
+    for (const fd of tap.fds) closeSync(fd);
     throw error;
   }
   return { tap, record: { kind: 'yours', device: name, alias: '', bridge: network.bridge.name } };

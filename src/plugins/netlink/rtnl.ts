@@ -30,8 +30,8 @@ export interface Link {
   readonly group: number;
   /** `bridge`, `tun`, `veth`, …; undefined: hardware and loopback. */
   readonly kind: string | undefined;
-  /** Of a tap: it may be opened several times. */
-  readonly multiQueue: boolean;
+  /** Of a tap that may be opened several times: how often it is. undefined: it is none such. */
+  readonly openQueues: number | undefined;
   /** Of this device: a tap receives what its VM sends. */
   readonly counters: LinkCounters | undefined;
 }
@@ -369,10 +369,14 @@ function linkOf({ type, header, attributes }: Message): Link | undefined {
     alias: attributes.ifalias as string | undefined,
     group: (attributes.group as number | undefined) ?? 0,
     kind: info?.kind as string | undefined,
-    multiQueue: (info?.data as Attributes | undefined)?.multiQueue === 1,
+    openQueues: openQueuesOf(info?.data as Attributes | undefined),
     counters: countersOf(attributes.stats64),
   };
 }
+
+/** linux/if_link.h: IFLA_TUN_NUM_QUEUES is there where IFLA_TUN_MULTI_QUEUE is set. */
+const openQueuesOf = (data: Attributes | undefined): number | undefined =>
+  data?.multiQueue === 1 ? ((data.numQueues as number | undefined) ?? 0) : undefined;
 
 /** linux/if_link.h: rtnl_link_stats64 begins with rx_packets, tx_packets, rx_bytes, tx_bytes. */
 function countersOf(stats: unknown): LinkCounters | undefined {

@@ -29,14 +29,15 @@ export interface Tap {
 
 /**
  * A tap that is not persistent: it lives as long as somebody has it open, so that the kernel cleans up after a crash.
- * The first queue's TUNSETIFF is exclusive: a device of that name is never taken over, unless `existing` asks for just that.
+ * The first queue's TUNSETIFF is exclusive: a device of that name is never taken over, unless `existing` asks for just that,
+ * as one that may be opened several times or not: the kernel refuses what it is not.
  * @throws NET_KERNEL_REFUSED (EBUSY: the name is taken; EPERM), HOST_PERMISSION for /dev/net/tun.
  */
 export function openTap(
   name: string,
   queues: number,
   netnsPath: string | undefined,
-  { existing = false }: { readonly existing?: boolean } = {},
+  { existing }: { readonly existing?: { readonly multiQueue: boolean } } = {},
 ): Tap {
   if (!/^[^\s/:%]{1,15}$/.test(name))
     throw new TypeError(`tap name: expected 1 to 15 characters, got ${JSON.stringify(name)}`);
@@ -52,7 +53,7 @@ export function openTap(
           IFF_TAP |
           IFF_NO_PI |
           IFF_VNET_HDR |
-          (queues > 1 ? IFF_MULTI_QUEUE : 0) |
+          ((existing?.multiQueue ?? queues > 1) ? IFF_MULTI_QUEUE : 0) |
           (queue === 0 && !existing ? IFF_TUN_EXCL : 0);
         const request = Buffer.alloc(IFREQ_BYTES);
         request.write(name, 0, 'latin1');
