@@ -27,7 +27,8 @@ export async function openHyperplug(io: Io, options: EngineOptions): Promise<Hyp
   }
   // What the daemon does not run is asked for: this process does it.
   if (options.driver !== undefined || options.rootless !== undefined) return inProcess(io, options);
-  const { daemonPaths, openConfig } = await import('../hyperplug.js');
+  const { openConfig } = await import('../hyperplug.js');
+  const { daemonPaths } = await import('../places.js');
   const loaded = await openConfig(configOptions(options));
   const { socketPath: path } = daemonPaths(loaded);
   if (!existsSync(path)) return inProcess(io, options, loaded);
@@ -67,7 +68,7 @@ export async function enterNamespaces(io: Io, loaded: LoadedConfig, options: Eng
   if (!loaded.config.rootless.enabled) return;
   const { enterRootless, isInside, rootlessMended } = await import('../rootless.js');
   if (!isInside()) await giveUpHeadStart();
-  const { imageProvider } = await import('../hyperplug.js');
+  const { imageProvider } = await import('../places.js');
   const { tools, runtimeDirectory } = await surroundings(loaded);
   // By the host's own network: one that is reached by way of its loopback (a proxy) is not reached from within.
   if (namespaces === 'use' && !isInside()) await (await imageProvider(loaded, tools)).image({ signal, progress });
@@ -96,7 +97,7 @@ function tellMended(io: Io, mended: readonly string[]): void {
 }
 
 async function surroundings(loaded: LoadedConfig) {
-  const { directoriesOf } = await import('../hyperplug.js');
+  const { directoriesOf } = await import('../places.js');
   const { DebianToolProvider } = await import('../host/debian/tools.js');
   const { ensureDirectories } = await import('../host/paths.js');
   const directories = directoriesOf(loaded);

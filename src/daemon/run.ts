@@ -3,7 +3,8 @@ import { HyperplugError } from '../core/errors.js';
 import type { PluginLogger } from '../core/plugin.js';
 import { ensureDirectories } from '../host/paths.js';
 import { sdNotify, takeListenFds, watchdogMs } from '../host/sd-notify.js';
-import { type CreateHyperplugOptions, createHyperplug, daemonPaths, directoriesOf, openConfig } from '../hyperplug.js';
+import { type CreateHyperplugOptions, createHyperplug, openConfig } from '../hyperplug.js';
+import { daemonPaths, directoriesOf } from '../places.js';
 import { Daemon } from './daemon.js';
 import type { Listening } from './socket.js';
 
