@@ -1,14 +1,14 @@
-import { close, closeSync, existsSync, writeFileSync } from 'node:fs';
+import { close, closeSync, existsSync } from 'node:fs';
 import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { HostNic, HostNicRecord, NicCounters, NicPlan } from '../../core/network.js';
 import { refusedWith } from '../../host/netlink/errno.js';
-import { inNetworkNamespace, openNamespace } from '../../host/netns.js';
+import { openNamespace } from '../../host/netns.js';
 import { tapAlias, tapName } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import type { OpenVswitch } from './openvswitch.js';
 import { type LinkChange, type PortFlags, Rtnl } from './rtnl.js';
-import { netSysctlIs } from './sysctl.js';
+import { disableIpv6, netSysctlIs } from './sysctl.js';
 import { openMacvtap, openTap, type Tap } from './tap.js';
 
 /** linux/if_link.h: MACVLAN_MODE_*. */
@@ -71,6 +71,9 @@ async function attachPort(
       ? await makeCable(rtnl, record.device, plan, call)
       : openTap(record.device, plan.queues, rtnl.netnsPath);
   try {
+    // A port of a bridge has no use for addresses of its own, which would be made, and told to the guest, and for each of
+    // which the kernel walks the routes of all the others.
+    disableIpv6(rtnl.netnsPath, tap.name);
     const change = { mtu: plan.mtu, alias: record.alias, group, up: true };
     if (attachment.kind === 'openvswitch') {
       if (!(await rtnl.link(bridge.name, call))) throw gone(network, `bridge ${bridge.name}`);
@@ -173,7 +176,8 @@ async function makeCable(rtnl: Rtnl, name: string, { netnsPath }: NicPlan, call:
   if (netnsPath === undefined) throw new TypeError('endpoint interface: expected netnsPath');
   const netnsFd = openVmNamespace(netnsPath);
   try {
-    withoutOwnIpv6(netnsPath);
+    // The namespace has no address of its own and shall not give itself any.
+    disableIpv6(netnsPath, 'default');
     await rtnl.createVeth(name, { name, netnsFd, mtu: CABLE_MTU }, call);
   } finally {
     closeSync(netnsFd);
@@ -198,15 +202,6 @@ function openVmNamespace(netnsPath: string): number {
     if (existsSync(netnsPath)) throw cause;
     throw new HyperplugError('VM_EXITED', `the VM's network namespace ${netnsPath} is gone`, { cause });
   }
-}
-
-/** The namespace has no address of its own and shall not give itself any; where /proc/sys is read-only it does. */
-function withoutOwnIpv6(netnsPath: string): void {
-  inNetworkNamespace(netnsPath, () => {
-    try {
-      writeFileSync('/proc/sys/net/ipv6/conf/default/disable_ipv6', '1');
-    } catch {}
-  });
 }
 
 /** A tap that its owner made, enslaved and will remove. */

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { HyperplugError } from '../../core/errors.js';
 import { inNetworkNamespace } from '../../host/netns.js';
 
@@ -18,6 +18,20 @@ export function netSysctlIs(netnsPath: string | undefined, key: string, value: s
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
     throw error;
   }
+}
+
+/** Of a link, or of those to come (`default`). Where /proc/sys is read-only, or there is no IPv6, things are as they are. */
+export function disableIpv6(netnsPath: string | undefined, link: string): void {
+  inNetworkNamespace(netnsPath, () => {
+    try {
+      const fd = openSync(sysctlPath(`ipv6/conf/${link}/disable_ipv6`), constants.O_WRONLY);
+      try {
+        writeSync(fd, '1');
+      } finally {
+        closeSync(fd);
+      }
+    } catch {}
+  });
 }
 
 /** Writes only what differs, so that a value somebody set is not touched for nothing. True: it was changed. */

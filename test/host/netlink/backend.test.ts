@@ -315,6 +315,8 @@ describe('netlink backend', function () {
     expect(mtus()).to.deep.include({ hyper0: 8000, [record(small).device]: 1300, [record(large).device]: 8000 });
     expect((await bench.backend.status(callFor()))[0]?.drift).to.deep.equal([]);
     await rejects(attach(bench, 'p', { mtu: 70_000 }), 'NET_KERNEL_REFUSED', 'mtu greater than device maximum');
+    const own = namespace.json('address', 'show', 'dev', record(small).device)[0].addr_info;
+    expect(own, 'a port has no address, not even a link-local one').to.deep.equal([]);
     for (const nic of [small, large]) await nic.handedOver();
     expect(madeLinks(namespace).sort()).to.deep.equal(['hyper0', 'up0', 'up1']);
     const named = await start(new NoFirewall(), { uplink: 'nowhere' });
