@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { fieldError, HyperplugError } from '../../core/errors.js';
 import { parseMac } from '../../core/mac.js';
+import { INTERFACE_NAME, type NameRule, NIC_ID } from '../../core/pod/interface-names.js';
 import { closest } from '../../core/suggest.js';
 
 /** An `interfaces` entry of a pod specification. */
@@ -49,16 +50,21 @@ export function parseNic(text: string, option = 'NIC'): NicText {
         nic.mtu = parseMtu(`${option}: mtu`, value);
         break;
       case 'name':
-        nic.ifname = value;
+        nic.ifname = named(`${option}: name`, value, INTERFACE_NAME);
         break;
       case 'gateway':
         nic.gateway = value === 'none' ? false : parseGateway(`${option}: gateway`, value, 'an IP address, or none');
         break;
       default:
-        nic[key] = value;
+        nic[key] = named(`${option}: ${key}`, value, key === 'id' ? NIC_ID : INTERFACE_NAME);
     }
   }
   return nic;
+}
+
+function named(field: string, text: string, { pattern, expected }: NameRule): string {
+  if (!pattern.test(text)) throw fieldError('CLI_USAGE', field, expected, text);
+  return text;
 }
 
 function unknownKey(key: string, option: string): HyperplugError {

@@ -3,18 +3,12 @@ import { formatAddress, parseAddress, parseAddressWithPrefix } from '../ipam/ind
 import { deepFreeze, type JsonObject } from '../json.js';
 import { parseMac } from '../mac.js';
 import type { InterfaceAddress, PortMapping } from '../network.js';
+import { INTERFACE_NAME, NIC_ID } from './interface-names.js';
 import { guestPortCount, parsePortRange, rangeText } from './ports.js';
 import { checked, wrong } from './spec-errors.js';
 
-const NIC_ID = /^[a-z0-9][a-z0-9-]{0,31}$/;
-const nicId = z.string().regex(NIC_ID, 'lower-case letters, digits and dashes, at most 32');
-/** As the kernel takes it (net/core/dev.c: dev_valid_name), without the two that are directories of its settings. */
-export const interfaceName = z
-  .string()
-  .regex(
-    /^(?!\.{1,2}$|all$|default$)[^\s/:]{1,15}$/,
-    'expected an interface name: 1 to 15 characters without blanks, slashes and colons; not ., .., all or default',
-  );
+const nicId = z.string().regex(NIC_ID.pattern, NIC_ID.expected);
+export const interfaceName = z.string().regex(INTERFACE_NAME.pattern, INTERFACE_NAME.expected);
 export const mtu = z.number().int().min(68).max(65535);
 const port = z.union([z.number().int(), z.string()]);
 

@@ -45,6 +45,9 @@ describe('a NIC on the command line', () => {
     expect(refused(parseNic, 'net=a,net=b')).to.contain('net');
     expect(refused(parseNic, 'mac=zz')).to.contain('NIC: mac: expected a MAC address');
     expect(refused((text) => parseNic(text, '--nic'), 'mtu=x')).to.contain('--nic: mtu: expected');
+    expect(refused(parseNic, 'name=much-too-long-name')).to.contain('NIC: name: expected an interface name');
+    expect(refused(parseNic, 'tap=a/b')).to.contain('NIC: tap: expected an interface name');
+    expect(refused(parseNic, 'id=Bad_id')).to.contain('NIC: id: expected lower-case letters');
     for (const text of ['gateway=no', 'gateway=10.0.0.1/24']) expect(refused(parseNic, text)).to.contain('or none');
   });
   it('says what was meant by a key that is unknown', () => {
