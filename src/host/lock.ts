@@ -6,7 +6,6 @@ import {
   mkdirSync,
   openSync,
   readSync,
-  type Stats,
   statSync,
   unlinkSync,
   writeSync,
@@ -24,6 +23,7 @@ import { ownIdentity, sameProcess } from './process.js';
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+const LOCK_UN = 8;
 
 const FIRST_WAIT_MS = 2;
 const LONGEST_WAIT_MS = 100;
@@ -61,20 +61,28 @@ export interface FileLock extends HeldLock, Disposable {
  * file cannot be made or locked.
  */
 export async function acquireLock(path: string, options: LockOptions): Promise<FileLock> {
-  const { signal, exclusive = true, purpose = '' } = options;
+  const { exclusive = true, purpose = '' } = options;
   const own = exclusive ? takeKeptLock(path) : undefined;
   if (own) return own;
+  const fd = await tryUntil(path, options, () => tryLock(path, exclusive));
+  if (exclusive) writeHolder(fd, purpose);
+  return held(path, fd, exclusive);
+}
+
+/** What `attempt` gives at last; waits between its attempts, which give undefined. @throws as acquireLock(). */
+export async function tryUntil<T>(
+  path: string,
+  { signal, onWait }: LockOptions,
+  attempt: () => T | undefined,
+): Promise<T> {
   let told = false;
   for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
     if (signal.aborted) throw waitError(path, signal, told);
-    const fd = tryLock(path, exclusive);
-    if (fd !== undefined) {
-      if (exclusive) writeHolder(fd, purpose);
-      return held(path, fd, exclusive);
-    }
+    const result = attempt();
+    if (result !== undefined) return result;
     if (!told) {
       told = true;
-      options.onWait?.(readLockHolder(path));
+      onWait?.(readLockHolder(path));
     }
     // Jitter, so that waiters who came together do not stay in step.
     await pause(waitMs * (0.5 + Math.random() / 2), signal);
@@ -139,25 +147,41 @@ function waitError(path: string, signal: AbortSignal, waited: boolean): Hyperplu
 
 /** The descriptor that holds the lock, or undefined: somebody else has it, or the file was replaced meanwhile. */
 function tryLock(path: string, exclusive: boolean): number | undefined {
-  const fd = openLockFile(path);
-  let keep = false;
+  const file = openLockFile(path);
+  const keep = lockOpen(path, file, exclusive);
+  if (!keep) closeSync(file.fd);
+  return keep ? file.fd : undefined;
+}
+
+/** A lock's file, open. */
+export interface LockFile {
+  readonly fd: number;
+  readonly dev: number;
+  readonly ino: number;
+}
+
+/** False: somebody else has it; or a holder removed the file before our lock, which then is on nobody's file. */
+export function lockOpen(path: string, file: LockFile, exclusive: boolean): boolean {
+  if (!flock(path, file.fd, exclusive)) return false;
+  const current = statSync(path, { throwIfNoEntry: false });
+  return current !== undefined && current.dev === file.dev && current.ino === file.ino;
+}
+
+/** Makes it if it is missing. @throws HOST_PERMISSION. */
+export function openLockFile(path: string): LockFile {
+  const fd = openOrMake(path);
   try {
-    const own = fstatSync(fd);
-    if (!own.isFile()) throw refused(path, 'not a regular file');
-    if ((own.mode & 0o077) !== 0 && own.uid === process.geteuid?.()) fchmodSync(fd, 0o600);
-    if (!flock(path, fd, exclusive)) return undefined;
-    // A holder may have removed the file between our open and our lock: then the lock is on nobody's file.
-    const current = statSync(path, { throwIfNoEntry: false });
-    keep = current !== undefined && sameFile(own, current);
-    return keep ? fd : undefined;
-  } finally {
-    if (!keep) closeSync(fd);
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) throw refused(path, 'not a regular file');
+    if ((stats.mode & 0o077) !== 0 && stats.uid === process.geteuid?.()) fchmodSync(fd, 0o600);
+    return { fd, dev: stats.dev, ino: stats.ino };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
   }
 }
 
-const sameFile = (one: Stats, other: Stats) => one.dev === other.dev && one.ino === other.ino;
-
-function openLockFile(path: string): number {
+function openOrMake(path: string): number {
   // Node opens with O_CLOEXEC.
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   try {
@@ -195,16 +219,26 @@ function loadNative(): Native {
 
 /** flock(2) on an open file; the kernel drops it with the descriptor. False: somebody else has it. */
 export function flock(path: string, fd: number, exclusive: boolean): boolean {
+  return operate(path, fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB);
+}
+
+/** Drops the lock of a file that stays open. */
+export function unlock(path: string, fd: number): void {
+  operate(path, fd, LOCK_UN);
+}
+
+function operate(path: string, fd: number, operation: number): boolean {
   const lib = loadNative();
   for (;;) {
-    if (lib.flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) === 0) return true;
+    if (lib.flock(fd, operation) === 0) return true;
     const errno = lib.errno();
     if (errno === osConstants.errno.EWOULDBLOCK) return false;
     if (errno !== osConstants.errno.EINTR) throw refused(path, `flock: errno ${errno}`);
   }
 }
 
-function writeHolder(fd: number, purpose: string): void {
+/** Says in the file of an exclusive lock who has it. */
+export function writeHolder(fd: number, purpose: string): void {
   const text = (what: string) =>
     JSON.stringify({ process: ownIdentity(), purpose: what, since: new Date().toISOString() } satisfies LockHolder);
   const full = text(purpose);
@@ -217,6 +251,15 @@ function writeHolder(fd: number, purpose: string): void {
   }
 }
 
+/** What is no JSON any more says that nobody has it. */
+export function clearHolder(fd: number): void {
+  try {
+    writeSync(fd, '-', 0);
+  } catch {
+    // On a full disk the content stands: it is checked against the living anyway.
+  }
+}
+
 function held(path: string, fd: number, exclusive: boolean): FileLock {
   let open = true;
   const free = (remove: boolean) => {
@@ -224,9 +267,9 @@ function held(path: string, fd: number, exclusive: boolean): FileLock {
     open = false;
     try {
       if (exclusive && remove) unlinkSync(path);
-      else if (exclusive) writeSync(fd, '-', 0); // no longer JSON: nobody holds it
+      else if (exclusive) clearHolder(fd);
     } catch {
-      // Gone already, or a full disk: the content is checked against the living anyway.
+      // Gone already.
     } finally {
       closeSync(fd);
     }

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { HyperplugError } from '../../src/core/errors.js';
 import { acquireLock, type LockHolder, readLockHolder } from '../../src/host/lock.js';
+import { TurnLock } from '../../src/host/turn-lock.js';
 import { callOptions, expectCode } from '../../src/testing/runner.js';
 
 const lockModule = new URL('../../src/host/lock.js', import.meta.url).href;
@@ -120,6 +121,28 @@ describe('acquireLock', function () {
     await first.release({ remove: true });
     await Promise.all(others);
     expect(existsSync(path)).to.equal(false);
+  });
+
+  it('is taken in turns by who keeps the file open, which is looked at each time', async () => {
+    using one = new TurnLock(path, 'one');
+    using other = new TurnLock(path, 'other');
+    expect([one.tryTake(), other.tryTake()]).to.deep.equal([true, false]);
+    one.tell();
+    expect(readLockHolder(path)?.purpose).to.equal('one');
+    await expectCode(acquireLock(path, soon()), 'TIMEOUT');
+    one.release();
+    expect(readLockHolder(path)).to.equal(undefined);
+    expect([other.tryTake(), one.tryTake()]).to.deep.equal([true, false]);
+    other.release();
+    expect(one.tryTake()).to.equal(true);
+    one.release();
+    // Another file by that name: the one that is open excludes nobody any more.
+    renameSync(path, `${path}.old`);
+    await using foreign = await acquireLock(path, callOptions());
+    expect(one.tryTake()).to.equal(false);
+    await foreign.release({ remove: true });
+    await other.take(callOptions());
+    expect([existsSync(path), one.tryTake()]).to.deep.equal([true, false]);
   });
 
   it('lets one in at a time while several processes take, remove and make the file', async () => {

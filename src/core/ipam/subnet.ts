@@ -27,13 +27,19 @@ export interface PoolLayout {
   readonly capacity: bigint;
 }
 
+/** Of ranges that were asked for: ip-num makes addresses and masks anew to tell. */
+const known = new WeakMap<IpRange, Subnet>();
+
 /** @throws IPAM_SUBNET_INVALID when it is no range of ip-num, or too large to allocate from. */
 export function subnetOf(range: IpRange, field = 'range'): Subnet {
+  const found = known.get(range);
+  if (found) return found;
   const subnet = cidrOf(range, field);
   const shortest = SHORTEST_PREFIX[subnet.family];
   if (subnet.prefixLength < shortest) {
     throw fieldError('IPAM_SUBNET_INVALID', field, `a prefix of /${shortest} or longer`, subnet.key);
   }
+  known.set(range, subnet);
   return subnet;
 }
 

@@ -9,7 +9,7 @@ const RECENT_CHANGES = 16;
 
 /** A change of one address; `owner` null: released. */
 export interface PoolChange {
-  /** Names the state that the change led to. Random: a change that was never committed matches nothing. */
+  /** Names the state that the change led to. Never given again: a change that was not committed matches nothing. */
   readonly tag: string;
   readonly address: string;
   readonly owner: string | null;
@@ -37,7 +37,11 @@ export const LEASES: StateKey = ['ipam', 'leases'];
 export const leasesKey = (network: string): StateKey => [...LEASES, network];
 export const leaseKey = (network: string, address: string): StateKey => [...LEASES, network, address];
 
-export const newTag = () => randomBytes(9).toString('base64url');
+/** Of this process alone, or this thread of it. */
+const TAGS = randomBytes(9).toString('base64url');
+let tags = 0;
+
+export const newTag = () => `${TAGS}.${(tags++).toString(36)}`;
 
 export function newRecord(layout: PoolLayout, reserved: readonly string[], lastGiven: string | null): PoolRecord {
   return { restrictTo: layout.restrictTo, reserved, lastGiven, tag: newTag(), recent: [] };

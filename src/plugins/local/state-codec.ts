@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { HyperplugError } from '../../core/errors.js';
 import type { JsonValue } from '../../core/json.js';
 import { jsonText } from '../../core/state/json-text.js';
@@ -27,8 +28,6 @@ export function boundsBelow(prefix: StateKey): { readonly start: Buffer; readonl
   return { start: Buffer.from(`${text}\0`, 'latin1'), end: Buffer.from(`${text}\x01`, 'latin1') };
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-
 /** @throws TypeError when the value is not JSON. */
 export function encodeValue(value: JsonValue): Buffer {
   return Buffer.from(`{"v":${ENVELOPE_VERSION},"value":${jsonText(value)}}`, 'utf8');
@@ -39,7 +38,8 @@ export function decodeValue(key: StateKey, bytes: Uint8Array): JsonValue {
   const name = key.join(' / ');
   let envelope: { v?: unknown; value?: JsonValue };
   try {
-    envelope = JSON.parse(utf8.decode(bytes));
+    if (!isUtf8(bytes)) throw new TypeError('its text is not UTF-8');
+    envelope = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
   } catch (cause) {
     throw new HyperplugError('STATE_CORRUPT', `record ${name}: not JSON: ${(cause as Error).message}`, {
       cause,

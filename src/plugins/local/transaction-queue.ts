@@ -2,8 +2,11 @@ import { setMaxListeners } from 'node:events';
 import { abortError } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { StateTransaction } from '../../core/state-store.js';
-import { acquireLock, type LockHolder } from '../../host/lock.js';
+import type { LockHolder } from '../../host/lock.js';
+import { TurnLock } from '../../host/turn-lock.js';
 import { unavailable } from './state-file.js';
+
+const PURPOSE = 'state transaction';
 
 /** What one turn at the lock runs: it settles all of `jobs`. */
 export type RunBatch = (jobs: readonly QueuedJob[]) => void | Promise<void>;
@@ -27,6 +30,8 @@ export interface QueuedJob {
 export class TransactionQueue {
   readonly #path: string;
   readonly #runBatch: RunBatch;
+  readonly #gate: TurnLock;
+  readonly #lock: TurnLock;
   #waiting: QueuedJob[] = [];
   #turn: AbortController | undefined;
   #draining: Promise<void> | undefined;
@@ -36,12 +41,14 @@ export class TransactionQueue {
   constructor(path: string, runBatch: RunBatch) {
     this.#path = path;
     this.#runBatch = runBatch;
+    this.#gate = new TurnLock(`${path}.gate`, PURPOSE);
+    this.#lock = new TurnLock(`${path}.lock`, PURPOSE);
   }
 
   push<T>(run: (transaction: StateTransaction) => T, signal: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(this.#closed);
-      if (signal.aborted) return reject(abortError(signal, 'state transaction'));
+      if (signal.aborted) return reject(abortError(signal, PURPOSE));
       const onAbort = () => {
         if (!this.#forget(job)) return; // it runs already
         job.reject(this.#waitError(signal));
@@ -73,6 +80,8 @@ export class TransactionQueue {
     this.#rejectAll(error);
     this.#turn?.abort(error);
     await this.#draining;
+    this.#gate.close();
+    this.#lock.close();
   }
 
   #forget(job: QueuedJob): boolean {
@@ -84,7 +93,7 @@ export class TransactionQueue {
   }
 
   #waitError(signal: AbortSignal): HyperplugError {
-    const reason = abortError(signal, 'state transaction');
+    const reason = abortError(signal, PURPOSE);
     if (!this.#holder) return reason;
     const { process, purpose } = this.#holder;
     return new HyperplugError(
@@ -102,17 +111,11 @@ export class TransactionQueue {
     // Calls of the same turn of the event loop share a batch.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
-      const turn = new AbortController();
-      this.#turn = turn;
       try {
-        await using _lock = await this.#lock(turn.signal);
-        this.#turn = undefined;
-        const jobs = this.#waiting.splice(0);
-        if (jobs.length > 0) await this.#runBatch(jobs);
+        if (await this.#take()) await this.#run();
       } catch (error) {
-        if (!turn.signal.aborted) this.#rejectAll(unavailable(this.#path, error));
+        this.#rejectAll(unavailable(this.#path, error));
       } finally {
-        this.#turn = undefined;
         this.#holder = undefined;
       }
     }
@@ -120,15 +123,42 @@ export class TransactionQueue {
     this.#draining = undefined;
   }
 
-  async #lock(signal: AbortSignal) {
-    const options = {
-      signal,
-      purpose: 'state transaction',
-      onWait: (holder: LockHolder | undefined) => {
+  async #run(): Promise<void> {
+    try {
+      this.#lock.tell();
+      const jobs = this.#waiting.splice(0);
+      if (jobs.length > 0) await this.#runBatch(jobs);
+    } finally {
+      this.#lock.release();
+    }
+  }
+
+  /** False: nobody waits for it any more. */
+  async #take(): Promise<boolean> {
+    if (!this.#gate.tryTake() && !(await this.#wait(this.#gate))) return false;
+    try {
+      if (this.#lock.tryTake()) return true;
+      this.#gate.tell();
+      return await this.#wait(this.#lock);
+    } finally {
+      this.#gate.release();
+    }
+  }
+
+  async #wait(lock: TurnLock): Promise<boolean> {
+    const turn = new AbortController();
+    this.#turn = turn;
+    try {
+      const onWait = (holder: LockHolder | undefined) => {
         this.#holder = holder;
-      },
-    };
-    await using _gate = await acquireLock(`${this.#path}.gate`, options);
-    return await acquireLock(`${this.#path}.lock`, options);
+      };
+      await lock.take({ signal: turn.signal, onWait });
+      return true;
+    } catch (error) {
+      if (turn.signal.aborted) return false;
+      throw error;
+    } finally {
+      this.#turn = undefined;
+    }
   }
 }
