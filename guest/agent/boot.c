@@ -25,6 +25,7 @@
 #define PORTS_DIR "/sys/class/virtio-ports"
 #define CONSOLE_MODULE "virtio_console"
 #define STILL_WAITING_MS 10000
+#define AGENT_NICE (-15)
 
 static pid_t module_child;
 static struct source uevents = { .fd = -1 };
@@ -136,6 +137,22 @@ static void load_modules(void)
 		_exit(0);
 }
 
+void (*boot_on_settled)(void);
+
+bool boot_settled(void)
+{
+	return module_child <= 0;
+}
+
+void boot_child_ended(pid_t pid)
+{
+	if (pid != module_child)
+		return;
+	module_child = 0;
+	if (boot_on_settled != NULL)
+		boot_on_settled();
+}
+
 /* ---- channels ---- */
 
 static bool port_is(const char *port, const char *wanted)
@@ -244,6 +261,8 @@ void boot(void)
 	/* Ctrl-Alt-Del, User Mode Linux's power button, is then a SIGINT to us instead of a reset. */
 	sys_reboot(RB_DISABLE_CAD);
 	umask(022);
+	/* What runs in the guest does not keep the host waiting; programs are started with the usual priority. */
+	setpriority(PRIO_PROCESS, 0, AGENT_NICE);
 	mount_all();
 	no_helpers();
 	open_console();

@@ -1,4 +1,4 @@
-/* The child's side of EXECCMD, between fork and execve. It may allocate: the agent has one thread. */
+/* The child's side of EXECCMD, between fork and execve. It may be in the agent's own memory (sys_spawn): what it writes there stays. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -138,39 +138,39 @@ static void become_user(const struct exec_plan *plan, struct user *user)
 		give_up(errno, "setuid", "");
 }
 
-static void set_environment(const struct exec_plan *plan, const struct user *user)
+/* The PATH of the program's own. */
+static const char *set_environment(const struct exec_plan *plan, const struct user *user)
 {
-	clearenv();
-	for (char **e = plan->env; *e != NULL; e++)
-		if (putenv(*e) != 0)
-			give_up(ENOMEM, "the environment", "");
-	if (setenv("PATH", DEFAULT_PATH, 0) != 0 || setenv("HOME", user->home, 0) != 0 ||
-	    (plan->terminal && setenv("TERM", "xterm", 0) != 0))
-		give_up(ENOMEM, "the environment", "");
+	static char home[sizeof("HOME=") + sizeof(user->home)];
+
+	snprintf(home, sizeof(home), "HOME=%s", user->home);
+	exec_default(plan->env, home);
+	if (plan->terminal)
+		exec_default(plan->env, "TERM=xterm");
+	return exec_default(plan->env, "PATH=" DEFAULT_PATH);
 }
 
 /*
- * As execvp(), but where there is no file it does not try: before it looks for the file the kernel makes an address space, which
- * is a process of the host in User Mode Linux. Returns with errno.
+ * As execvpe(), by that PATH, but where there is no file it does not try: before it looks for the file the kernel makes an address
+ * space, which is a process of the host in User Mode Linux. Returns with errno.
  */
-static void start_program(char **argv)
+static void become_program(char **argv, char **env, const char *path)
 {
-	const char *at = getenv("PATH");
 	int found = ENOENT;
 
 	if (*argv[0] == 0 || strchr(argv[0], '/') != NULL) {
-		execve(argv[0], argv, environ);
+		execve(argv[0], argv, env);
 		return;
 	}
-	for (size_t length; at != NULL; at = at[length] == 0 ? NULL : at + length + 1) {
-		char path[PATH_MAX];
+	for (size_t length; path != NULL; path = path[length] == 0 ? NULL : path + length + 1) {
+		char program[PATH_MAX];
 
-		length = strcspn(at, ":");
+		length = strcspn(path, ":");
 		/* An empty name is the working directory. */
-		if (snprintf(path, sizeof(path), "%.*s%s%s", (int)length, at, length > 0 ? "/" : "", argv[0]) >= (int)sizeof(path))
+		if (!format_into(program, sizeof(program), "%.*s%s%s", (int)length, path, length > 0 ? "/" : "", argv[0]))
 			continue;
-		if (access(path, F_OK) == 0)
-			execve(path, argv, environ);
+		if (access(program, F_OK) == 0)
+			execve(program, argv, env);
 		if (errno == EACCES)
 			found = EACCES;
 		else if (errno != ENOENT && errno != ENOTDIR)
@@ -188,6 +188,8 @@ noreturn void exec_child(const struct exec_plan *plan, const struct exec_fds *fd
 	reset_signals();
 	if (setsid() < 0)
 		give_up(errno, "setsid", "");
+	if (agent.pid1)
+		setpriority(PRIO_PROCESS, 0, 0);
 	connect_streams(plan, fds);
 	tell_on_stderr = plan->base;
 	if (plan->container_pid > 0) {
@@ -200,7 +202,6 @@ noreturn void exec_child(const struct exec_plan *plan, const struct exec_fds *fd
 	become_user(plan, &user);
 	if (chdir(*plan->workdir != 0 ? plan->workdir : "/") < 0)
 		give_up(errno, "cannot change to directory", plan->workdir);
-	set_environment(plan, &user);
-	start_program(plan->argv);
+	become_program(plan->argv, plan->env, set_environment(plan, &user));
 	give_up(errno, "cannot start", plan->argv[0]);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "boot.h"
 
 struct command {
 	handler_fn *handle;
@@ -10,10 +11,33 @@ struct command {
 	bool only_extended;
 };
 
+/* Of a session of the extension: one that came before all was loaded. */
+static struct {
+	bool waits;
+	struct request request;
+	uint8_t payload[64];
+	size_t length;
+} early_ping;
+
+static void answer_early_ping(void)
+{
+	early_ping.waits = false;
+	reply_ack(&early_ping.request, early_ping.payload, early_ping.length);
+}
+
+/* Its answer says that nothing is under way any more: the first waits for that. */
 static bool handle_ping(struct call *call, struct failure *f)
 {
 	(void)f;
-	reply_ack(&call->request, call->payload, call->request.extended ? call->length : 0);
+	if (!call->request.extended || boot_settled() || early_ping.waits || call->length > sizeof(early_ping.payload)) {
+		reply_ack(&call->request, call->payload, call->request.extended ? call->length : 0);
+		return true;
+	}
+	early_ping.waits = true;
+	early_ping.request = call->request;
+	early_ping.length = call->length;
+	memcpy(early_ping.payload, call->payload, call->length);
+	boot_on_settled = answer_early_ping;
 	return true;
 }
 

@@ -135,6 +135,32 @@ static bool make_streams(struct exec_fds *fds, const struct exec_plan *plan, str
 	return plan->log ? make_logged(fds, f) : make_pipes(fds, f);
 }
 
+struct exec_child {
+	const struct exec_plan *plan;
+	const struct exec_fds *fds;
+};
+
+static int spawned(void *argument)
+{
+	const struct exec_child *child = argument;
+
+	exec_child(child->plan, child->fds);
+}
+
+/* Where namespaces have to be entered, what is on the way to the program may take its time. */
+static pid_t start_child(const struct exec_plan *plan, const struct exec_fds *fds)
+{
+	struct exec_child child = { plan, fds };
+	pid_t pid;
+
+	if (plan->container_pid == 0)
+		return sys_spawn(spawned, &child);
+	pid = container_fork(plan->container_pid);
+	if (pid == 0)
+		exec_child(plan, fds);
+	return pid;
+}
+
 bool exec_start(const struct exec_plan *plan, const struct request *r, struct failure *f)
 {
 	struct exec_fds fds = { .ours = { -1, -1, -1 }, .theirs = { -1, -1, -1 }, .report = { -1, -1 } };
@@ -149,10 +175,8 @@ bool exec_start(const struct exec_plan *plan, const struct request *r, struct fa
 	}
 	if (!make_pipe(fds.report, 0) || (p = process_new(plan, r)) == NULL || !attach(p, plan, &fds)) {
 		fail(f, HP_E_KERNEL, errno, NULL, "starting a process");
-	} else if ((pid = container_fork(plan->container_pid)) < 0) {
+	} else if ((pid = start_child(plan, &fds)) < 0) {
 		fail(f, HP_E_KERNEL, errno, NULL, "fork");
-	} else if (pid == 0) {
-		exec_child(plan, &fds);
 	} else {
 		p->pid = pid;
 		if (plan->main)
@@ -181,16 +205,26 @@ static bool strings(const struct json *doc, uint32_t list, char ***out, struct f
 	return true;
 }
 
+/* The variable by that name, or the end of the list. */
+static char **variable(char **env, const char *name)
+{
+	size_t n = strlen(name);
+
+	while (*env != NULL && (strncmp(*env, name, n) != 0 || (*env)[n] != '='))
+		env++;
+	return env;
+}
+
 static bool plan_environment(struct exec_plan *plan, const struct json *doc, uint32_t list, struct failure *f)
 {
 	struct hp_value v[HP_EnvironmentVariable_COUNT];
-	size_t n = 0;
 
-	plan->env = calloc((list != 0 ? doc->nodes[list].count : 0) + 1u, sizeof(char *));
+	plan->env = calloc((list != 0 ? doc->nodes[list].count : 0) + EXEC_DEFAULTS + 1u, sizeof(char *));
 	if (plan->env == NULL)
 		return fail(f, HP_E_LIMIT, 0, NULL, "out of memory");
 	JSON_EACH(doc, list, item) {
 		const char *name, *value;
+		char **at, *text;
 		size_t size;
 
 		if (!json_decode(doc, item, &hp_schema_EnvironmentVariable, v, f))
@@ -200,12 +234,28 @@ static bool plan_environment(struct exec_plan *plan, const struct json *doc, uin
 		if (*name == 0 || strchr(name, '=') != NULL)
 			return fail(f, HP_E_INVALID, 0, "env", "expected a variable's name, got \"%.64s\"", name);
 		size = strlen(name) + strlen(value) + 2;
-		plan->env[n] = malloc(size);
-		if (plan->env[n] == NULL)
+		text = malloc(size);
+		if (text == NULL)
 			return fail(f, HP_E_LIMIT, 0, NULL, "out of memory");
-		snprintf(plan->env[n++], size, "%s=%s", name, value);
+		snprintf(text, size, "%s=%s", name, value);
+		/* The last of a name counts. */
+		at = variable(plan->env, name);
+		plan->env_count += *at == NULL;
+		free(*at);
+		*at = text;
 	}
 	return true;
+}
+
+const char *exec_default(char **env, const char *text)
+{
+	char name[16], **at;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, "="), text);
+	at = variable(env, name);
+	if (*at == NULL)
+		*at = (char *)(uintptr_t)text;
+	return strchr(*at, '=') + 1;
 }
 
 /* From 2^53 on a number of JSON is not exact in every program that writes it: no limit. */
@@ -285,8 +335,9 @@ bool exec_plan_read(struct exec_plan *plan, const struct json *doc, uint32_t nod
 
 void exec_plan_free(struct exec_plan *plan)
 {
-	for (char **e = plan->env; e != NULL && *e != NULL; e++)
-		free(*e);
+	/* What the child has added to its own is not ours to free. */
+	for (size_t i = 0; i < plan->env_count; i++)
+		free(plan->env[i]);
 	free(plan->env);
 	free(plan->argv);
 	free(plan->groups);

@@ -34,9 +34,9 @@ static bool write_all(int fd, const uint8_t *data, size_t length)
 	return true;
 }
 
-static bool write_in_place(const char *path, const void *data, size_t length, struct failure *f)
+static bool write_through(const char *path, int flags, mode_t mode, const void *data, size_t length, struct failure *f)
 {
-	int fd = sys_open(path, O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY, 0);
+	int fd = sys_open(path, O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY | flags, mode);
 	bool ok;
 
 	if (fd < 0)
@@ -46,6 +46,16 @@ static bool write_in_place(const char *path, const void *data, size_t length, st
 		fail(f, HP_E_KERNEL, errno, "file", "%.200s", path);
 	close(fd);
 	return ok;
+}
+
+static bool write_in_place(const char *path, const void *data, size_t length, struct failure *f)
+{
+	return write_through(path, 0, 0, data, length, f);
+}
+
+bool file_write(const char *path, const void *data, size_t length, mode_t mode, struct failure *f)
+{
+	return write_through(path, O_CREAT, mode, data, length, f);
 }
 
 static bool write_beside(const char *path, const char *beside, const void *data, size_t length, mode_t mode,

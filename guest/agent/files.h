@@ -15,6 +15,8 @@ struct file_owner {
 };
 bool file_replace_as(const char *path, const void *data, size_t length, int mode, const struct file_owner *owner,
 		     struct failure *f);
+/* Writes it where it is, or makes it: for what nobody can be reading yet. */
+bool file_write(const char *path, const void *data, size_t length, mode_t mode, struct failure *f);
 /* Writes to a file that exists, of any kind: for /proc and /sys. */
 bool file_poke(const char *path, const char *text);
 /* The first bytes of a small file, NUL-terminated; false if it cannot be read. */

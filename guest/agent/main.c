@@ -113,6 +113,8 @@ static void keep_heap(void)
 		spare = malloc(size);
 		free(spare);
 	}
+	/* What a frame of a stream is put together in. */
+	queue_reserve(&streams_channel.out, HP_STREAM_PAYLOAD_MAX_BYTES);
 }
 
 int main(int argc, char **argv)

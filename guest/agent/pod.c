@@ -15,6 +15,7 @@
 #include "files.h"
 #include "net.h"
 #include "power.h"
+#include "process.h"
 #include "sys.h"
 
 static bool need_root(struct failure *f)
@@ -71,6 +72,7 @@ static void write_list(struct writer *w, const struct json *doc, uint32_t list, 
 
 static bool write_etc(const char *name, struct writer *w, struct failure *f)
 {
+	const uint8_t *text = w->q.len > 0 ? queue_head(&w->q) : (const uint8_t *)"";
 	char path[PATH_MAX];
 	bool ok = true;
 
@@ -80,8 +82,10 @@ static bool write_etc(const char *name, struct writer *w, struct failure *f)
 		ok = fail(f, HP_E_KERNEL, errno, NULL, "%s", path);
 	else if (!format_into(path, sizeof(path), "%s/etc/%s", agent.root, name))
 		ok = fail(f, HP_E_LIMIT, ENAMETOOLONG, NULL, "/etc/%s", name);
+	else if (process_ever())
+		ok = file_replace(path, text, w->q.len, 0644, f);
 	else
-		ok = file_replace(path, w->q.len > 0 ? queue_head(&w->q) : (const uint8_t *)"", w->q.len, 0644, f);
+		ok = file_write(path, text, w->q.len, 0644, f);
 	queue_free(&w->q);
 	return ok;
 }

@@ -7,6 +7,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "boot.h"
 #include "container.h"
 #include "exec.h"
 #include "process.h"
@@ -14,6 +15,7 @@
 
 struct process *processes;
 static unsigned processes_total;
+static bool processes_any;
 
 struct process *process_find(const char *container, const char *id)
 {
@@ -50,6 +52,11 @@ unsigned process_count(void)
 	return processes_total;
 }
 
+bool process_ever(void)
+{
+	return processes_any;
+}
+
 struct process *process_new(const struct exec_plan *plan, const struct request *r)
 {
 	struct process *p = calloc(1, sizeof(*p));
@@ -73,6 +80,7 @@ struct process *process_new(const struct exec_plan *plan, const struct request *
 	p->next = processes;
 	processes = p;
 	processes_total++;
+	processes_any = true;
 	return p;
 }
 
@@ -263,10 +271,12 @@ void processes_reap(void)
 
 		while (p != NULL && (p->pid != pid || p->reaped))
 			p = p->next;
-		if (p != NULL)
+		if (p != NULL) {
 			process_ended(p, status);
-		else
-			container_init_ended(pid);
+			continue;
+		}
+		boot_child_ended(pid);
+		container_init_ended(pid);
 	}
 }
 

@@ -51,6 +51,8 @@ struct process *process_find(const char *container, const char *id);
 struct process *process_by_sequence(uint64_t sequence);
 bool process_sequence_in_use(uint64_t sequence);
 unsigned process_count(void);
+/* One was started, since this agent began. */
+bool process_ever(void);
 struct exec_plan;
 /* In the table, not yet started. NULL without memory. */
 struct process *process_new(const struct exec_plan *plan, const struct request *r);

@@ -6,6 +6,11 @@
 #include <sys/types.h>
 
 pid_t sys_fork(void);
+/*
+ * A child in this process's memory, which waits until the child has become another program or ended: nothing is copied that
+ * execve(2) throws away. What the child writes stays; it may not return.
+ */
+pid_t sys_spawn(int (*child)(void *), void *argument);
 /* With new namespaces (CLONE_NEW…). */
 pid_t sys_fork_into(int namespaces);
 int sys_setns(int fd, int kind);

@@ -1,18 +1,72 @@
 #include "users.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "sys.h"
 #include "util.h"
 
 #define LINE_MAX_BYTES 8192
+
+/* A file's lines. Without stdio, which takes memory for each file and gives it back: that is slow where all is translated. */
+struct lines {
+	int fd; /* < 0: there are none */
+	size_t start, length;
+	char buffer[LINE_MAX_BYTES];
+};
+
+static void lines_open(struct lines *l, const char *path)
+{
+	l->fd = sys_open(path, O_RDONLY, 0);
+	l->start = l->length = 0;
+}
+
+static void lines_close(struct lines *l)
+{
+	if (l->fd >= 0)
+		close(l->fd);
+}
+
+/* NULL: there are no more. A line that is longer than the buffer is given in pieces. */
+static char *lines_next(struct lines *l)
+{
+	for (;;) {
+		char *line = l->buffer + l->start, *end = memchr(line, '\n', l->length);
+		ssize_t n = 0;
+
+		if (end != NULL) {
+			*end = 0;
+			l->length -= (size_t)(end + 1 - line);
+			l->start += (size_t)(end + 1 - line);
+			return line;
+		}
+		memmove(l->buffer, line, l->length);
+		l->start = 0;
+		if (l->fd >= 0 && l->length < sizeof(l->buffer) - 1)
+			do
+				n = read(l->fd, l->buffer + l->length, sizeof(l->buffer) - 1 - l->length);
+			while (n < 0 && errno == EINTR);
+		if (n > 0) {
+			l->length += (size_t)n;
+			continue;
+		}
+		if (l->length == 0)
+			return NULL;
+		l->buffer[l->length] = 0;
+		l->start = l->length;
+		l->length = 0;
+		return l->buffer;
+	}
+}
 
 /* Cuts at ':'. Fields that a line lacks are empty. */
 static void split(char *line, char *fields[], size_t count)
 {
 	static char empty[] = "";
 
-	line[strcspn(line, "\n")] = 0;
 	for (size_t i = 0; i < count; i++) {
 		fields[i] = line != NULL ? line : empty;
 		line = line != NULL ? strchr(line, ':') : NULL;
@@ -33,15 +87,15 @@ static bool number(const char *text, unsigned *out)
 
 bool user_find(const char *who, struct user *user)
 {
-	char line[LINE_MAX_BYTES], *f[7];
+	struct lines lines;
+	char *line, *f[7];
 	bool numeric, found = false;
 	unsigned wanted = 0;
-	FILE *file;
 
 	memset(user, 0, sizeof(*user));
 	numeric = number(who, &wanted);
-	file = fopen("/etc/passwd", "re");
-	while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
+	lines_open(&lines, "/etc/passwd");
+	while (!found && (line = lines_next(&lines)) != NULL) {
 		unsigned uid, gid;
 
 		split(line, f, 7);
@@ -53,8 +107,7 @@ bool user_find(const char *who, struct user *user)
 		snprintf(user->name, sizeof(user->name), "%.63s", f[0]);
 		snprintf(user->home, sizeof(user->home), "%.255s", f[5]);
 	}
-	if (file != NULL)
-		fclose(file);
+	lines_close(&lines);
 	if (!found && !numeric && strcmp(who, "root") != 0)
 		return false;
 	if (!found)
@@ -66,22 +119,21 @@ bool user_find(const char *who, struct user *user)
 
 bool group_find(const char *which, gid_t *gid)
 {
-	char line[LINE_MAX_BYTES], *f[4];
+	struct lines lines;
+	char *line, *f[4];
 	bool found = false;
 	unsigned value;
-	FILE *file;
 
 	if (number(which, &value)) {
 		*gid = value;
 		return true;
 	}
-	file = fopen("/etc/group", "re");
-	while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
+	lines_open(&lines, "/etc/group");
+	while (!found && (line = lines_next(&lines)) != NULL) {
 		split(line, f, 4);
 		found = strcmp(f[0], which) == 0 && number(f[2], &value);
 	}
-	if (file != NULL)
-		fclose(file);
+	lines_close(&lines);
 	if (!found && strcmp(which, "root") == 0) {
 		value = 0;
 		found = true;
@@ -107,20 +159,19 @@ static bool lists_member(const char *members, const char *name)
 
 size_t user_groups(const char *name, gid_t *list, size_t n, size_t max)
 {
-	char line[LINE_MAX_BYTES], *f[4];
-	FILE *file;
+	struct lines lines;
+	char *line, *f[4];
 
 	if (*name == 0)
 		return n;
-	file = fopen("/etc/group", "re");
-	while (file != NULL && n < max && fgets(line, sizeof(line), file) != NULL) {
+	lines_open(&lines, "/etc/group");
+	while (n < max && (line = lines_next(&lines)) != NULL) {
 		unsigned gid;
 
 		split(line, f, 4);
 		if (number(f[2], &gid) && lists_member(f[3], name))
 			list[n++] = gid;
 	}
-	if (file != NULL)
-		fclose(file);
+	lines_close(&lines);
 	return n;
 }

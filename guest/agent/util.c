@@ -7,8 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A queue that has grown beyond this gives its memory back when it runs empty. */
-#define QUEUE_KEEP_BYTES 16384
+/* A queue that has grown beyond this gives its memory back when it runs empty. A frame of a stream fits in it. */
+#define QUEUE_KEEP_BYTES 65536
 
 bool fail(struct failure *f, const char *code, int err, const char *field, const char *format, ...)
 {

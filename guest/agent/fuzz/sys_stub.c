@@ -49,6 +49,13 @@ pid_t sys_fork(void)
 	return FIRST_PID + (pid_t)forks;
 }
 
+pid_t sys_spawn(int (*child)(void *), void *argument)
+{
+	(void)child;
+	(void)argument;
+	return sys_fork();
+}
+
 pid_t sys_fork_into(int namespaces)
 {
 	(void)namespaces;
@@ -216,4 +223,17 @@ ssize_t sys_netlink_recv(int fd, void *data, size_t size)
 	if (n >= sizeof(struct nlmsghdr))
 		((struct nlmsghdr *)data)->nlmsg_seq = asked_sequence;
 	return (ssize_t)n;
+}
+
+/* Nothing is loaded here. */
+void (*boot_on_settled)(void);
+
+bool boot_settled(void)
+{
+	return true;
+}
+
+void boot_child_ended(pid_t pid)
+{
+	(void)pid;
 }

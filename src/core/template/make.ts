@@ -76,7 +76,7 @@ export async function bootAndSave(
       return save(vm, call);
     });
     task.update(2, STEPS, 'steps');
-    await inVm(services, plan, { role: 'clone', directory, saved }, call, (vm) => renewGuest(vm, call));
+    await inVm(services, plan, { role: 'clone', directory, saved, booted: true }, call, (vm) => renewGuest(vm, call));
     task.done(`${shape.memoryMib} MiB, booted, saved and tried`);
     return {
       version: 1,
@@ -100,7 +100,8 @@ export async function bootAndSave(
 const STEPS = 3;
 
 /**
- * Nothing is under way in the guest: it has answered, and nobody says anything more. Its channels are held until it is saved:
+ * Nothing is under way in the guest: it has answered a ping, what it loads in the background included, and nobody says
+ * anything more. What was would be in every clone. Its channels are held until it is saved:
  * a clone's are held when it goes on, and its guest has no change to hear of.
  */
 async function save(vm: Vm, call: CallOptions): Promise<SavedTemplate> {
