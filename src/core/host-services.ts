@@ -34,7 +34,7 @@ export interface HostServices {
   lock(path: string, purpose: string, signal: AbortSignal, options?: { readonly shared?: boolean }): Promise<HeldLock>;
   /**
    * Called before a pod's VM comes to be. What this process has begun of one for it stays only if that is of this driver, and in
-   * this place; `driver`: undefined where the VM does not boot.
+   * this place; `driver`: undefined where none launches it.
    */
   confirmAhead?(
     pod: { readonly id: string; readonly runDir: string; readonly consoleLogPath: string },

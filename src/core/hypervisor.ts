@@ -197,8 +197,14 @@ export type TemplateUse =
    * It does not boot but goes on where the saved VM stopped, with the memory of that one shared copy-on-write: several
    * clones at once read `directory`, and none can change what is in it. `cpus`, `memoryMib`, `channels`, `hotplugNicSlots`, kernel
    * and initramfs are those of the saved VM, or launch() rejects with TEMPLATE_STALE. NICs are added when it runs.
+   * `booted`: the saved guest was past its boot, and has no use for its kernel's file any more.
    */
-  | { readonly role: 'clone'; readonly directory: string; readonly saved: SavedTemplate };
+  | {
+      readonly role: 'clone';
+      readonly directory: string;
+      readonly saved: SavedTemplate;
+      readonly booted?: boolean;
+    };
 
 /** All that a clone needs to know, beside the files in the template's directory. JSON. */
 export interface SavedTemplate {

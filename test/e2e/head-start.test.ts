@@ -48,6 +48,27 @@ for (const driver of ['qemu', 'uml']) {
       expect(readFileSync(path, 'utf8')).to.equal(before);
     });
 
+    if (driver === 'qemu') {
+      it('does so with a clone of a template, and goes on without one that was made anew', async () => {
+        await sandbox.configure({ templates: { directory: join(sandbox.root, 'templates') } });
+        const create = ['template', 'create', 'small', '--driver', driver, '--memory', '128m', '--nics', '0'];
+        const clone = () => run('--template', 'small', '--network', 'none', '--', 'sh', '-c', 'hostname; date +%s');
+        expect((await sandbox.run(create)).code).to.equal(0);
+        const [first, second] = [await clone(), await clone()];
+        expect(first.stderr).to.not.match(ahead);
+        expect(ahead.exec(second.stderr)?.slice(1, 3)).to.deep.equal(['true', 'true']);
+        const [hostname, seconds] = second.stdout.toString().split('\n');
+        expect(hostname)
+          .to.match(/^pod-[0-9a-f]{10}$/)
+          .and.not.equal(first.stdout.toString().split('\n')[0]);
+        expect(Number(seconds)).to.be.within(Date.now() / 1000 - 60, Date.now() / 1000 + 2);
+        expect((await sandbox.run([...create, '--replace'])).code).to.equal(0);
+        const third = await clone();
+        expect(third.code, third.stderr).to.equal(0);
+        expect(third.stderr).to.not.match(/"wanted":true/);
+      });
+    }
+
     it('goes on without what cannot be begun', async () => {
       const path = memo();
       const before = readFileSync(path, 'utf8');

@@ -60,7 +60,7 @@ export async function makeClone(
     const detached = services.driver.capabilities.adopt;
     const place = { id, runDir: dirs.run, consoleLogPath: dirs.consoleLog, detached };
     const { directory, saved } = template;
-    const spec = templateVmSpec(services, template, image, place, { role: 'clone', directory, saved });
+    const spec = templateVmSpec(services, template, image, place, { role: 'clone', directory, saved, booted: true });
     const vm = await store.use(template, call, () => Vm.launch(services, spec, undo, call, async () => {}));
     await vm.explained(async () => {
       await renewGuest(vm, call);

@@ -1,21 +1,16 @@
-import type { Socket } from 'node:net';
-import { type CallOptions, raceSignal, withDeadline } from '../../core/calls.js';
-import { HyperplugError, hasCode, isHyperplugError } from '../../core/errors.js';
+import { hasCode, isHyperplugError } from '../../core/errors.js';
 import type { VmSpec } from '../../core/hypervisor.js';
 import { staleTemplate } from '../../core/vm/check-template.js';
-import type { RunAsUser } from '../../host/confined-spawn.js';
 import { rememberHeadStart, takeHeadStart } from '../../host/head-start.js';
 import { explainForward } from '../../host/vmm/forwards.js';
 import type { VmProcess } from '../../host/vmm/vm-process.js';
-import { type BeginRequest, type Begun, begin, type Listener } from './begin.js';
+import { type BeginRequest, begin } from './begin.js';
+import { connect, disconnect, earlyEnd, goOn } from './connect.js';
 import { forwardsNamed, tellsOfForward } from './forward-words.js';
-import { aheadOf, mayBeAhead } from './head-start.js';
-import type { QemuRunDir } from './qemu-run-dir.js';
-import { openSocket, QemuVm } from './qemu-vm.js';
-import { QmpClient } from './qmp/client.js';
-import { cloneMemory, templateFds } from './template/descriptors.js';
-import type { CloneMemory, TemplateMemory } from './template/memory.js';
-import { restore } from './template/restore.js';
+import { aheadOf, type BegunAhead, mayBeAhead } from './head-start.js';
+import { QemuVm } from './qemu-vm.js';
+import { templateParts } from './template/descriptors.js';
+import type { TemplateMemory } from './template/memory.js';
 import { DRIVER_NAME } from './vm-record.js';
 
 /** Of a source or a clone. */
@@ -32,24 +27,16 @@ export interface LaunchRequest extends Omit<BeginRequest, 'template' | 'runs'> {
 /** All or nothing: on rejection no process, socket or file of ours remains. */
 export async function launch(request: LaunchRequest): Promise<QemuVm> {
   const { spec, options, signal } = request;
-  const { undo, runDir, listener, process, data, memory } = await beginOrTake(request);
+  const { undo, runDir, listener, process, data, memory, goesOn } = await beginOrTake(request);
   try {
-    const qmp = await greet(request, listener, process);
-    undo.push('QMP connection', async () => qmp.close());
+    const connected = await (goesOn ?? connect(request, { runDir, listener, process }, signal));
+    const { qmp, channels } = connected;
+    undo.push('connections', async () => disconnect(connected));
     const { qmpCommandTimeoutMs: commandTimeoutMs, nicDetachTimeoutMs: detachTimeoutMs } = options;
-    const begun = new Map<string, Socket>();
-    if (spec.template?.role === 'clone') {
-      undo.push('channels', async () => begun.forEach((socket) => void socket.destroy()));
-      await beginChannels(spec, runDir, begun, { signal });
-    }
-    const parts = { id: spec.id, runDir, process, qmp, data, commandTimeoutMs, detachTimeoutMs, begun };
+    const parts = { id: spec.id, runDir, process, qmp, data, commandTimeoutMs, detachTimeoutMs, begun: channels };
     const vm = new QemuVm(parts);
     vm.nicPlug.coldplugged(spec.nics);
-    await withDeadline(`start of VM ${spec.id}`, commandTimeoutMs, signal, async (call) => {
-      await raceSignal(memory?.whole ?? Promise.resolve(), call.signal, 'memory of a template');
-      if (spec.template?.role === 'clone') await restore(spec.template.directory, qmp, call);
-      else await qmp.execute('cont', undefined, call);
-    });
+    if (!goesOn) await goOn(request, memory, qmp, signal);
     listener.close();
     if (mayBeAhead(spec)) rememberHeadStart(DRIVER_NAME, aheadOf(request));
     return vm;
@@ -64,55 +51,12 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
   }
 }
 
-async function beginOrTake(request: LaunchRequest): Promise<Begun> {
+async function beginOrTake(request: LaunchRequest): Promise<BegunAhead> {
   const { spec, template, log } = request;
-  const ahead = await takeHeadStart<Begun>(DRIVER_NAME, aheadOf(request), log);
+  const ahead = await takeHeadStart<BegunAhead>(DRIVER_NAME, aheadOf(request), log);
   if (ahead) return ahead;
-  const parts = template && {
-    key: template.key,
-    memory: (user: RunAsUser | undefined) => cloneMemory(spec, template.memory, user),
-    fds: (memory: CloneMemory | undefined) => templateFds(spec, memory),
-  };
+  const parts = template && templateParts(spec, template.key, template.memory);
   return begin({ ...request, template: parts, runs: false });
-}
-
-/**
- * A clone's guest finds its channels as they were when it was saved, held: it has nothing to hear of that, and what is written
- * to them meanwhile is there when it goes on.
- */
-async function beginChannels(spec: VmSpec, runDir: QemuRunDir, begun: Map<string, Socket>, call: CallOptions) {
-  const open = async (name: string, index: number) => {
-    begun.set(name, await openSocket(runDir.channelSocket(index), call));
-  };
-  const opened = await Promise.allSettled(spec.channels.map(open));
-  for (const each of opened) if (each.status === 'rejected') throw each.reason;
-}
-
-/** Waits for QEMU's connection and speaks QMP on it; its early end ends the wait. */
-async function greet({ spec, options, signal }: LaunchRequest, listener: Listener, process: VmProcess) {
-  const what = `greeting of QEMU for VM ${spec.id}`;
-  const early = process.exited.then(async ({ exitCode, signal: killer }): Promise<never> => {
-    throw await earlyEnd(spec, process, exitCode, killer);
-  });
-  early.catch(() => {});
-  return withDeadline(what, options.qmpConnectTimeoutMs, signal, async (call) => {
-    const socket = await raceSignal(Promise.race([listener.connection, early]), call.signal, what);
-    const explainLoss = async () => {
-      await process.exited;
-      const words = (await process.stderrTail()).trim();
-      return { words: words === '' ? '' : `: ${words}`, details: { stderrTail: words } };
-    };
-    return QmpClient.connect(socket, { explainLoss }, call);
-  });
-}
-
-async function earlyEnd(spec: VmSpec, process: VmProcess, exitCode: number | null, killer: string | null) {
-  const stderrTail = await process.stderrTail();
-  const how = killer === null ? `exit code ${exitCode}` : `killed by ${killer}`;
-  const words = stderrTail.trim().split('\n').slice(-3).join(' / ');
-  return new HyperplugError('VM_HYPERVISOR_FAILED', `QEMU of VM ${spec.id} ended early (${how}): ${words}`, {
-    details: { id: spec.id, exitCode, signal: killer, stderrTail },
-  });
 }
 
 /** A lost connection is told as QEMU's early end, and that as the port in use that it was about. */

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import type { VmNic, VmSpec } from '../../core/hypervisor.js';
 import { qemuFirmwareArgs } from '../../host/debian/firmware.js';
 import type { Tool } from '../../host/tools.js';
@@ -43,6 +43,7 @@ export function machinePlan({ spec, options, acceleration, tools }: PlanRequest,
     firmware: firmware === 'qboot' ? 'qboot.rom' : undefined,
     firmwareArgs: qemuFirmwareArgs(tools.qemu),
     kernelPath: inherited(FD.kernel),
+    bootRom: spec.template?.role === 'clone' && spec.template.booted ? bootRom(spec.kernelPath) : undefined,
     initramfsPath: inherited(FD.initramfs),
     commandLine: kernelCommandLine({ accelerator, machine, tuning, tscKhz, extra: spec.kernelArgs }),
     consoleFd: FD.console,
@@ -62,6 +63,18 @@ export function machinePlan({ spec, options, acceleration, tools }: PlanRequest,
     })),
     shares: spec.shares.map((share, index) => ({ share, socketPath: socketPath(runDir.shareSocket(index)) })),
   };
+}
+
+/** hw/i386/x86.c, x86_load_linux(): an ELF kernel is entered by PVH. undefined: a bzImage, whose ROM varies. */
+function bootRom(kernelPath: string): string | undefined {
+  const magic = Buffer.alloc(4);
+  const fd = openSync(kernelPath, 'r');
+  try {
+    readSync(fd, magic, 0, magic.length, 0);
+  } finally {
+    closeSync(fd);
+  }
+  return magic.toString('latin1') === '\x7fELF' ? 'pvh.bin' : undefined;
 }
 
 /** Taps by the descriptors as QEMU shall have them. */

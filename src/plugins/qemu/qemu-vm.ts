@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
@@ -20,6 +20,7 @@ import type { VmProcess } from '../../host/vmm/vm-process.js';
 import { channelChardev } from './argv.js';
 import { exitReason } from './exit-reason.js';
 import { NicPlug } from './nic-plug.js';
+import { openSocket } from './open-socket.js';
 import type { QemuRunDir } from './qemu-run-dir.js';
 import type { QmpClient } from './qmp/client.js';
 import type { QmpEvent } from './qmp/events.js';
@@ -255,21 +256,4 @@ export class QemuVm implements HypervisorVm {
 
 function busyChannel(name: string): HyperplugError {
   return new HyperplugError('POD_BUSY', `channel ${name} of the VM is held elsewhere`, { details: { channel: name } });
-}
-
-/** @throws VM_EXITED nobody listens there any more. */
-export function openSocket(path: string, { signal }: CallOptions): Promise<Socket> {
-  const socket = connect({ path });
-  const opened = new Promise<Socket>((resolve, reject) => {
-    socket.once('connect', () => resolve(socket));
-    socket.once('error', (cause) =>
-      reject(new HyperplugError('VM_EXITED', `${path}: ${cause.message}`, { cause, details: { path } })),
-    );
-  });
-  // Whoever reads the stream hears of its errors by its own listener.
-  socket.on('error', () => {});
-  return raceSignal(opened, signal, `connect to ${path}`).catch((error: unknown) => {
-    socket.destroy();
-    throw error;
-  });
 }

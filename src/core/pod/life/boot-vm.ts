@@ -200,7 +200,7 @@ function vmSpec({ services, spec, way, storage }: BootParts, nics: readonly Prep
   const { image, template } = way;
   if (template) {
     const { directory, saved } = template;
-    return templateVmSpec(services, template, image, place, { role: 'clone', directory, saved });
+    return templateVmSpec(services, template, image, place, { role: 'clone', directory, saved, booted: true });
   }
   const { capabilities } = services.driver;
   // Those that come after the launch.

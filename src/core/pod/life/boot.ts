@@ -54,7 +54,7 @@ export async function bootPod(
   const endpoint = chooseEndpoint(backend.capabilities, driver.capabilities);
   if (!endpoint) throw new TypeError(`${backend.name} and ${driver.name} share no kind of NIC endpoint`);
   const table = new NicTable(store, record);
-  await services.host.confirmAhead?.(record, way.clone || way.template ? undefined : driver.name);
+  await services.host.confirmAhead?.(record, way.clone ? undefined : driver.name);
   undo.pushWhenClean('record of what it holds', (undoCall) =>
     table.update((now) => ({ ...now, nics: [], routes: [], vm: null, containers: [] }), undoCall),
   );

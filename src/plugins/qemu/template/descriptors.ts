@@ -1,11 +1,19 @@
 import type { VmSpec } from '../../../core/hypervisor.js';
 import type { RunAsUser } from '../../../host/confined-spawn.js';
 import { createMemfd } from '../../../host/memfd.js';
+import type { TemplateParts } from '../begin.js';
 import { openState, readSavedData } from './files.js';
 import type { CloneMemory, TemplateMemory } from './memory.js';
 
+/** @param key of a source alone. */
+export const templateParts = (spec: VmSpec, key: string, memory: TemplateMemory): TemplateParts => ({
+  key,
+  memory: (user) => cloneMemory(spec, memory, user),
+  fds: (open) => templateFds(spec, open),
+});
+
 /** Of a clone; the caller closes it when the guest runs. @throws TEMPLATE_STALE, HOST_IO. */
-export function cloneMemory(
+function cloneMemory(
   { template: use }: VmSpec,
   memory: TemplateMemory,
   user: RunAsUser | undefined,
@@ -15,7 +23,7 @@ export function cloneMemory(
 }
 
 /** FD.memory, and for a clone FD.state; `own` are the caller's to close. @throws TEMPLATE_STALE, HOST_IO. */
-export function templateFds(
+function templateFds(
   { template: use, memoryMib }: VmSpec,
   memory: CloneMemory | undefined,
 ): { readonly fds: readonly number[]; readonly own: readonly number[] } {

@@ -1,29 +1,40 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { SavedTemplate } from '../../../core/hypervisor.js';
 import { staleTemplate } from '../../../core/vm/check-template.js';
 import { stateFile } from './paths.js';
 
 /** The driver's own part of a SavedTemplate. */
-const savedData = z.strictObject({
+export type SavedData = {
   /** Drawn when it was saved; what the memory is called where several VMs share it. */
-  id: z.string().regex(/^[0-9a-f]{32}$/),
-  memoryBytes: z.int().positive(),
-  stateBytes: z.int().positive(),
+  readonly id: string;
+  readonly memoryBytes: number;
+  readonly stateBytes: number;
   /** SHA-256. */
-  stateDigest: z.string(),
-});
-export type SavedData = z.output<typeof savedData>;
+  readonly stateDigest: string;
+};
+
+/** By hand: a head start reads it before zod is loaded. */
+function isSavedData(data: unknown): data is SavedData {
+  if (typeof data !== 'object' || data === null || Object.keys(data).length !== 4) return false;
+  const { id, memoryBytes, stateBytes, stateDigest } = data as Partial<SavedData>;
+  const isSize = (bytes: unknown) => Number.isSafeInteger(bytes) && (bytes as number) > 0;
+  return (
+    typeof id === 'string' &&
+    /^[0-9a-f]{32}$/.test(id) &&
+    isSize(memoryBytes) &&
+    isSize(stateBytes) &&
+    typeof stateDigest === 'string'
+  );
+}
 
 export const digestOfState = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
 /** @throws TEMPLATE_STALE */
 export function readSavedData({ data }: SavedTemplate, directory: string): SavedData {
-  const parsed = savedData.safeParse(data);
-  if (parsed.success) return parsed.data;
-  throw staleTemplate(directory, 'what is recorded of it is not of this version', parsed.error);
+  if (isSavedData(data)) return data;
+  throw staleTemplate(directory, 'what is recorded of it is not of this version');
 }
 
 /** The saved state, open for reading; the caller closes it. @throws TEMPLATE_STALE it is not as it was saved. */

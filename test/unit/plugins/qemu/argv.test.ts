@@ -105,6 +105,13 @@ describe('QEMU arguments', () => {
     expect(of('tcg').join(' ')).to.not.include('vmgenid');
   });
 
+  it('gives a clone the ROM of its kernel in place of the kernel', () => {
+    expect(all(argv, '-option-rom')).to.deep.equal([]);
+    const clone = qemuArgs({ ...plan, bootRom: 'pvh.bin', template: { memoryPath: '/m', role: 'clone' } });
+    expect(all(clone, '-option-rom')).to.deep.equal(['pvh.bin']);
+    for (const option of ['-kernel', '-initrd', '-append']) expect(clone).to.not.include(option);
+  });
+
   it('says all of a user network, both families, forwards and MTU', () => {
     expect(all(argv, '-netdev')).to.deep.equal([
       'user,id=net0,ipv4=on,net=10.0.2.0/24,host=10.0.2.2,dns=10.0.2.3,dhcpstart=10.0.2.15,' +
