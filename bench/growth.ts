@@ -11,6 +11,7 @@ import { TempDir } from './support/temp-dir.js';
 /** A bridge takes 1023 ports; what is measured needs one. */
 const MOST = 1022;
 const TAKEN_AT_ONCE = 16;
+const EARLY_LEASES = 25;
 
 const published = (hostPort: number): PortMapping[] => [
   { protocol: 'tcp', hostAddress: '0.0.0.0', hostPort, guestPort: 80, count: 1 },
@@ -27,7 +28,14 @@ class Crowd {
   async start(): Promise<void> {
     const namespace = { path: this.#namespace.path };
     this.#bench = await startBackend({ namespace, directory: this.#directory.path });
-    await this.#bench.backend.init([networkSpec({ subnets: ['10.77.0.0/16'] })], callFor());
+    const { backend } = this.#bench;
+    await backend.init([networkSpec({ subnets: ['10.77.0.0/16'] })], callFor());
+    // A state that has been written often is written by a thread of its own: so are all of them here.
+    const [podId, nicId] = ['early', 'n'];
+    for (let times = 0; times < EARLY_LEASES; times++) {
+      const lease = await backend.allocateAddress({ network: 'default', podId, nicId, addresses: [] }, callFor());
+      await backend.releaseAddress(lease, callFor());
+    }
   }
 
   async grow(count: number): Promise<void> {

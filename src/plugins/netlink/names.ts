@@ -43,12 +43,12 @@ export function tapGroup(network: string): number {
 
 /** Base 32 without letters that look alike: five bits each, from the last. */
 function digest(text: string, length: number): string {
-  const bytes = hash('sha256', text, 'buffer');
+  const hex = hash('sha256', text);
+  const four = (at: number) => Number.parseInt(hex.charAt(hex.length - 1 - at), 16);
   let result = '';
   for (let bit = 0; bit < length * 5; bit += 5) {
-    const at = bytes.length - 1 - (bit >> 3);
-    const two = ((bytes[at - 1] as number) << 8) | (bytes[at] as number);
-    result += 'abcdefghijkmnpqrstuvwxyz23456789'[(two >> (bit & 7)) & 31];
+    const at = bit >> 2;
+    result += 'abcdefghijkmnpqrstuvwxyz23456789'[((four(at) | (four(at + 1) << 4)) >> (bit & 3)) & 31];
   }
   return result;
 }
