@@ -98,10 +98,14 @@ for (const wanted of [...DRIVERS, ...SELDOM]) {
     throw new Error(`${wanted}: nothing imports it on demand`);
 }
 const apart = [...DRIVERS, ...SELDOM];
+const drivers = DRIVERS.map((driver) => [basename(dirname(driver)), closure([partOf(driver)])]);
+// What several drivers need is no driver's own: else one would load the other's program for it.
+const shared = [...parts.keys()].filter((name) => drivers.filter(([, names]) => names.has(name)).length > 1);
+const often = points.filter(([, { entryPoint }]) => !apart.includes(entryPoint)).map(([name]) => name);
 const groups = {
   first: closure([HEAD, ...HEAD_NEEDS].map(partOf)),
-  program: closure(points.filter(([, { entryPoint }]) => !apart.includes(entryPoint)).map(([name]) => name)),
-  ...Object.fromEntries(DRIVERS.map((driver) => [basename(dirname(driver)), closure([partOf(driver)])])),
+  program: closure([...often, ...shared]),
+  ...Object.fromEntries(drivers),
   seldom: new Set(parts.keys()),
 };
 /** The program that each part is in: the first that needs it. */

@@ -147,13 +147,21 @@ static int spawned(void *argument)
 	exec_child(child->plan, child->fds);
 }
 
-/* Where namespaces have to be entered, what is on the way to the program may take its time. */
+static bool of_root(const struct exec_plan *plan)
+{
+	return plan->user == NULL || *plan->user == 0 || strcmp(plan->user, "0") == 0 || strcmp(plan->user, "root") == 0;
+}
+
+/*
+ * Where namespaces have to be entered, what is on the way to the program may take its time. And once it is another user's, what
+ * else that one runs can stop it (SIGSTOP), which we would wait for.
+ */
 static pid_t start_child(const struct exec_plan *plan, const struct exec_fds *fds)
 {
 	struct exec_child child = { plan, fds };
 	pid_t pid;
 
-	if (plan->container_pid == 0)
+	if (plan->container_pid == 0 && of_root(plan))
 		return sys_spawn(spawned, &child);
 	pid = container_fork(plan->container_pid);
 	if (pid == 0)

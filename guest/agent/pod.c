@@ -82,10 +82,9 @@ static bool write_etc(const char *name, struct writer *w, struct failure *f)
 		ok = fail(f, HP_E_KERNEL, errno, NULL, "%s", path);
 	else if (!format_into(path, sizeof(path), "%s/etc/%s", agent.root, name))
 		ok = fail(f, HP_E_LIMIT, ENAMETOOLONG, NULL, "/etc/%s", name);
-	else if (process_ever())
+	else if (process_ever() || !file_write(path, text, w->q.len, 0644, f))
+		/* A link that leads nowhere is replaced, too. */
 		ok = file_replace(path, text, w->q.len, 0644, f);
-	else
-		ok = file_write(path, text, w->q.len, 0644, f);
 	queue_free(&w->q);
 	return ok;
 }

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -253,6 +253,15 @@ export function buildHostAgent(): string {
 }
 let built: string | undefined;
 
+/** Without sanitizers, which have programs start in another way (sys_spawn). In `folder`. */
+export function buildPlainAgent(folder: string): string {
+  const sources = join(repositoryRoot, 'guest/agent');
+  const files = readdirSync(sources).filter((name) => name.endsWith('.c'));
+  const program = join(folder, 'agent-plain');
+  execFileSync('gcc', ['-std=c11', '-D_GNU_SOURCE', '-o', program, ...files], { cwd: sources, stdio: 'pipe' });
+  return program;
+}
+
 /** The agent as a program of this machine, in network, UTS, mount and PID namespaces of its own. */
 export class HostAgent {
   readonly folder = mkdtempSync(join(tmpdir(), 'hyperplug-agent-run-'));
@@ -262,8 +271,7 @@ export class HostAgent {
   #exited: Promise<number | null> | undefined;
   readonly #connections: RawAgent[] = [];
 
-  async start(): Promise<void> {
-    const binary = buildHostAgent();
+  async start(binary = buildHostAgent()): Promise<void> {
     const namespaces = ['--net', '--uts', '--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
     const channels = ['--control', join(this.folder, 'c'), '--streams', join(this.folder, 's')];
     const child = spawn('unshare', [...namespaces, binary, ...channels, '--root', this.root, '--own-uts'], {

@@ -4,7 +4,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { COMMAND, LIMIT } from '../../../src/plugins/hyperstart/protocol.gen.js';
-import { execPayload, HostAgent, json, type RawAgent } from '../../support/raw-agent.js';
+import { buildPlainAgent, execPayload, HostAgent, json, type RawAgent } from '../../support/raw-agent.js';
 import { canRunAgent } from './support.js';
 
 const MIB = 1024 * 1024;
@@ -311,5 +311,33 @@ describe('guest agent, extension: processes', function () {
   it('answers PING with its payload, and an unknown command with its code', async () => {
     expect((await agent.call(COMMAND.PING, Buffer.from('any bytes'))).payload.toString()).to.equal('any bytes');
     expect((await agent.refusal(77, json({}))).code).to.equal('UNKNOWN_COMMAND');
+  });
+});
+
+describe('guest agent, processes that start in its memory', function () {
+  this.timeout(120_000);
+  const user = '54321';
+
+  before(function () {
+    canRunAgent(this);
+  });
+
+  it('is not held up by a user who stops what starts as that user', async () => {
+    const host = new HostAgent();
+    try {
+      await host.start(buildPlainAgent(host.folder));
+      const agent = await host.connect();
+      await agent.hello();
+      const start = (id: string, args: string[], at: number) =>
+        agent.send(COMMAND.EXECCMD, execPayload(id, args, at, at + 1, { user }));
+      const stopper = await agent.answer(start('stopper', ['sh', '-c', 'while :; do kill -s STOP -- -1; done'], 1));
+      expect(stopper.code).to.equal(COMMAND.ACK);
+      for (let i = 0; i < 40; i++) start(`victim${i}`, ['true'], 3 + 2 * i);
+      expect((await agent.call(COMMAND.PING, Buffer.from('alive'))).payload.toString()).to.equal('alive');
+      await agent.call(COMMAND.EXECCMD, execPayload('end', ['kill', '-KILL', '-1'], 101, 102));
+      await agent.exit('end');
+    } finally {
+      await host.stop();
+    }
   });
 });

@@ -41,6 +41,13 @@ describe('guest agent, extension: pod and files', function () {
     );
   });
 
+  it('replaces a link that leads nowhere', async () => {
+    mkdirSync(join(host.root, 'etc'));
+    symlinkSync('../run/none/resolv.conf', join(host.root, 'etc/resolv.conf'));
+    await agent.ack(COMMAND.STARTPOD, { hostname: 'h', dns: ['192.0.2.1'] });
+    expect(etc('resolv.conf')).to.equal('nameserver 192.0.2.1\n');
+  });
+
   it('refuses what would break those files', async () => {
     for (const [request, field] of [
       [{ hostname: 'a\nb' }, 'hostname'],
