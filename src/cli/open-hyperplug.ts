@@ -110,6 +110,7 @@ async function surroundings(loaded: LoadedConfig) {
 export async function loggerOf(
   io: Io,
   { logTo }: Pick<EngineOptions, 'logTo'>,
+  serves = false,
 ): Promise<(loaded: LoadedConfig) => PluginLogger> {
   const { createLogger } = await import('../core/logging.js');
   return ({ config, secrets }) =>
@@ -118,5 +119,6 @@ export async function loggerOf(
       secrets,
       destination: { write: (text) => logTo(text) },
       isTerminal: io.stderr.isTerminal,
+      serves,
     });
 }

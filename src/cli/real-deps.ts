@@ -36,7 +36,7 @@ export function realDeps(io: Io): CliDeps {
         ...configOptions(options),
         ...(socket !== undefined && { socketPath: resolve(socket) }),
         progress,
-        logger: await loggerOf(io, options),
+        logger: await loggerOf(io, options, true),
         version: packageVersion(),
         stopPods,
         signal,

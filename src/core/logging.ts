@@ -13,6 +13,8 @@ export interface LoggingOptions {
   readonly destination?: { write(text: string): void };
   /** Of the destination; decides `auto` and colours. Default: whether standard error is one. */
   readonly isTerminal?: boolean;
+  /** Of a process that stays: all that lines need is loaded now, as later there may be no descriptor left for it. */
+  readonly serves?: boolean;
 }
 
 type Level = Exclude<(typeof LOG_LEVELS)[number], 'silent'>;
@@ -30,7 +32,7 @@ const requireHere = createRequire(import.meta.url);
  * cause and all its errors.
  */
 export function createLogger(options: LoggingOptions): Log {
-  let made: Logger | undefined;
+  let made = options.serves ? pinoLogger(options) : undefined;
   return lazily(options.level, () => {
     made ??= pinoLogger(options);
     return made;
@@ -62,7 +64,7 @@ function pinoLogger(options: LoggingOptions): Logger {
   const isPretty = options.format === 'auto' ? isTerminal : options.format === 'pretty';
   const sink = options.destination ?? standardError(pino);
   const mask = masker(options.secrets ?? []);
-  const format = isPretty ? prettyLine(isTerminal) : (line: string) => line;
+  const format = isPretty ? prettyLine(isTerminal, options.serves) : (line: string) => line;
   return pino(
     {
       level: options.level,
@@ -94,19 +96,18 @@ function masker(secrets: readonly string[]): (line: string) => string {
   return (line) => escaped.reduce((text, secret) => text.replaceAll(secret, REDACTED), line);
 }
 
-/** pino-pretty is loaded with the first line: most runs on a terminal write none. */
-function prettyLine(colorize: boolean): (line: string) => string {
-  let pretty: ReturnType<typeof prettyFactory> | undefined;
+/** pino-pretty is loaded with the first line, unless `atOnce`: most runs on a terminal write none. */
+function prettyLine(colorize: boolean, atOnce = false): (line: string) => string {
+  const load = () =>
+    (requireHere('pino-pretty') as { prettyFactory: typeof prettyFactory }).prettyFactory({
+      colorize,
+      translateTime: 'SYS:HH:MM:ss.l',
+      ignore: 'pid,component',
+      messageFormat: '{if component}{component}: {end}{msg}',
+    });
+  let pretty = atOnce ? load() : undefined;
   return (line) => {
-    if (!pretty) {
-      const module = requireHere('pino-pretty') as { prettyFactory: typeof prettyFactory };
-      pretty = module.prettyFactory({
-        colorize,
-        translateTime: 'SYS:HH:MM:ss.l',
-        ignore: 'pid,component',
-        messageFormat: '{if component}{component}: {end}{msg}',
-      });
-    }
+    pretty ??= load();
     return pretty(line) ?? line;
   };
 }

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { expect } from 'chai';
 import { HyperplugError } from '../../../src/core/errors.js';
 import { createLogger, type LoggingOptions } from '../../../src/core/logging.js';
@@ -104,6 +104,18 @@ describe('createLogger', () => {
       at: '1970-01-01T00:00:00.000Z',
       self: '[circular]',
     });
+  });
+
+  it('writes where no file can be opened any more, in a process that stays', () => {
+    const url = new URL('../../../src/core/logging.js', import.meta.url).href;
+    const script = `const { createLogger } = await import(${JSON.stringify(url)});
+      const [json, pretty] = ['json', 'pretty'].map((format) => createLogger({ level: 'warn', format, serves: true }));
+      const { openSync } = await import('node:fs');
+      try { for (;;) openSync('/dev/null'); } catch {}
+      for (const logger of [json, pretty]) logger.child({ component: 'x' }).warn('no descriptors');`;
+    const limited = ['-c', 'ulimit -n 512; exec "$0" "$@"', process.execPath, '--input-type=module', '-e', script];
+    const { stderr } = spawnSync('sh', limited, { encoding: 'utf8' });
+    expect(stderr).to.match(/"component":"x","msg":"no descriptors"[\s\S]*WARN: x: no descriptors/);
   });
 
   it('writes to standard error at once: nothing is lost when the process ends in the next statement', () => {
