@@ -119,6 +119,11 @@ static void crashed(int signal)
 {
 	char text[] = "hyperplug-agent: fatal: signal 00\n";
 
+	/* A child between fork and execve, which ends as any program: the handler has been taken back (SA_RESETHAND). */
+	if (getpid() != 1) {
+		raise(signal);
+		return;
+	}
 	text[sizeof(text) - 4] = (char)('0' + signal / 10);
 	text[sizeof(text) - 3] = (char)('0' + signal % 10);
 	if (write(2, text, sizeof(text) - 1) >= 0 || signal != 0)
