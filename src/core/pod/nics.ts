@@ -3,6 +3,7 @@ import { type CallOptions, throwIfAborted } from '../calls.js';
 import { concurrently } from '../concurrently.js';
 import { fieldError, HyperplugError } from '../errors.js';
 import type { HypervisorDriver, HypervisorVm, NicEndpointKind, VmNic } from '../hypervisor.js';
+import { familyOfAddress } from '../ipam/index.js';
 import { loopShare } from '../loop-share.js';
 import { randomMac } from '../mac.js';
 import type { AddressLease, AllowList, HostNic, InterfaceAddress, NetworkBackend } from '../network.js';
@@ -18,6 +19,8 @@ import type { PodNic } from './types.js';
 const LOOPBACK_MAC = '00:00:00:00:00:00';
 /** More queues than this a virtual NIC's guest hardly fills. */
 const MAX_QUEUES = 8;
+/** RFC 8200 section 5. A kernel takes a link's IPv6 addresses away below it (net/ipv6/addrconf.c). */
+const IPV6_MIN_MTU = 1280;
 
 /** A NIC whose host side is there. */
 export interface PreparedNic {
@@ -153,7 +156,7 @@ export async function prepareNic(
   const { podId, nicId } = given;
   checkPrefixes(spec, given);
   const mtu = spec.mtu ?? given.mtu;
-  checkMtu(backend, mtu, `interfaces.${nicId}.mtu`, given.mtu);
+  checkMtu(backend, mtu, `interfaces.${nicId}.mtu`, given.mtu, given.addresses);
   const lease = { ...given, mtu };
   throwIfAborted(call.signal, `prepare NIC ${nicId}`);
   const queues = endpoint === 'tap-fd' ? Math.min(cpus, MAX_QUEUES) : 1;
@@ -217,9 +220,13 @@ export function checkMtu(
   mtu: number,
   field: string,
   networkMtu: number | undefined,
+  addresses: readonly Pick<InterfaceAddress, 'address'>[],
 ): void {
   const { min, max } = capabilities.mtu;
   if (mtu < min || mtu > max) throw fieldError('POD_SPEC_INVALID', field, `${min} to ${max} (${name})`, mtu);
+  if (addresses.some(({ address }) => familyOfAddress(address) === 6) && mtu < IPV6_MIN_MTU) {
+    throw fieldError('POD_SPEC_INVALID', field, `at least ${IPV6_MIN_MTU} with an IPv6 address (RFC 8200)`, mtu);
+  }
   if (networkMtu === undefined || mtu <= networkMtu) return;
   throw fieldError('POD_SPEC_INVALID', field, `at most ${networkMtu}, the MTU of its network`, mtu);
 }

@@ -28,7 +28,7 @@ export function updateNic(parts: PodNetworkParts, id: string, input: NicChange, 
   const both = added.find((text) => removed.some((other) => bare(other) === bare(text)));
   if (both !== undefined) throw wrong('addAddresses', 'addresses that are not to be removed', both);
   return parts.table.inTurn(id, async () => {
-    const before = checkChange(parts, id, change);
+    const before = checkChange(parts, id, change, { added, removed });
     const undo = new UndoStack();
     undo.push(`record of NIC ${id}`, (undoCall) => parts.table.set(id, { ...before, state: 'ready' }, undoCall));
     try {
@@ -48,7 +48,12 @@ interface Change {
   readonly mtu?: number | undefined;
 }
 
-function checkChange({ services, table }: PodNetworkParts, id: string, change: NicChange): NicRecord {
+function checkChange(
+  { services, table }: PodNetworkParts,
+  id: string,
+  change: NicChange,
+  { added, removed }: Pick<Change, 'added' | 'removed'>,
+): NicRecord {
   const nic = table.find(id);
   if (nic.state === 'removing') {
     throw new HyperplugError(
@@ -70,7 +75,11 @@ function checkChange({ services, table }: PodNetworkParts, id: string, change: N
       `addresses: a NIC of a pod with portmappingWhiteLists keeps those it was added with`,
     );
   }
-  if (change.mtu !== undefined) checkMtu(backend, change.mtu, 'mtu', nic.networkMtu);
+  if (nic.kind !== 'loopback' && (change.mtu !== undefined || added.length > 0)) {
+    const stay = addressesOf(nic).filter(({ address }) => !removed.some((text) => bare(text) === address));
+    const addresses = [...stay, ...added.map((text) => ({ address: bare(text) }))];
+    checkMtu(backend, change.mtu ?? nic.mtu, 'mtu', nic.networkMtu, addresses);
+  }
   const renamed = change.name !== undefined && change.name !== (nic.name ?? nic.guestName);
   // A guest takes the link down for it; the hypervisor's own network that is opened with the link would end with it.
   if (renamed && backend.capabilities.hypervisorNetwork && driver.capabilities.linkUp === 'guest-up') {

@@ -352,6 +352,7 @@ export class NetlinkBackend implements NetworkBackend {
     await this.#turns.run('repair of the networks', call, async () => {
       await this.#make(networks, call);
       await this.deps.firewall.repair(call);
+      await this.#ground().maker.turnRound(networks, call);
     });
   }
 

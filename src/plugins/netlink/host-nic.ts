@@ -253,7 +253,7 @@ export async function letPortsHairpin({ rtnl }: Ground, record: DeviceRecord, ca
   if (link?.alias === record.alias) await rtnl.changePort(link.index, { hairpin: true }, call);
 }
 
-const bridgedPacketsAreFiltered = ({ netnsPath }: Rtnl): boolean =>
+export const bridgedPacketsAreFiltered = ({ netnsPath }: Rtnl): boolean =>
   netSysctlIs(netnsPath, 'bridge/bridge-nf-call-iptables', '1');
 
 /** Removes the device of a record, if it is still ours. */

@@ -4,7 +4,7 @@ import { combineErrors, HyperplugError } from '../../core/errors.js';
 import type { Firewall, FirewallNetwork } from '../../core/firewall.js';
 import { UndoStack } from '../../core/undo.js';
 import { bridgeDrift, ensureBridge, removeBridge } from './bridge.js';
-import type { Ground } from './host-nic.js';
+import { bridgedPacketsAreFiltered, type Ground } from './host-nic.js';
 import { nicOfAlias } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import { ensureOvsBridge, ovsDrift, removeOvsBridge } from './ovs-bridge.js';
@@ -32,9 +32,26 @@ export class NetworkMaker {
       for (const { range, gatewayAddress } of network.subnets) {
         await this.pool.register({ range, reserved: [gatewayAddress] }, call);
       }
-      for (const port of await this.#strayPorts(network, call)) await this.#adopt(network, port, call);
+      const stray = await this.#strayPorts(network, call);
+      for (const port of stray) await this.#adopt(network, port, call);
+      if (stray.length > 0) await this.turnRound([network], call);
     } catch (error) {
       throw await undo.fail('NET_INIT_FAILED', `network ${network.spec.name}`, error);
+    }
+  }
+
+  /** NICs with published ports are reached by their own pod (letPortsHairpin): a bridge that was made anew does not know. */
+  async turnRound(networks: readonly PlannedNetwork[], call: CallOptions): Promise<void> {
+    const { rtnl, owner } = this.ground;
+    if (!bridgedPacketsAreFiltered(rtnl)) return;
+    const groups = new Set(networks.filter(({ attachment }) => attachment.kind === 'bridge').map(({ group }) => group));
+    const published = await this.firewall.published(call);
+    for (const link of groups.size > 0 && published.length > 0 ? await rtnl.links(call) : []) {
+      const nic = groups.has(link.group) && link.master !== undefined ? nicOfAlias(link.alias, owner) : undefined;
+      const mine = nic && `${nic.podId}/${nic.nicId}/`;
+      if (mine && published.some(({ id }) => id.startsWith(mine))) {
+        await rtnl.changePort(link.index, { hairpin: true }, call);
+      }
     }
   }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { closeSync, readSync, symlinkSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, readSync, symlinkSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -546,6 +546,30 @@ describe('netlink backend', function () {
     const after = await attach(second, 'next', { ports: [wanted] });
     await second.backend.detach(after.record, callFor());
     await after.handedOver();
+  });
+
+  it('a bridge that is made anew turns packets for published ports round as the one before', async () => {
+    const bench = await start(new IptablesFirewall({ variant: 'auto', netns: namespace.path }, tools));
+    await bench.backend.init([networkSpec()], callFor());
+    const key = '/proc/sys/net/bridge/bridge-nf-call-iptables';
+    // Without it the host itself turns them round.
+    const filtered = existsSync(key);
+    if (filtered) ensureNetSysctl(namespace.path, 'bridge/bridge-nf-call-iptables', '1');
+    const ports = [{ protocol: 'tcp', hostAddress: '0.0.0.0', hostPort: 8080, guestPort: 80, count: 1 }] as const;
+    const nics = [await attach(bench, 'with', { ports }), await attach(bench, 'without')];
+    const hairpins = () =>
+      nics.map((nic) => {
+        const [link] = namespace.json('link', 'show', record(nic).device);
+        return link.linkinfo.info_slave_data?.hairpin;
+      });
+    expect(hairpins()).to.deep.equal([filtered, false]);
+    namespace.ip('link', 'delete', 'hyper0');
+    await bench.backend.repair('default', callFor());
+    expect(hairpins()).to.deep.equal([filtered, false]);
+    for (const nic of nics) {
+      await bench.backend.detach(nic.record, callFor());
+      await nic.handedOver();
+    }
   });
 
   it("a tap of the user's is used as it is, and left", async () => {

@@ -153,6 +153,8 @@ describe('the network of a running pod', function () {
         [{ mtu: 70_000 }, 'POD_SPEC_INVALID'],
         [{ mtu: 1501 }, 'POD_SPEC_INVALID'],
         [{ mac: '52:54:00:00:00:01' }, 'POD_SPEC_INVALID'],
+        // The kernel would take the address away again.
+        [{ mtu: 1279, addAddresses: ['fd77::5/64'] }, 'POD_SPEC_INVALID'],
       ];
       const before = [fixture.traces(), fixture.guest.network.read(), await fixture.record()];
       for (const [change, code] of wrong) {
