@@ -7,6 +7,7 @@ import { iptablesCapabilities } from './capabilities.js';
 import { isOfNetwork, type PlannedRule } from './network-rules.js';
 import { NftChooser } from './nft/chooser.js';
 import type { IptablesOptions } from './options.js';
+import { OtherVariant } from './other-variant.js';
 import { ownedWords } from './owner.js';
 import {
   changesFor,
@@ -39,6 +40,7 @@ export class IptablesFirewall implements Firewall {
   readonly netnsPath: string | undefined;
   readonly #tables: Readonly<Record<4 | 6, Tables>>;
   readonly #nft: NftChooser;
+  readonly #other: OtherVariant;
   readonly #networks = new Map<string, FirewallNetwork>();
   readonly #ports = new Map<string, PublishedPort>();
   /** By mark. */
@@ -57,6 +59,7 @@ export class IptablesFirewall implements Firewall {
     const tables = (family: 4 | 6) => new Tables(family, tools, options.variant, options.netns, owner);
     this.#tables = { 4: tables(4), 6: tables(6) };
     this.#nft = new NftChooser(options, tools, owner);
+    this.#other = new OtherVariant(options, tools, this.#nft, owner);
     this.netnsPath = options.netns;
   }
 
@@ -94,6 +97,7 @@ export class IptablesFirewall implements Firewall {
     return this.#serially(async () => {
       for (const family of FAMILIES) {
         await this.#settle(family, (current) => removalsFor(current, (rule) => isOfNetwork(rule.comment, name)), call);
+        await this.#other.remove(family, name, call);
       }
       this.#networks.delete(name);
       this.#top.clear();
@@ -208,7 +212,11 @@ export class IptablesFirewall implements Firewall {
   async check(call: CallOptions): Promise<readonly FirewallDrift[]> {
     const drift = FAMILIES.map(async (family) => {
       const current = await this.#tables[family].read(call);
-      return driftOf(current, this.#wanted(family, current, this.#networks), (words) => ownedWords(words, this.owner));
+      const wanted = this.#wanted(family, current, this.#networks);
+      return [
+        ...driftOf(current, wanted, (words) => ownedWords(words, this.owner)),
+        ...(await this.#other.drift(family, call)),
+      ];
     });
     return (await Promise.all(drift)).flat();
   }
@@ -219,6 +227,7 @@ export class IptablesFirewall implements Firewall {
         const wanted = (current: RuleSet): Wanted => this.#wanted(family, current, this.#networks);
         await this.#settle(family, (current) => removalsOf(strayRules(current, wanted(current))), call);
         await this.#settle(family, (current) => changesFor(current, wanted(current)), call);
+        await this.#other.remove(family, undefined, call);
       }
     });
   }

@@ -39,7 +39,7 @@ import { HostPorts } from './host-ports.js';
 import { giveAddresses, takeAddresses } from './leases.js';
 import { LinkReaper } from './link-reaper.js';
 import { type PlannedNetwork, planNetworks } from './network.js';
-import { firewallNetwork, NetworkMaker } from './network-maker.js';
+import { NetworkMaker } from './network-maker.js';
 import { type Batch, NetworkTurns } from './network-turns.js';
 import { OpenVswitch, ovsVsctl } from './openvswitch.js';
 import type { NetlinkOptions } from './options.js';
@@ -47,6 +47,7 @@ import { Publisher, portId, publishedPorts } from './published.js';
 import { restrictionsOf } from './restrictions.js';
 import { Rtnl } from './rtnl.js';
 import { refuseOtherNamespace } from './same-namespace.js';
+import { standingNetworks } from './standing.js';
 import type { Tap } from './tap.js';
 import { nicTraces } from './traces.js';
 import { Watcher } from './watcher.js';
@@ -139,8 +140,8 @@ export class NetlinkBackend implements NetworkBackend {
       const ports = publishedPorts(network, lease, this.#inside(mappings), firewall);
       return [{ ports, restrictions: restrictionsOf(network, lease, allow, firewall) }];
     });
-    this.#tellFirewall(
-      await this.#standing(call),
+    await this.#tellFirewall(
+      call,
       known.flatMap(({ ports }) => ports),
       known.flatMap(({ restrictions }) => restrictions),
     );
@@ -150,7 +151,7 @@ export class NetlinkBackend implements NetworkBackend {
     const networks = await this.#plan(specs, call, only);
     this.#networks = networks;
     const wanted = [...networks.values()].filter(({ spec }) => only?.includes(spec.name) ?? true);
-    if (wanted.length === 0) this.#tellFirewall(await this.#standing(call));
+    if (wanted.length === 0) await this.#tellFirewall(call);
     else await this.#turns.run('init of the networks', call, () => this.#make(wanted, call));
     if (this.options.repair === 'watch') {
       this.#watcher ??= new Watcher(
@@ -173,7 +174,7 @@ export class NetlinkBackend implements NetworkBackend {
 
   /** All that can be; with the lock of the networks: what another process made before is kept apart from these. */
   async #make(networks: readonly PlannedNetwork[], call: CallOptions): Promise<void> {
-    this.#tellFirewall(await this.#standing(call));
+    await this.#tellFirewall(call);
     const errors: unknown[] = [];
     for (const network of networks) {
       throwIfAborted(call.signal, 'init of the networks');
@@ -187,25 +188,13 @@ export class NetlinkBackend implements NetworkBackend {
     if (errors.length > 0) throw combineErrors('NET_INIT_FAILED', 'networks', errors);
   }
 
-  /**
-   * Networks whose bridge is there and is theirs. Rules of one that was never made are not missing, and those of one whose
-   * name somebody else's bridge has must not come to be.
-   */
-  async #standing(call: CallOptions): Promise<(network: PlannedNetwork) => boolean> {
-    const links = new Map((await this.#ground().rtnl.links(call)).map((link) => [link.name, link]));
-    return ({ attachment, bridge }) => {
-      const link = links.get(bridge.name);
-      return link !== undefined && (attachment.kind !== 'bridge' || bridge.foreign || link.alias === bridge.alias);
-    };
-  }
-
-  #tellFirewall(
-    which: (network: PlannedNetwork) => boolean,
+  async #tellFirewall(
+    call: CallOptions,
     ports?: readonly PublishedPort[],
     restrictions?: readonly Restriction[],
-  ): void {
-    const routed = [...this.#networks.values()].filter(({ attachment }) => attachment.kind !== 'macvtap');
-    this.deps.firewall.configure?.(routed.filter(which).map(firewallNetwork), ports, restrictions);
+  ): Promise<void> {
+    const standing = await standingNetworks(this.#ground().rtnl, this.#networks.values(), call);
+    this.deps.firewall.configure?.(standing, ports, restrictions);
   }
 
   async allocateAddress(request: AddressRequest, call: CallOptions): Promise<AddressLease> {

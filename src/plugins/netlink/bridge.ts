@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { CallOptions } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
+import type { InterfaceAddress } from '../../core/network.js';
 import { refusedWith } from '../../host/netlink/errno.js';
 import type { Link, Rtnl } from './rtnl.js';
 import { bridgeAddress, contains, parseSubnet, type Subnet, sameAddress } from './subnet.js';
@@ -77,12 +78,18 @@ async function finishNaming(
 }
 
 async function fitBridge(rtnl: Rtnl, spec: BridgeSpec, link: Link | undefined, options: CallOptions): Promise<void> {
-  if (!link) throw mismatch(spec, 'a bridge', 'no link of that name');
+  if (!link) throw misfit(spec, [{ expected: 'a bridge', received: 'no link of that name' }]);
   const drift = await bridgeDrift(rtnl, spec, link, options);
-  // What a maker that died half-way had still to do is done; what somebody else decided is not undone.
-  const fatal = spec.foreign ? drift[0] : drift.find(({ kind }) => kind === 'foreign');
-  if (fatal) throw mismatch(spec, fatal.expected, fatal.received);
+  refuseMisfit(spec, drift);
   if (drift.length > 0) await fitLink(rtnl, spec, link, options);
+}
+
+/**
+ * What a maker that died half-way had still to do is done; what somebody else decided is not undone.
+ * @throws NET_INIT_FAILED with all that differs.
+ */
+export function refuseMisfit(spec: BridgeSpec, drift: readonly BridgeDrift[]): void {
+  if (spec.foreign ? drift.length > 0 : drift.some(({ kind }) => kind === 'foreign')) throw misfit(spec, drift);
 }
 
 /** Gives the interface of a bridge what is missing. */
@@ -100,7 +107,17 @@ export interface BridgeDrift {
   readonly kind: 'missing' | 'foreign';
   readonly expected: string;
   readonly received: string;
+  /** A bridge, but somebody else's: by this option a network takes it as it is. */
+  readonly adoptedBy?: string;
 }
+
+/** A bridge that is not this network's by what marks it. */
+export const notOurs = (expected: string, received: string): BridgeDrift => ({
+  kind: 'foreign',
+  expected,
+  received,
+  adoptedBy: 'network.netlink.adoptBridges',
+});
 
 /** What differs between a bridge and its specification. */
 export async function bridgeDrift(
@@ -115,11 +132,7 @@ export async function bridgeDrift(
   const ours = link.alias === spec.alias;
   if (!ours && !spec.foreign) {
     const received = link.alias ? `one with the alias ${JSON.stringify(link.alias)}` : 'one without an alias';
-    drift.push({
-      kind: 'foreign',
-      expected: `a bridge with the alias ${JSON.stringify(spec.alias)}`,
-      received,
-    });
+    drift.push(notOurs(`a bridge with the alias ${JSON.stringify(spec.alias)}`, received));
   }
   return [...drift, ...(await addressDrift(rtnl, spec, link, options))];
 }
@@ -131,10 +144,20 @@ export async function addressDrift(
   link: Link,
   options: CallOptions,
 ): Promise<BridgeDrift[]> {
+  const drift = subnetDrift(spec, await rtnl.addresses(link.index, options));
+  if (!link.up) drift.push({ kind: 'missing', expected: 'a bridge that is up', received: 'one that is down' });
+  if (link.mtu !== spec.mtu) drift.push({ kind: 'missing', expected: `MTU ${spec.mtu}`, received: String(link.mtu) });
+  return drift;
+}
+
+/** @param addresses all that the bridge has. */
+export function subnetDrift(
+  { subnets }: Pick<BridgeSpec, 'subnets'>,
+  addresses: readonly InterfaceAddress[],
+): BridgeDrift[] {
+  const has = addresses.filter(isOfSubnet);
   const drift: BridgeDrift[] = [];
-  const has = (await rtnl.addresses(link.index, options)).filter(({ address }) => !address.startsWith('fe80:'));
-  const wanted = spec.subnets.map(bridgeAddress);
-  for (const address of wanted) {
+  for (const address of subnets.map(bridgeAddress)) {
     if (has.some((one) => sameAddress(one, address))) continue;
     const family = has.filter((one) => one.address.includes(':') === address.address.includes(':'));
     drift.push({
@@ -143,10 +166,11 @@ export async function addressDrift(
       received: family.map((one) => `${one.address}/${one.prefixLength}`).join(', ') || 'none of its family',
     });
   }
-  if (!link.up) drift.push({ kind: 'missing', expected: 'a bridge that is up', received: 'one that is down' });
-  if (link.mtu !== spec.mtu) drift.push({ kind: 'missing', expected: `MTU ${spec.mtu}`, received: String(link.mtu) });
   return drift;
 }
+
+/** The kernel gives each bridge a link-local one besides. */
+export const isOfSubnet = ({ address }: InterfaceAddress): boolean => !address.startsWith('fe80:');
 
 /**
  * Made with another MTU than it will have: only a change by request tells the kernel to keep it, where it would else follow
@@ -179,12 +203,20 @@ function stableMac({ name, alias }: BridgeSpec): string {
   return [...digest.subarray(0, 6)].map((octet) => octet.toString(16).padStart(2, '0')).join(':');
 }
 
-function mismatch(spec: BridgeSpec, expected: string, received: string): HyperplugError {
+export function misfit({ name, network }: BridgeSpec, drift: readonly Omit<BridgeDrift, 'kind'>[]): HyperplugError {
+  const differs = drift.map(({ expected, received }) => `expected ${expected}, got ${received}`).join('; ');
+  const option = drift.find(({ adoptedBy }) => adoptedBy !== undefined)?.adoptedBy;
+  const fix = option && `name it in ${option}, if it is yours and the network shall use it as it is`;
   return new HyperplugError(
     'NET_INIT_FAILED',
-    `bridge ${spec.name} of network ${spec.network}: expected ${expected}, got ${received}`,
+    `bridge ${name} of network ${network}: ${differs}${fix ? ` (${fix})` : ''}`,
     {
-      details: { field: `network.networks.${spec.network}.bridge`, expected, received },
+      details: {
+        field: `network.networks.${network}.bridge`,
+        expected: drift.map(({ expected }) => expected).join('; '),
+        received: drift.map(({ received }) => received).join('; '),
+        ...(fix && { fix }),
+      },
     },
   );
 }

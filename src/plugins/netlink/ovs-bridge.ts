@@ -1,6 +1,5 @@
 import type { CallOptions } from '../../core/calls.js';
-import { HyperplugError } from '../../core/errors.js';
-import { addressDrift, type BridgeDrift, fitLink } from './bridge.js';
+import { addressDrift, type BridgeDrift, fitLink, misfit, notOurs, refuseMisfit } from './bridge.js';
 import type { Ground } from './host-nic.js';
 import type { PlannedNetwork } from './network.js';
 import type { Link } from './rtnl.js';
@@ -11,18 +10,21 @@ export async function ensureOvsBridge(ground: Ground, network: PlannedNetwork, c
   const { attachment, bridge, spec } = network;
   if (attachment.kind !== 'openvswitch') throw new TypeError(`network ${spec.name}: expected openvswitch`);
   const owner = await ovs.owner(bridge.name, call);
-  if (owner === undefined && bridge.foreign) throw misfit(network, 'a bridge of Open vSwitch', 'none of that name');
-  const mark = markOf(ground, network);
-  if (owner !== undefined && owner !== mark && !bridge.foreign) {
-    throw misfit(network, `one with the external id hyperplug-network=${mark}`, owner === '' ? 'one without' : owner);
+  if (owner === undefined && bridge.foreign) {
+    throw misfit(bridge, [{ expected: 'a bridge of Open vSwitch', received: 'none of that name' }]);
   }
+  const mark = markOf(ground, network);
+  const before = owner === undefined ? undefined : await rtnl.link(bridge.name, call);
+  if (before) refuseMisfit(bridge, await driftOf(ground, network, owner, before, call));
   const made = bridge.foreign ? false : await ovs.ensureBridge(bridge.name, mark, attachment, call);
   try {
     const link = await rtnl.link(bridge.name, call);
-    if (!link) throw misfit(network, 'an internal interface of that name', 'none in this network namespace');
-    const drift = await ovsDrift(ground, network, link, call);
-    const fatal = bridge.foreign ? drift[0] : drift.find(({ kind }) => kind === 'foreign');
-    if (fatal) throw misfit(network, fatal.expected, fatal.received);
+    if (!link) {
+      const received = 'none in this network namespace';
+      throw misfit(bridge, [{ expected: 'an internal interface of that name', received }]);
+    }
+    const drift = await driftOf(ground, network, made ? mark : owner, link, call);
+    refuseMisfit(bridge, drift);
     if (drift.length > 0) await fitLink(rtnl, bridge, link, call);
     return made;
   } catch (error) {
@@ -37,17 +39,25 @@ export async function ovsDrift(
   link: Link,
   call: CallOptions,
 ): Promise<BridgeDrift[]> {
-  const { rtnl, ovs } = ground;
+  return driftOf(ground, network, await ground.ovs.owner(network.bridge.name, call), link, call);
+}
+
+async function driftOf(
+  ground: Ground,
+  network: PlannedNetwork,
+  owner: string | undefined,
+  link: Link,
+  call: CallOptions,
+): Promise<BridgeDrift[]> {
   const { bridge } = network;
   const mark = markOf(ground, network);
-  const owner = await ovs.owner(bridge.name, call);
   const drift: BridgeDrift[] = [];
   if (owner === undefined)
     drift.push({ kind: 'foreign', expected: 'a bridge of Open vSwitch', received: link.kind ?? 'none' });
   else if (!bridge.foreign && owner !== mark) {
-    drift.push({ kind: 'foreign', expected: `hyperplug-network=${mark}`, received: owner || 'none' });
+    drift.push(notOurs(`one with the external id hyperplug-network=${mark}`, owner === '' ? 'one without' : owner));
   }
-  return [...drift, ...(await addressDrift(rtnl, bridge, link, call))];
+  return [...drift, ...(await addressDrift(ground.rtnl, bridge, link, call))];
 }
 
 export async function removeOvsBridge(ground: Ground, network: PlannedNetwork, call: CallOptions): Promise<void> {
@@ -60,11 +70,3 @@ export async function removeOvsBridge(ground: Ground, network: PlannedNetwork, c
 /** Whose the bridge is, in its external id. */
 const markOf = ({ owner }: Ground, { spec }: PlannedNetwork): string =>
   owner === undefined ? spec.name : `${spec.name}@${owner}`;
-
-function misfit({ bridge, spec }: PlannedNetwork, expected: string, received: string): HyperplugError {
-  return new HyperplugError(
-    'NET_INIT_FAILED',
-    `bridge ${bridge.name} of network ${spec.name}: expected ${expected}, got ${received}`,
-    { details: { field: `network.networks.${spec.name}.bridge`, expected, received } },
-  );
-}

@@ -23,7 +23,7 @@ export class NftChooser {
 
   /** undefined: it is the legacy one, or this process may not; iptables itself has the word then. */
   async table(family: 4 | 6, call: CallOptions): Promise<NftPortTable | undefined> {
-    if (!(await this.#isNft(family, call))) return undefined;
+    if (!(await this.isNft(family, call))) return undefined;
     const known = this.#tables.get(family);
     if (known) return known;
     try {
@@ -45,7 +45,7 @@ export class NftChooser {
     this.#tables.clear();
   }
 
-  async #isNft(family: 4 | 6, { signal }: CallOptions): Promise<boolean> {
+  async isNft(family: 4 | 6, { signal }: CallOptions): Promise<boolean> {
     const { variant } = this.options;
     if (variant !== 'auto') return variant === 'nft';
     let program = this.#programs.get(family);
