@@ -93,14 +93,7 @@ for (const variant of ['nft', 'legacy'] as const) {
       label: `iptables-${variant}`,
       capabilities: iptablesCapabilities,
       create: async () => new IptablesFirewall({ variant, netns: namespace.path }, tools),
-      dispose: () => {
-        for (const family of ['iptables', 'ip6tables']) {
-          for (const table of ['nat', 'filter']) {
-            namespace.exec(`${family}-${variant}`, '-t', table, '-F');
-            namespace.exec(`${family}-${variant}`, '-t', table, '-X');
-          }
-        }
-      },
+      dispose: () => namespace.flushRules(`-${variant}`),
       rules: () => [...saved(''), ...saved('6')],
       tamper: {
         removeOne: () => void iptables('-D', ...words(forward()[1] ?? '').slice(1)),

@@ -83,12 +83,7 @@ for (const kind of ['iptables', 'none'] as const) {
         nicLeftovers: () => [...madeLinks(namespace), ...savedRules(namespace)],
         reap() {
           for (const name of madeLinks(namespace)) namespace.ip('link', 'delete', name);
-          for (const program of ['iptables', 'ip6tables']) {
-            for (const table of ['nat', 'filter']) {
-              namespace.exec(program, '-t', table, '-F');
-              namespace.exec(program, '-t', table, '-X');
-            }
-          }
+          namespace.flushRules();
         },
       },
       tamper: () => void namespace.ip('link', 'delete', 'hyper-contract'),

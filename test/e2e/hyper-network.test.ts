@@ -82,10 +82,10 @@ function hyperNetwork(this: Mocha.Suite, driver: 'qemu' | 'uml') {
     expect(exitCode, `${argv.join(' ')}: ${stdout}${stderr}`).to.equal(0);
     return stdout.toString();
   }
-  const pings = (pod: Pod, to: string) => run(pod, 'ping', '-c', '2', '-W', '10', to);
+  const pings = (pod: Pod, to: string) => run(pod, 'ping', '-A', '-c', '2', '-W', '10', to);
   /** Who answered a ping from this pod. */
   async function macBehind(pod: Pod, to: string): Promise<string> {
-    await run(pod, 'ping', '-c', '2', '-W', '10', to);
+    await run(pod, 'ping', '-A', '-c', '2', '-W', '10', to);
     const table = await run(pod, 'cat', '/proc/net/arp');
     return (
       table

@@ -70,7 +70,7 @@ onEachDriver('the network of a kept pod', function (driver) {
     await using hyperplug = await manager();
     return await body(await hyperplug.openPod('kept'));
   }
-  const gateway = (pod: Pod) => pod.exec(['ping', '-c', '2', '-W', '10', '192.168.123.1'], { reject: false });
+  const gateway = (pod: Pod) => pod.exec(['ping', '-A', '-c', '2', '-W', '10', '192.168.123.1'], { reject: false });
 
   it('is changed by one process after the other', async () => {
     await held((pod) => pod.nics.add({ id: 'x', network: 'back', ifname: 'lan' }));

@@ -80,9 +80,9 @@ describe('one configuration of which only the driver changes', function () {
     for (const [from, to] of [[qemu, uml] as const, [uml, qemu] as const]) {
       const nic = to.nics.list()[0];
       const address = nic?.addresses[0]?.address ?? expect.fail('a NIC without an address');
-      await from.exec(['ping', '-c', '2', '-W', '10', address]);
+      await from.exec(['ping', '-A', '-c', '2', '-W', '10', address]);
       expect(nic?.addresses[1]?.address).to.match(/^fd00:40::/);
-      await from.exec(['ping', '-6', '-c', '2', '-W', '10', nic?.addresses[1]?.address ?? '']);
+      await from.exec(['ping', '-6', '-A', '-c', '2', '-W', '10', nic?.addresses[1]?.address ?? '']);
       const table = (await from.exec(['cat', '/proc/net/arp'])).stdout.toString();
       expect(table.split('\n').find((line) => line.startsWith(`${address} `))).to.include(nic?.mac);
     }

@@ -148,7 +148,7 @@ function rootless(this: Mocha.Suite, driver: 'qemu' | 'uml') {
     expect(report).to.deep.include({ bridge: 'hyper0', state: 'ready', pods: ['one', 'two'] });
     const [nic] = JSON.parse(await ok('nic', 'ls', 'two', '--json'));
     const [{ address }] = nic.addresses;
-    expect(await ok('exec', 'one', '--', 'ping', '-c', '2', '-W', '10', address)).to.match(/ 0% packet loss/);
+    expect(await ok('exec', 'one', '--', 'ping', '-A', '-c', '2', '-W', '10', address)).to.match(/ 0% packet loss/);
     // Nothing of it is the host's.
     expect(namespace.links().sort()).to.deep.equal(['lo', 'uplink']);
     expect(namespace.exec('iptables-save')).to.not.match(/HYPER|hyperplug/);

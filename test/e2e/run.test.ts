@@ -69,12 +69,11 @@ onEachDriver('hyperplug run', function (driver) {
   it(`carries ${driver.bulkMib} MB in and back unchanged`, async () => {
     const block = randomBytes(1024 * 1024);
     const input = Buffer.concat(Array.from({ length: driver.bulkMib }, () => block));
-    const digest = createHash('sha256').update(input).digest('hex');
-    const { code, stdout, stderr } = await sandbox.run(['run', '-i', '--', 'sh', '-c', 'tee /dev/stderr | sha256sum'], {
-      input,
-    });
+    const digest = (data: Buffer) => createHash('sha256').update(data).digest('hex');
+    const { code, stdout, stderr } = await sandbox.run(['run', '-i', '--', 'cat'], { input, timeoutMs: 300_000 });
     expect(code, stderr.slice(-300)).to.equal(0);
-    expect(stdout.toString()).to.equal(`${digest}  -\n`);
+    expect(stdout.length).to.equal(input.length);
+    expect(digest(stdout)).to.equal(digest(input));
   });
 
   it('gives the guest an address, a gateway, a name and name servers', async () => {
@@ -145,7 +144,7 @@ onEachDriver('hyperplug run', function (driver) {
   });
 
   it('ends a command that takes longer than its time, and leaves nothing', async () => {
-    const { code, stderr } = await sandbox.run(['run', '--timeout', '15s', '--', 'sleep', '1000']);
+    const { code, stderr } = await sandbox.run(['run', '--timeout', '2s', '--', 'sleep', '1000']);
     expect(code).to.equal(124);
     expect(stderr).to.include('TIMEOUT');
   });

@@ -40,6 +40,15 @@ export class TestNamespace {
     });
   }
 
+  /** Empties the tables that ours are in. `variant`: -nft or -legacy; default: the machine's. */
+  flushRules(variant = ''): void {
+    const input = ['nat', 'filter'].map((table) => `*${table}\n-F\n-X\nCOMMIT\n`).join('');
+    for (const family of ['iptables', 'ip6tables']) {
+      const argv = [`--net=${this.path}`, `${family}${variant}-restore`, '--noflush'];
+      execFileSync('nsenter', argv, { input, stdio: ['pipe', 'ignore', 'pipe'] });
+    }
+  }
+
   links(): string[] {
     return this.json('link', 'show').map((link) => link.ifname);
   }
