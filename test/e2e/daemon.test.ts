@@ -16,6 +16,7 @@ describe('hyperplug daemon', function () {
   let sandbox: Sandbox;
   let daemon: ChildProcess;
   let ended: Promise<Finished>;
+  let beside: Promise<Finished>;
   const socket = () => join(sandbox.root, 'run', 'daemon.sock');
 
   async function startDaemon(): Promise<void> {
@@ -67,8 +68,8 @@ describe('hyperplug daemon', function () {
       ['a', 'b', 'c'].map((word) => ok(['exec', 'kept', 'sh', '-c', `cat /tmp/f; echo ${word}`])),
     );
     expect(both).to.deep.equal(['first\na\n', 'first\nb\n', 'first\nc\n']);
-    const without = await run(['--no-daemon', 'exec', 'kept', 'true']);
-    expect(without.stderr).to.include('POD_BUSY').and.include(String(daemon.pid));
+    // It waits for its turn first, meanwhile the others are served.
+    beside = run(['--no-daemon', 'exec', 'kept', 'true']);
     const failed = await run(['exec', 'kept', 'sh', '-c', 'echo out; echo err >&2; exit 3']);
     expect([failed.code, failed.stdout.toString(), failed.stderr]).to.deep.equal([3, 'out\n', 'err\n']);
     expect((await run(['exec', 'kept', 'no-such-program'])).code).to.equal(127);
@@ -126,6 +127,12 @@ describe('hyperplug daemon', function () {
     }, 20_000);
     child.stdin.write('exit 5\r');
     expect((await closed)[0]).to.equal(5);
+  });
+
+  it('a command that goes by it is told at last who has the pod', async () => {
+    const { code, stderr } = await beside;
+    expect(code).to.equal(125);
+    expect(stderr).to.include('POD_BUSY').and.include(String(daemon.pid));
   });
 
   it('is killed: the VM runs on, the next one takes it over, and commands run again', async () => {
