@@ -9,7 +9,7 @@ import { nicOfAlias } from './names.js';
 import type { PlannedNetwork } from './network.js';
 import { ensureOvsBridge, ovsDrift, removeOvsBridge } from './ovs-bridge.js';
 import type { Link } from './rtnl.js';
-import { ensureNetSysctl, readNetSysctl } from './sysctl.js';
+import { ensureNetSysctl, netSysctlIs, readNetSysctl } from './sysctl.js';
 import { keepRouterAdvertisements } from './uplink.js';
 
 const forwardingKey = (family: 4 | 6) => (family === 4 ? 'ipv4/ip_forward' : 'ipv6/conf/all/forwarding');
@@ -118,10 +118,14 @@ export class NetworkMaker {
 
   /**
    * Published ports answer on the host's loopback too: its packets may leave by the bridge then (route_localnet). What
-   * would come the other way is dropped by the firewall.
+   * would come the other way is dropped by the firewall. A pod that says it is a router must not become the host's, which
+   * believes it as long as it does not forward IPv6 itself (accept_ra).
    */
   #sysctls({ subnets, bridge }: PlannedNetwork): [key: string, value: string][] {
     const keys = subnets.map(({ family }): [string, string] => [forwardingKey(family), '1']);
+    const ofBridge = `ipv6/conf/${bridge.name}`;
+    const listens = !bridge.foreign && netSysctlIs(this.ground.rtnl.netnsPath, `${ofBridge}/disable_ipv6`, '0');
+    if (listens) keys.push([`${ofBridge}/accept_ra`, '0']);
     const localhost = this.firewall.capabilities.localhost && subnets.some(({ family }) => family === 4);
     return localhost ? [...keys, [`ipv4/conf/${bridge.name}/route_localnet`, '1']] : keys;
   }

@@ -62,11 +62,13 @@ export function publishedPorts(
       const id = portId(lease.podId, lease.nicId, mapping);
       return { id, network: lease.network, mapping, guestAddress: target.address };
     }
-    const family = isIPv6(hostAddress) ? 'IPv6' : 'IPv4';
+    const [missing, expected] = isIPv6(hostAddress)
+      ? ['IPv6', 'an IPv4 address (0.0.0.0: all)']
+      : ['IPv4', 'an IPv6 address (::, or [::] before a port: all)'];
     throw fieldError(
       'NET_SPEC_INVALID',
       'hostAddress',
-      `one of a family the NIC has (it has no ${family} address)`,
+      `${expected}, as the NIC has no ${missing} address`,
       hostAddress,
     );
   });

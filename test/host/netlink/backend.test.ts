@@ -184,6 +184,23 @@ describe('netlink backend', function () {
     expect(namespace.ip('address', 'show', 'hyper-six')).to.include('fd00:9::1/64');
   });
 
+  it('a router that announces itself on a bridge is not believed by the host', async () => {
+    const believes = (bridge: string) => readNetSysctl(namespace.path, `ipv6/conf/${bridge}/accept_ra`);
+    namespace.ip('link', 'add', 'mine', 'type', 'bridge');
+    namespace.ip('address', 'add', '10.8.0.1/24', 'dev', 'mine');
+    namespace.ip('link', 'set', 'mine', 'up');
+    const { backend } = await start(new NoFirewall(), { adoptBridges: ['mine'] });
+    const specs = [networkSpec(), networkSpec({ name: 'm', bridge: 'mine', subnets: ['10.8.0.0/24'] })];
+    await backend.init(specs, callFor());
+    expect(believes('hyper0')).to.equal('0');
+    expect(believes('mine'), 'a bridge of the user’s').to.equal('1');
+    ensureNetSysctl(namespace.path, 'ipv6/conf/hyper0/accept_ra', '1');
+    const drift = async () => (await backend.status(callFor())).flatMap((status) => status.drift);
+    expect(await drift()).to.deep.equal(['sysctl net/ipv6/conf/hyper0/accept_ra: expected 0']);
+    await backend.repair('default', callFor());
+    expect(await drift()).to.deep.equal([]);
+  });
+
   it('a bridge that was deleted is made again by repair, its ports and isolation with it', async () => {
     const bench = await ready({ isolated: true }, fixture.iptables());
     const nic = await attach(bench, 'p');
