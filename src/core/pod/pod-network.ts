@@ -5,6 +5,7 @@ import type { Vm } from '../vm/vm.js';
 import { addNics } from './add-nics.js';
 import { addRoutes, readRoutes, removeRoutes } from './change-routes.js';
 import { linkOf, readBack, sameAddress } from './guest-state.js';
+import { needNetworks } from './need-networks.js';
 import type { NicTable } from './nic-table.js';
 import { addressesOf, podNic } from './nics.js';
 import { publish, unpublish } from './publish-ports.js';
@@ -48,6 +49,7 @@ export class PodNetwork {
 
   async updateNic(id: string, change: NicChange, call: CallOptions): Promise<PodNic> {
     await this.#prepare(call);
+    await needNetworks(this.parts, [id], call);
     return updateNic(this.parts, id, change, call);
   }
 
@@ -87,18 +89,17 @@ export class PodNetwork {
     );
   }
 
-  /** Its networks initialised in this process, and what another manager left half done brought to an end. */
+  /**
+   * Networks known to the backend, and what another manager left half done brought to an end. None is made: what is taken
+   * away goes also where its network cannot be made any more.
+   */
   async #prepare(call: CallOptions): Promise<void> {
     for (;;) {
       const waits = this.#ready !== undefined;
       this.#ready ??= (async () => {
         const { services, table } = this.parts;
-        const leases = table.list().flatMap(({ lease }) => lease ?? []);
-        await services.initNetworks(
-          leases.map(({ network }) => network),
-          call,
-        );
-        for (const lease of leases) services.backend.adoptLease?.(lease);
+        await services.initNetworks([], call);
+        for (const { lease } of table.list()) if (lease) services.backend.adoptLease?.(lease);
         await settle(this.parts, call);
       })().catch((error: unknown) => {
         this.#ready = undefined;

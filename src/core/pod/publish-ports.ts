@@ -4,6 +4,7 @@ import { HyperplugError } from '../errors.js';
 import type { AddressLease, HostNicRecord, PortMapping } from '../network.js';
 import { UndoStack } from '../undo.js';
 import { portSchema } from './interface-spec.js';
+import { needNetworks } from './need-networks.js';
 import type { PodNetworkParts } from './pod-network.js';
 import { hostPortsMeet, parsePortRange, portsOverlap, rangeText, refuseToAny, sameMapping } from './ports.js';
 import type { NicRecord } from './record.js';
@@ -39,6 +40,7 @@ export async function publish(parts: PodNetworkParts, inputs: unknown, call: Cal
     wanted.map(({ mapping }) => mapping),
   );
   const ids = [...new Set(wanted.map(({ nicId }) => nicId))];
+  await needNetworks(parts, ids, call);
   await table.inTurns(ids, async () => {
     const undo = new UndoStack();
     try {

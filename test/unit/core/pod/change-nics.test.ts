@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { expect } from 'chai';
-import { hasCode } from '../../../../src/core/errors.js';
+import { HyperplugError, hasCode } from '../../../../src/core/errors.js';
 import type { HeldPod } from '../../../../src/core/pod/held-pod.js';
 import { FaultyAgent, refuses, silent } from '../../../support/faulty-agent.js';
 import { freePort } from '../../../support/free-port.js';
@@ -104,6 +104,22 @@ describe('the network of a running pod', function () {
       await (await reopened()).nics.remove('x');
       expect(fixture.traces().taps).to.deep.equal(['p/eth-default held by p']);
       expect(pod.nics.list().map(({ id }) => id)).to.deep.equal(['eth-default']);
+    });
+
+    it('is done where its network cannot be made any more; what needs that network is refused, and nothing else', async () => {
+      await pod.nics.add({ id: 'x', network: 'back' });
+      await reopened();
+      const init = fixture.network.init.bind(fixture.network);
+      fixture.network.init = async (specs, options) => {
+        if (options.only?.includes('back')) throw new HyperplugError('NET_INIT_FAILED', 'its parent is gone');
+        await init(specs, options);
+      };
+      expect(hasCode(await failure(pod.nics.update('x', { mtu: 1300 })), 'NET_INIT_FAILED')).to.equal(true);
+      const ports = { interface: 'x', hostPort: await freePort(), containerPort: 80 };
+      expect(hasCode(await failure(pod.ports.add(ports)), 'NET_INIT_FAILED')).to.equal(true);
+      await pod.nics.update('eth-default', { mtu: 1300 });
+      await pod.nics.remove('x');
+      expect(fixture.traces().taps).to.deep.equal(['p/eth-default held by p']);
     });
 
     for (const state of ['adding', 'removing'] as const) {
