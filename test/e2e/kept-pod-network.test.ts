@@ -6,13 +6,14 @@ import { expect } from 'chai';
 import { hasCode } from '../../src/core/errors.js';
 import type { Hyperplug, Pod } from '../../src/core/pod/types.js';
 import { createHyperplug } from '../../src/hyperplug.js';
+import { bundled } from '../support/bundled.js';
 import { onEachDriver } from '../support/drivers.js';
 import { eventually } from '../support/eventually.js';
 import { TestNamespace } from '../support/netns.js';
 import { requireOrSkip } from '../support/require.js';
 import { processesNaming, Sandbox } from '../support/sandbox.js';
 
-const adder = fileURLToPath(new URL('../support/nic-adder.js', import.meta.url));
+const ADDER = fileURLToPath(new URL('../support/nic-adder.js', import.meta.url));
 
 /** When the adder dies: after what it says, and so many milliseconds more. */
 const KILLED = [
@@ -90,6 +91,7 @@ onEachDriver('the network of a kept pod', function (driver) {
   });
 
   it('is whole again after managers that were killed at any moment of adding, changing and removing', async () => {
+    const adder = await bundled(ADDER);
     for (const [moment, afterMs] of KILLED) {
       const child = spawn(process.execPath, [adder, sandbox.configPath, 'kept'], {
         stdio: ['ignore', 'pipe', 'inherit'],

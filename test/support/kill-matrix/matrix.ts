@@ -8,6 +8,7 @@ import type { GcReport } from '../../../src/core/gc/types.js';
 import type { Hyperplug } from '../../../src/core/pod/types.js';
 import { createHyperplug } from '../../../src/hyperplug.js';
 import { elfKernel } from '../../unit/guest/image/synthetic-kernel.js';
+import { bundled } from '../bundled.js';
 import { TestNamespace } from '../netns.js';
 import { processesNaming } from '../sandbox.js';
 import { inconsistencies } from './consistency.js';
@@ -28,8 +29,12 @@ class Worker {
   #output = '';
   #errors = '';
 
-  constructor() {
-    this.child = spawn(process.execPath, [PROGRAM], { stdio: ['pipe', 'pipe', 'pipe'] });
+  static async start(): Promise<Worker> {
+    return new Worker(await bundled(PROGRAM));
+  }
+
+  private constructor(program: string) {
+    this.child = spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#closed = new Promise((resolve) => this.child.once('close', (code, signal) => resolve([code, signal])));
     this.#warm = Promise.race([once(this.child.stdout as NonNullable<ChildProcess['stdout']>, 'data'), this.#closed]);
     this.child.stdout?.on('data', (chunk: Buffer) => {
@@ -160,9 +165,9 @@ export class KillMatrix {
   }
 
   async #work(job: Pick<Job, 'operation' | 'at' | 'victim'>): Promise<Outcome | undefined> {
-    const worker = this.#next ?? new Worker();
+    const worker = this.#next ?? (await Worker.start());
     // The next one loads its modules meanwhile.
-    this.#next = new Worker();
+    this.#next = await Worker.start();
     const pidFile = join(this.root, 'run/pods', POD, this.hypervisor ? 'vm.json' : 'vm.pid');
     const plugins = this.hypervisor ? 'configured' : 'process';
     return worker.run({ configPath: this.configPath, plugins, pidFile, ...job });
