@@ -53,15 +53,17 @@ for (const variant of ['nft', 'legacy'] as const) {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'pipe'],
       });
-    const saved = (family: '' | '6') =>
-      namespace
-        .exec(`ip${family}tables-${variant}-save`)
+    const ruleLines = (text: string) =>
+      text
         .split('\n')
         .filter((line) => /^(-A|:HYPER)/.test(line))
         .map((line) => line.replace(/\[\d+:\d+\]/, ''));
     const words = (line: string) =>
       [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '');
-    const forward = () => saved('').filter((line) => line.startsWith('-A FORWARD') && line.includes('hyperplug'));
+    const forward = () =>
+      ruleLines(namespace.exec(`iptables-${variant}-save`)).filter(
+        (line) => line.startsWith('-A FORWARD') && line.includes('hyperplug'),
+      );
 
     /** Where a connection that is tried now is sent, as the kernel's connection tracking has it. */
     const translate = async (protocol: TransportProtocol, hostAddress: string, hostPort: number) => {
@@ -94,7 +96,7 @@ for (const variant of ['nft', 'legacy'] as const) {
       capabilities: iptablesCapabilities,
       create: async () => new IptablesFirewall({ variant, netns: namespace.path }, tools),
       dispose: () => namespace.flushRules(`-${variant}`),
-      rules: () => [...saved(''), ...saved('6')],
+      rules: () => ruleLines(namespace.savedRules(`-${variant}`)),
       tamper: {
         removeOne: () => void iptables('-D', ...words(forward()[1] ?? '').slice(1)),
         duplicateOne: () => void iptables('-A', ...words(forward()[0] ?? '').slice(1)),

@@ -29,6 +29,8 @@ for (const kind of ['iptables', 'none'] as const) {
     const benches = new Map<NetlinkBackend, Bench>();
     let refuse: (() => void) | undefined;
     let broken = false;
+    /** Nothing was left by the last test. */
+    let clean = false;
     let undoRefusal: (() => void) | undefined;
 
     before(function () {
@@ -79,9 +81,15 @@ for (const kind of ['iptables', 'none'] as const) {
         benches.delete(backend as NetlinkBackend);
       },
       host: {
-        leftovers: () => [...madeLinks(namespace), ...savedRules(namespace)],
+        leftovers() {
+          clean = false;
+          const left = [...madeLinks(namespace), ...savedRules(namespace)];
+          clean = left.length === 0;
+          return left;
+        },
         nicLeftovers: () => [...madeLinks(namespace), ...savedRules(namespace)],
         reap() {
+          if (clean) return;
           for (const name of madeLinks(namespace)) namespace.ip('link', 'delete', name);
           namespace.flushRules();
         },

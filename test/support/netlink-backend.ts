@@ -94,13 +94,11 @@ export async function holdPortIn(namespace: TestNamespace, port?: number): Promi
 
 /** `iptables-save` and `ip6tables-save` of a namespace: without counters, comments and what is empty. */
 export function savedRules(namespace: TestNamespace): string[] {
-  return ['iptables-save', 'ip6tables-save'].flatMap((program) =>
-    namespace
-      .exec(program)
-      .split('\n')
-      .filter((line) => /^(-A|:HYPER)/.test(line))
-      .map((line) => line.replace(/\[\d+:\d+\]/, '')),
-  );
+  return namespace
+    .savedRules()
+    .split('\n')
+    .filter((line) => /^(-A|:HYPER)/.test(line))
+    .map((line) => line.replace(/\[\d+:\d+\]/, ''));
 }
 
 /** Links that are not the kernel's own. */

@@ -40,6 +40,13 @@ export class TestNamespace {
     });
   }
 
+  /** `iptables-save` and `ip6tables-save`. `variant`: -nft or -legacy; default: the machine's. */
+  savedRules(variant = ''): string {
+    // One process is started of this one, which is large by then.
+    const script = `iptables${variant}-save && ip6tables${variant}-save`;
+    return execFileSync('nsenter', [`--net=${this.path}`, 'sh', '-c', script], { encoding: 'utf8' });
+  }
+
   /** Empties the tables that ours are in. `variant`: -nft or -legacy; default: the machine's. */
   flushRules(variant = ''): void {
     const input = ['nat', 'filter'].map((table) => `*${table}\n-F\n-X\nCOMMIT\n`).join('');

@@ -43,7 +43,7 @@ export async function inconsistencies(
     [],
   );
 
-  const rules = ['iptables-save', 'ip6tables-save'].flatMap((program) => namespace.exec(program).split('\n'));
+  const rules = namespace.savedRules().split('\n');
   const marks = rules.flatMap(
     (rule) => /"hyperplug@\w+ \S+ port (\S+) to (\S+) /.exec(rule)?.slice(1, 3).join('>') ?? [],
   );

@@ -213,7 +213,7 @@ export class KillMatrix {
       await hyperplug.gc();
       await hyperplug.networks.teardown();
       left.push(...this.namespace.links().filter((name) => name !== 'lo'));
-      const rules = ['iptables-save', 'ip6tables-save'].flatMap((program) => this.namespace.exec(program).split('\n'));
+      const rules = this.namespace.savedRules().split('\n');
       left.push(...rules.filter((line) => /hyperplug|HYPER/.test(line)));
       for (const folder of ['run/pods', 'run/locks', 'state/pods']) {
         const path = join(this.root, folder);
