@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { throwIfAborted } from '../../src/core/calls.js';
 import { HyperplugError } from '../../src/core/errors.js';
@@ -7,7 +7,6 @@ import { runCommand } from '../../src/host/command.js';
 import { locateCompiler } from '../../src/host/debian/compiler.js';
 import type { UnpackedPackages } from '../../src/host/debian/packages.js';
 import type { ToolProvider } from '../../src/host/tools.js';
-import { type AgentSources, buildAgent } from './agent-build.js';
 import { writeCpio } from './cpio.js';
 import { extractVmlinux } from './kernel.js';
 import type { OwnKernel } from './kernel-build.js';
@@ -20,11 +19,13 @@ import {
   withoutSignature,
 } from './modules.js';
 import { kernelPackage, kernelTree } from './packages.js';
+import { buildProgram, type ProgramSources } from './program-build.js';
 import { type ImageModule, type RootFilesystem, rootFilesystem } from './root-filesystem.js';
 
 export interface BuildInput {
   readonly tree: UnpackedPackages;
-  readonly agent: AgentSources;
+  readonly agent: ProgramSources;
+  readonly launcher: ProgramSources;
   /** Instead of Debian's kernel and its modules. */
   readonly own: OwnKernel | undefined;
   readonly tools: ToolProvider;
@@ -39,17 +40,26 @@ export interface BuiltImage {
   readonly initramfs: Buffer;
   /** Without modules: for a kernel that is not ours. */
   readonly bareInitramfs: Buffer;
+  /** For the host. */
+  readonly launcher: Buffer;
   readonly description: string;
 }
 
 /** @throws IMAGE_BUILD_FAILED, HOST_TOOL_MISSING, ABORTED, TIMEOUT. */
 export async function buildImage(input: BuildInput): Promise<BuiltImage> {
-  const { tree, agent, own, tools, temporary, signal, progress } = input;
+  const { tree, agent, launcher, own, tools, temporary, signal, progress } = input;
   const { root } = tree;
   const kernel = own ? await ownKernel(own) : await debianKernel(input);
   throwIfAborted(signal, 'guest image');
   const compiler = await locateCompiler(tools, { signal, progress });
-  const agentProgram = await buildAgent(agent, compiler, root, temporary, signal);
+  const program = async (what: string, sources: ProgramSources) => {
+    const folder = await mkdtemp(join(temporary, 'program-'));
+    return buildProgram(what, sources, compiler, root, folder, signal);
+  };
+  const [agentProgram, launcherProgram] = await Promise.all([
+    program('the guest agent', agent),
+    program('the launcher', launcher),
+  ]);
   const busyboxPath = join(root, await busyboxProgram(root));
   const applets = (await runCommand([busyboxPath, '--list-full'], { signal })).stdout.split('\n').filter(Boolean);
   const { content, description, modules, bootModules, modulesOnDemand } = kernel;
@@ -60,7 +70,7 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
   const bareInitramfs = writeCpio(
     rootFilesystem({ ...parts, modules: [], bootModules: [], modulesOnDemand: [], description: 'hyperplug guest' }),
   );
-  return { kernel: content, initramfs, bareInitramfs, description };
+  return { kernel: content, initramfs, bareInitramfs, launcher: launcherProgram, description };
 }
 
 interface Kernel {

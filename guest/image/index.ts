@@ -9,10 +9,10 @@ import type { ProgressSink } from '../../src/core/progress.js';
 import { acquireLockTelling, makeCacheDir } from '../../src/host/debian/cache-folder.js';
 import { Recent } from '../../src/host/debian/recent.js';
 import type { ToolProvider } from '../../src/host/tools.js';
-import { type AgentSources, readAgentSources } from './agent-build.js';
 import { checkInitramfs, checkKernel } from './configured.js';
 import { KernelBuilder, type OwnKernel } from './kernel-build.js';
 import { guestPackages } from './packages.js';
+import { type ProgramSources, readSources } from './program-build.js';
 import { SourceHashes } from './source-hashes.js';
 
 export interface DebianGuestImageOptions {
@@ -45,6 +45,7 @@ interface Call {
 interface Made {
   readonly builder: string;
   readonly agent: string;
+  readonly launcher: string;
   /** Key of our own kernel, or `debian`. */
   readonly kernel: string;
   readonly key: string;
@@ -54,28 +55,40 @@ interface Made {
 const isMade = (value: unknown): value is Made =>
   typeof value === 'object' &&
   value !== null &&
-  ['builder', 'agent', 'kernel', 'key', 'description'].every(
+  ['builder', 'agent', 'launcher', 'kernel', 'key', 'description'].every(
     (name) => typeof (value as Record<string, unknown>)[name] === 'string',
   );
 
 /** What an image is made of, beside Debian's packages. */
 interface Parts {
   readonly builder: string;
-  readonly agent: AgentSources;
+  readonly agent: ProgramSources;
+  readonly launcher: ProgramSources;
   readonly own: OwnKernel | undefined;
 }
 
-const sources = ({ builder, agent, own }: Parts) => ({ builder, agent: agent.hash, kernel: own?.key ?? 'debian' });
+const sources = ({ builder, agent, launcher, own }: Parts) => ({
+  builder,
+  agent: agent.hash,
+  launcher: launcher.hash,
+  kernel: own?.key ?? 'debian',
+});
 
-const isOf = (made: Made, wanted: Pick<Made, 'builder' | 'agent' | 'kernel'>) =>
-  made.builder === wanted.builder && made.agent === wanted.agent && made.kernel === wanted.kernel;
+const isOf = (made: Made, wanted: ReturnType<typeof sources>) =>
+  (['builder', 'agent', 'launcher', 'kernel'] as const).every((part) => made[part] === wanted[part]);
 
-const FILES = { kernel: 'kernel', initramfs: 'initramfs', bareInitramfs: 'initramfs-bare' } as const;
+const FILES = {
+  kernel: 'kernel',
+  initramfs: 'initramfs',
+  bareInitramfs: 'initramfs-bare',
+  launcher: 'launcher',
+} as const;
 
 interface BuiltFiles {
   readonly kernelPath: string;
   readonly initramfsPath: string;
   readonly bareInitramfsPath: string;
+  readonly launcherPath: string;
   readonly description: string;
 }
 
@@ -85,6 +98,7 @@ const KEPT_IMAGES = 6;
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGE_ROOT = join(HERE, '../../..');
 const BUILDER_SOURCES = join(PACKAGE_ROOT, 'guest/image');
+const LAUNCHER_SOURCES = join(PACKAGE_ROOT, 'launcher');
 const KERNEL_CONFIG = join(BUILDER_SOURCES, 'kernel.config');
 
 /**
@@ -130,6 +144,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
       kernelPath: kernelPath ?? built.kernelPath,
       initramfsPath: initramfsPath ?? built.initramfsPath,
       ...(initramfsPath === undefined && { bareInitramfsPath: built.bareInitramfsPath }),
+      launcherPath: built.launcherPath,
       kernelArgs: [],
       description: [built.description, ...names].join(', '),
     };
@@ -145,13 +160,14 @@ export class DebianGuestImageProvider implements GuestImageProvider {
 
   private async built(call: Call): Promise<BuiltFiles> {
     const hashes = new SourceHashes(join(this.imageDir, 'sources.json'));
-    const [builder, agent, own] = await Promise.all([
+    const [builder, agent, launcher, own] = await Promise.all([
       builderHash(hashes),
-      readAgentSources(this.agentDir, hashes),
+      readSources('the guest agent', this.agentDir, hashes),
+      readSources('the launcher', LAUNCHER_SOURCES, hashes),
       // One that is configured replaces it, and then the image's modules must be those of Debian's, as ever.
       this.options.kernelPath === undefined ? this.kernels.find() : undefined,
     ]);
-    const parts = { builder, agent, own };
+    const parts = { builder, agent, launcher, own };
     const { refresh = false } = this.options;
     const known = refresh ? undefined : await this.recall(parts);
     if (known) return known;
@@ -182,8 +198,13 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     const folder = join(this.imageDir, key);
     const names: string[] = await readdir(folder).catch(() => []);
     if (!Object.values(FILES).every((name) => names.includes(name))) return undefined;
-    const [kernelPath, initramfsPath] = [join(folder, FILES.kernel), join(folder, FILES.initramfs)];
-    return { kernelPath, initramfsPath, bareInitramfsPath: join(folder, FILES.bareInitramfs), description };
+    return {
+      kernelPath: join(folder, FILES.kernel),
+      initramfsPath: join(folder, FILES.initramfs),
+      bareInitramfsPath: join(folder, FILES.bareInitramfs),
+      launcherPath: join(folder, FILES.launcher),
+      description,
+    };
   }
 
   private async make(parts: Parts, { signal, progress }: Call): Promise<BuiltFiles> {
@@ -193,8 +214,8 @@ export class DebianGuestImageProvider implements GuestImageProvider {
     const { buildImage } = await import('./build.js');
     const store = new PackageStore(this.options.cacheDir);
     const tree = await store.provide(guestPackages(this.options.refresh ?? false), { signal, progress });
-    const { builder, agent, own } = parts;
-    const ingredients = [builder, tree.key, agent.hash, ...(own ? [own.key] : [])];
+    const { builder, agent, launcher, own } = parts;
+    const ingredients = [builder, tree.key, agent.hash, launcher.hash, ...(own ? [own.key] : [])];
     const key = createHash('sha256').update(ingredients.join('\n')).digest('hex').slice(0, 16);
     const task = progress.begin('building the guest image');
     const temporary = join(this.imageDir, `.tmp-${randomBytes(6).toString('hex')}`);
@@ -203,6 +224,7 @@ export class DebianGuestImageProvider implements GuestImageProvider {
       const built = await buildImage({
         tree,
         agent,
+        launcher,
         own,
         tools: this.options.tools,
         temporary: join(temporary, 'work'),
@@ -210,8 +232,8 @@ export class DebianGuestImageProvider implements GuestImageProvider {
         progress,
       });
       await rm(join(temporary, 'work'), { recursive: true });
-      for (const name of ['kernel', 'initramfs', 'bareInitramfs'] as const) {
-        await writeDurably(join(temporary, FILES[name]), built[name]);
+      for (const name of ['kernel', 'initramfs', 'bareInitramfs', 'launcher'] as const) {
+        await writeDurably(join(temporary, FILES[name]), built[name], name === 'launcher' ? 0o755 : 0o644);
       }
       await chmod(temporary, 0o755);
       const folder = join(this.imageDir, key);
@@ -252,11 +274,11 @@ async function builderHash(hashes: SourceHashes): Promise<string> {
   return hashes.of(BUILDER_SOURCES, names);
 }
 
-async function writeDurably(path: string, content: Buffer): Promise<void> {
-  const file = await open(path, 'w', 0o644);
+async function writeDurably(path: string, content: Buffer, mode: number): Promise<void> {
+  const file = await open(path, 'w', mode);
   try {
     await file.writeFile(content);
-    await file.chmod(0o644);
+    await file.chmod(mode);
     await file.sync();
   } finally {
     await file.close();

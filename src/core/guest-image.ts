@@ -6,6 +6,8 @@ export interface GuestImage {
   readonly initramfsPath: string;
   /** The same initramfs without the kernel's modules: for a hypervisor that is a kernel itself. Absent: there is none. */
   readonly bareInitramfsPath?: string;
+  /** A program of the host that starts hypervisors, compiled with the image; absent: there is none. */
+  readonly launcherPath?: string;
   /** Kernel arguments this image wants. */
   readonly kernelArgs: readonly string[];
   /** Kernel release and the like, for people. */

@@ -161,6 +161,11 @@ export interface VmSpec {
   readonly initramfsPath: string;
   /** The same without modules of the kernel at `kernelPath`, for a driver that boots another; absent: there is none. */
   readonly bareInitramfsPath?: string;
+  /**
+   * A program of the host (launcher/) that confines what it becomes in one step; a driver may do without. Absent, or not to be run
+   * where it lies: there is none.
+   */
+  readonly launcherPath?: string;
   /** Appended to the driver's own kernel command line. */
   readonly kernelArgs: readonly string[];
   /** Byte-stream channels to the guest, by name (virtio-serial port names, or serial lines in this order). */

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { HyperplugError } from '../core/errors.js';
 import type { ProcessIdentity } from '../core/hypervisor.js';
 import { readProcess } from './process.js';
@@ -9,6 +10,19 @@ export interface ConfinementTools {
   readonly setpriv: string;
   readonly prlimit: string;
   readonly env: string;
+  /** One program that does what all of them do (launcher/): then they are not started. */
+  readonly launcher?: string | undefined;
+}
+
+/** As far as it is there and may be run where it lies. */
+export function usableLauncher(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    accessSync(path, constants.X_OK);
+    return path;
+  } catch {
+    return undefined;
+  }
 }
 
 export interface RunAsUser {
@@ -28,7 +42,10 @@ export interface Confinement {
   readonly keepCapabilities: readonly string[];
   /** No file that it writes grows beyond this; the write fails, and the process lives on. */
   readonly maxFileBytes: number;
-  /** Programs with their arguments that each become or start the next: `unshare --pid --`. They run before `env` is set. */
+  /**
+   * User, PID, network and IPC namespaces of its own: programs with their arguments that each become or start the next
+   * (`unshare --pid --`), and run before `env` is set. The launcher has no need of them.
+   */
   readonly within?: readonly string[];
   /** Its whole environment. */
   readonly env: Readonly<Record<string, string>>;
@@ -36,6 +53,7 @@ export interface Confinement {
 
 /** The argv that runs `argv` confined. */
 export function confinedArgv(tools: ConfinementTools, argv: readonly string[], confinement: Confinement): string[] {
+  if (tools.launcher !== undefined) return [tools.launcher, ...launcherArgs(argv, confinement)];
   const { user, root, keepCapabilities } = confinement;
   const kept = ['-all', ...keepCapabilities.map((name) => `+${name}`)].join(',');
   return [
@@ -51,6 +69,30 @@ export function confinedArgv(tools: ConfinementTools, argv: readonly string[], c
     ...[tools.env, '-i', '--ignore-signal=XFSZ'],
     ...(confinement.dieWithParent ? whileWeLive() : []),
     ...Object.entries(confinement.env).map(([name, value]) => `${name}=${value}`),
+    ...argv,
+  ];
+}
+
+/** linux/capability.h, by setpriv's names: those that somebody keeps. */
+const CAPABILITIES: Readonly<Record<string, number>> = { net_bind_service: 10, setfcap: 31 };
+
+/** The launcher's, as launcher/confine.c takes them. */
+function launcherArgs(argv: readonly string[], confinement: Confinement): string[] {
+  const { user, root, keepCapabilities, within, maxFileBytes, dieWithParent, env } = confinement;
+  const mask = keepCapabilities.reduce((caps, name) => {
+    const number = CAPABILITIES[name];
+    if (number === undefined) throw new TypeError(`capability ${name}: not known`);
+    return caps | (1n << BigInt(number));
+  }, 0n);
+  return [
+    within ? 'outer' : 'confined',
+    ...(user ? [`--uid=${user.uid}`, `--gid=${user.gid}`] : []),
+    ...(user && user.groups.length > 0 ? [`--groups=${user.groups.join(',')}`] : []),
+    ...(root ? [`--caps=${mask.toString(16)}`] : []),
+    ...(dieWithParent ? [`--parent=${process.pid}`] : []),
+    `--fsize=${maxFileBytes}`,
+    '--',
+    ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
     ...argv,
   ];
 }
@@ -84,6 +126,15 @@ export interface ConfinedChild {
 
 const STDERR_TAIL_BYTES = 4096;
 
+/** The end of what it writes. */
+export function keepTail(stderr: Readable | null): () => string {
+  let tail = Buffer.alloc(0);
+  stderr?.on('data', (chunk: Buffer) => {
+    tail = Buffer.concat([tail, chunk]).subarray(-STDERR_TAIL_BYTES);
+  });
+  return () => tail.toString('utf8');
+}
+
 /**
  * Starts `argv` with descriptors 3, 4, … from `fds`. stdin and stdout are /dev/null.
  * @throws HOST_TOOL_MISSING, HOST_COMMAND_FAILED.
@@ -99,10 +150,7 @@ export async function spawnConfined(
     detached: true,
     stdio: ['ignore', 'ignore', stdio.stderrFd ?? 'pipe', ...stdio.fds],
   });
-  let tail = Buffer.alloc(0);
-  child.stderr?.on('data', (chunk: Buffer) => {
-    tail = Buffer.concat([tail, chunk]).subarray(-STDERR_TAIL_BYTES);
-  });
+  const stderrTail = keepTail(child.stderr);
   const { pid } = child;
   if (pid === undefined) {
     const cause = await new Promise<NodeJS.ErrnoException>((resolve) => child.once('error', resolve));
@@ -120,7 +168,7 @@ export async function spawnConfined(
     exited: new Promise((resolve) => {
       child.once('close', (exitCode, signal) => resolve({ exitCode, signal }));
     }),
-    stderrTail: () => tail.toString('utf8'),
+    stderrTail,
     unref: () => child.unref(),
   };
 }

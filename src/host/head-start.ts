@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { dirname } from 'node:path';
@@ -8,16 +8,32 @@ import { randomMac } from '../core/mac.js';
 import type { PluginLogger } from '../core/plugin.js';
 import { podDirectories } from '../core/pod/services.js';
 import type { UndoStack } from '../core/undo.js';
-import { filled, forgetMemo, type Memo, macsIn, readMemo, rememberable, textOf, writeMemo } from './head-start-memo.js';
-import { acquireLock, keepLockFor, takeKeptLock } from './lock.js';
+import { type GivenVm, leaveToJanitor, parseGiven, tellTaken } from './head-start-given.js';
+import {
+  emptied,
+  filled,
+  forgetMemo,
+  keepLauncher,
+  type Memo,
+  type MemoPlace,
+  macsIn,
+  parseMemo,
+  readMemo,
+  rememberable,
+  textOf,
+  writeMemo,
+} from './head-start-memo.js';
+import { encodeRecipe, type Step } from './launch-recipe.js';
+import { acquireLock, givenLock, keepLockFor, takeKeptLock } from './lock.js';
 import { ensureDirectory } from './paths.js';
-import { sameProcess } from './process.js';
+import { currentBootId, sameProcess } from './process.js';
 
 /**
  * A head start: a command that starts a VM as an earlier one did begins with the hypervisor, by what is remembered of that
  * one, and loads the program while the guest boots. The driver takes the VM if it would launch exactly the same, and ends it
  * otherwise. Such a VM ends with this process; its pod's lock is held before its first file is made; and should this process
- * be killed, its files have no record, as which the next start removes them.
+ * be killed, its files have no record, as which the next start removes them. Where there is a launcher it does the first part,
+ * before this process is a program; should it not be taken over from that, who waits for it undoes all (launcher/ahead.c).
  */
 export interface HeadStart {
   readonly podId: string;
@@ -36,8 +52,16 @@ export interface Ahead {
   readonly spec: VmSpec;
 }
 
+/** A driver's. */
+export interface Beginner<A extends Ahead = never> {
+  /** All or nothing. */
+  begin(ahead: A, signal: AbortSignal): Promise<Begun>;
+  /** What the launcher has begun by the driver's recipe. */
+  takeOver(ahead: A, given: GivenVm): Promise<Begun>;
+}
+
 /** By drivers' names. */
-export type Beginners = Readonly<Record<string, (ahead: never, signal: AbortSignal) => Promise<Begun>>>;
+export type Beginners = Readonly<Record<string, () => Promise<Beginner>>>;
 
 /** Where a pod has what is its own. */
 export interface PodPlace {
@@ -50,6 +74,7 @@ interface UnderWay extends HeadStart {
   readonly memo: Memo;
   readonly place: ReturnType<typeof podDirectories>;
   readonly begun: Begun;
+  readonly by: 'launcher' | 'program';
 }
 
 export const NOBODYS_LOG: PluginLogger = { debug() {}, info() {}, warn() {}, error() {} };
@@ -60,9 +85,9 @@ const LOCK_TIMEOUT_MS = 2_000;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 
 /** Of this command's memo; undefined: this process has nothing to do with head starts. */
-let memoPath: string | undefined;
-/** What was launched. */
-let remembered: Memo | undefined;
+let memoPlace: MemoPlace | undefined;
+/** What was launched, and by which launcher others like it can be. */
+let remembered: (Memo & { readonly launcherPath?: string | undefined }) | undefined;
 let underWay: UnderWay | undefined;
 let inVain = false;
 /** It has been begun, or cannot be. */
@@ -70,15 +95,17 @@ let ready = false;
 /** To end, before the command listens. */
 let asked: NodeJS.Signals | undefined;
 
-/** @param path where what this command launches is, or shall be, remembered. Never rejects. */
-export async function beginHeadStart(path: string, beginners: Beginners): Promise<void> {
-  memoPath = path;
-  const memo = readMemo(path);
-  const begin = memo && beginners[memo.driver];
-  if (!memo || !begin) return;
+/**
+ * @param place where what this command launches is, or shall be, remembered. @param given what the launcher tells of the VM that
+ * it has begun. Never rejects.
+ */
+export async function beginHeadStart(place: MemoPlace, beginners: Beginners, given?: string): Promise<void> {
+  memoPlace = place;
+  const memo = given === undefined ? readMemo(place) : undefined;
+  if (given === undefined && !memo) return;
   for (const signal of SIGNALS) process.on(signal, onSignal);
   try {
-    underWay = await started(memo, begin);
+    underWay = await (memo ? started(memo, beginners) : takenOver(place, parseGiven(given ?? ''), beginners));
   } catch {
     // The command goes on as if nothing were remembered, and says what is wrong, if it is.
     inVain = true;
@@ -103,30 +130,84 @@ async function end(signal: NodeJS.Signals): Promise<never> {
   process.exit(128 + constants.signals[signal]);
 }
 
-async function started(memo: Memo, begin: Beginners[string]): Promise<UnderWay> {
-  const podId = `pod-${randomBytes(5).toString('hex')}`;
-  const macs = macsIn(memo).map(() => randomMac());
-  const ahead = filled<Ahead>(memo, podId, macs);
-  const { spec } = ahead;
+/** Where a VM that is remembered goes. @throws TypeError not where its pod of this id has its own. */
+function placesOf({ spec }: Ahead, podId: string) {
   const state = dirname(dirname(dirname(spec.consoleLogPath)));
   const runtime = dirname(dirname(spec.runDir));
   const place = podDirectories({ state, runtime }, podId);
   const known = spec.id === podId && spec.runDir === place.run && spec.consoleLogPath === place.consoleLog;
+  if (!known) throw new TypeError('not of this pod');
+  return { state, runtime, place };
+}
+
+async function beginnerOf({ driver }: Memo, beginners: Beginners): Promise<Beginner> {
+  const beginner = beginners[driver];
+  if (!beginner) throw new TypeError(`driver ${driver} begins nothing`);
+  return beginner();
+}
+
+const purposeOf = (podId: string) => `pod ${podId}`;
+
+async function started(memo: Memo, beginners: Beginners): Promise<UnderWay> {
+  const { begin } = await beginnerOf(memo, beginners);
+  const podId = `pod-${randomBytes(5).toString('hex')}`;
+  const macs = macsIn(memo).map(() => randomMac());
+  const ahead = filled<Ahead>(memo, podId, macs);
+  const { state, runtime, place } = placesOf(ahead, podId);
   // Those that are gone are not made again: they may be others by now.
-  if (!known || ![state, runtime].every((path) => existsSync(path))) throw new TypeError('not of this pod');
+  if (![state, runtime].every((path) => existsSync(path))) throw new TypeError('not there');
   for (const directory of [state, runtime]) ensureDirectory(directory, 0o700);
   const signal = AbortSignal.timeout(BEGIN_TIMEOUT_MS);
-  const lock = await acquireLock(place.lock, { signal, purpose: `pod ${podId}` });
+  const lock = await acquireLock(place.lock, { signal, purpose: purposeOf(podId) });
   try {
     for (const path of [place.run, place.data]) mkdirSync(path, { recursive: true, mode: 0o700 });
     const begun = await begin(ahead as never, signal);
     keepLockFor(place.lock, lock);
-    return { podId, macs, memo, place, begun };
+    return { podId, macs, memo, place, begun, by: 'program' };
   } catch (error) {
     for (const path of [place.run, place.data]) await rm(path, { recursive: true, force: true });
     await lock.release({ remove: true });
     throw error;
   }
+}
+
+/** What the launcher has begun; if it cannot be had, nothing of it stays. */
+async function takenOver({ subject }: MemoPlace, given: GivenVm, beginners: Beginners): Promise<UnderWay> {
+  try {
+    const memo = parseMemo(readFileSync(given.memoFd), subject);
+    closeSync(given.memoFd);
+    if (!memo) throw new TypeError('not of this command');
+    const { podId, macs } = given;
+    const ahead = filled<Ahead>(memo, podId, macs);
+    const { place } = placesOf(ahead, podId);
+    const { takeOver } = await beginnerOf(memo, beginners);
+    const begun = await takeOver(ahead as never, given);
+    keepLockFor(place.lock, givenLock(place.lock, given.lockFd, purposeOf(podId)));
+    tellTaken(given);
+    return { podId, macs, memo, place, begun, by: 'launcher' };
+  } catch (error) {
+    leaveToJanitor(given);
+    throw error;
+  }
+}
+
+/** For the launcher: `steps` are the driver's. Empty: it cannot begin such a VM. */
+function recipeOf(ahead: Ahead, steps: readonly Step[]): string {
+  const { spec } = ahead;
+  const { state, runtime, place } = placesOf(ahead, spec.id);
+  const { run, data, lock } = place;
+  const recipe = encodeRecipe([
+    ['boot', currentBootId()],
+    ...[state, runtime].map((path): Step => ['own', path]),
+    ...[run, data, lock].map((path): Step => ['directory', dirname(path)]),
+    ['macs', spec.nics.length],
+    ['lock', lock],
+    ['new', run],
+    ['new', data],
+    ...steps,
+  ]);
+  // What looks like a placeholder would be taken for one.
+  return recipe.replaceAll(/##[up]id##/g, '').includes('##') ? '' : emptied(recipe, ahead);
 }
 
 /** The pod whose VM boots already. */
@@ -147,10 +228,10 @@ export async function confirmHeadStart(pod: PodPlace, driver: string | undefined
 export async function takeHeadStart<B>(driver: string, ahead: Ahead, log: PluginLogger): Promise<B | undefined> {
   const { id } = ahead.spec;
   if (underWay?.podId !== id) return undefined;
-  const { begun, memo } = underWay;
+  const { begun, memo, by } = underWay;
   const wanted = memo.driver === driver && memo.text === textOf(ahead);
   const lives = sameProcess(begun.process.identity);
-  log.debug({ vm: id, wanted, lives }, 'a VM was begun ahead');
+  log.debug({ vm: id, wanted, lives, by }, 'a VM was begun ahead');
   if (!wanted || !lives) {
     await abandon(underWay, ahead.spec);
     return undefined;
@@ -159,24 +240,32 @@ export async function takeHeadStart<B>(driver: string, ahead: Ahead, log: Plugin
   return begun as B;
 }
 
-/** The next command that is the same may begin with it. */
-export function rememberHeadStart(driver: string, ahead: Ahead): void {
-  if (memoPath !== undefined && rememberable(ahead)) remembered = { driver, text: textOf(ahead) };
+/**
+ * The next command that is the same may begin with it.
+ * @param steps by which the launcher begins such a VM; undefined: it cannot.
+ */
+export function rememberHeadStart(driver: string, ahead: Ahead, steps: readonly Step[] | undefined): void {
+  if (memoPlace === undefined || !rememberable(ahead)) return;
+  const recipe = steps === undefined ? '' : recipeOf(ahead, steps);
+  const { launcherPath } = ahead.spec;
+  remembered = { driver, text: textOf(ahead), recipe, launcherPath: recipe === '' ? undefined : launcherPath };
 }
 
 /** Others do what this command is about, or this process elsewhere: what was begun ends, and is begun no more. */
 export async function giveUpHeadStart(): Promise<void> {
-  if (memoPath === undefined || !underWay) return;
-  forgetMemo(memoPath);
+  if (memoPlace === undefined || !underWay) return;
+  forgetMemo(memoPlace);
   await abandon(underWay);
 }
 
 /** The command has ended: a VM that nobody has taken ends, and the launch that there was is remembered. */
 export async function settleHeadStart(): Promise<void> {
-  if (memoPath === undefined) return;
+  if (memoPlace === undefined) return;
   if (underWay) await abandon(underWay);
-  if (remembered) writeMemo(memoPath, remembered);
-  else if (inVain) forgetMemo(memoPath);
+  if (remembered) {
+    writeMemo(memoPlace, remembered);
+    if (remembered.launcherPath !== undefined) keepLauncher(memoPlace, remembered.launcherPath);
+  } else if (inVain) forgetMemo(memoPlace);
 }
 
 /** @param pod whose directories these are by now, if they are its. */

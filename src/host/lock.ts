@@ -89,6 +89,12 @@ export async function tryUntil<T>(
   }
 }
 
+/** A lock that this process has exclusively on an open file, from before it was this program. */
+export function givenLock(path: string, fd: number, purpose: string): FileLock {
+  writeHolder(fd, purpose);
+  return held(path, fd, true);
+}
+
 const kept = new Map<string, FileLock>();
 
 /** This process has it already: whoever in it asks for it exclusively first has it from then on. */

@@ -70,6 +70,11 @@ export class UnixDatagramSocket {
     }
   }
 
+  /** One that is bound to `path` already, and does not block. */
+  static given(path: string, fd: number, maxBytes: number, onMessage: (bytes: Buffer) => void): UnixDatagramSocket {
+    return new UnixDatagramSocket(path, fd, maxBytes, onMessage);
+  }
+
   /** False: the peer has no room now. @throws HOST_COMMAND_FAILED with `details.name` (ECONNREFUSED, ENOENT: nobody there). */
   send(path: string, bytes: Uint8Array): boolean {
     const address = addressOf(path);

@@ -7,21 +7,31 @@ import { expect } from 'chai';
 import { eventually } from '../support/eventually.js';
 import { finish, processesNaming, program, Sandbox } from '../support/sandbox.js';
 
-for (const driver of ['qemu', 'uml']) {
-  describe(`a command that begins with the hypervisor (${driver})`, function () {
+for (const [driver, by] of [
+  ['qemu', 'launcher'],
+  ['uml', 'launcher'],
+  ['uml', 'program'],
+] as const) {
+  describe(`a command that begins with the hypervisor (${driver}, by the ${by})`, function () {
     this.timeout(300_000);
     let sandbox: Sandbox;
-    const run = (...more: string[]) => sandbox.run(['run', '--driver', driver, '--log-level', 'debug', ...more]);
-    const ahead = /"wanted":(true|false),"lives":(true|false)|wanted[^a-z]+(true|false)/;
-    /** Of the commands without a template. */
+    const command = ['run', '--driver', driver, '--log-level', 'debug'];
+    const run = (...more: string[]) => sandbox.run([...command, ...more], { launcher: by === 'launcher' });
+    const ahead = /"wanted":(true|false),"lives":(true|false),"by":"(\w+)"/;
+    /** Of the commands without a template or another size. */
     const memo = () => {
-      const found = sandbox.memos().find((path) => !readFileSync(path, 'utf8').includes('\\"template\\"'));
+      const others = ['"template"', '"memoryMib":128'];
+      const plain = (path: string) => !others.some((word) => readFileSync(path, 'utf8').includes(word));
+      const found = sandbox.memos().find(plain);
       return found ?? expect.fail('nothing is remembered');
     };
 
     before(async () => {
       sandbox = await Sandbox.make();
       expect((await sandbox.run(['image', 'build'], { timeoutMs: 600_000 })).code).to.equal(0);
+      // By it the launcher is kept where it is found.
+      if (by === 'launcher')
+        expect((await sandbox.run([...command, '--memory', '128m', '--', 'true'])).code).to.equal(0);
     });
 
     afterEach(async () => {
@@ -34,7 +44,7 @@ for (const driver of ['qemu', 'uml']) {
       const first = await run('--', 'hostname');
       expect(first.stderr).to.not.match(ahead);
       const second = await run('--', 'sh', '-c', 'hostname; cat /sys/class/net/e*/address');
-      expect(second.stderr).to.match(ahead);
+      expect(ahead.exec(second.stderr)?.slice(1)).to.deep.equal(['true', 'true', by]);
       const [hostname, mac] = second.stdout.toString().trim().split('\n');
       expect(hostname)
         .to.match(/^pod-[0-9a-f]{10}$/)
@@ -45,7 +55,7 @@ for (const driver of ['qemu', 'uml']) {
     it('ends what it began when another VM is wanted, and begins with that one the next time', async () => {
       const path = memo();
       const before = readFileSync(path, 'utf8');
-      writeFileSync(path, before.replace('\\"memoryMib\\":256', '\\"memoryMib\\":192'));
+      writeFileSync(path, before.replace('"memoryMib":256', '"memoryMib":192'));
       const { code, stdout, stderr } = await run('--', 'sed', '-n', 's/^MemTotal: *//p', '/proc/meminfo');
       expect(code, stderr).to.equal(0);
       expect(Number.parseInt(stdout.toString(), 10)).to.be.greaterThan(200_000);
@@ -56,6 +66,7 @@ for (const driver of ['qemu', 'uml']) {
       it('does so with a clone of a template, and goes on without one that was made anew', async () => {
         await sandbox.configure({ templates: { directory: join(sandbox.root, 'templates') } });
         const create = ['template', 'create', 'small', '--driver', driver, '--memory', '128m', '--nics', '0'];
+        // A clone is begun by the program.
         const clone = () => run('--template', 'small', '--network', 'none', '--', 'sh', '-c', 'hostname; date +%s');
         expect((await sandbox.run(create)).code).to.equal(0);
         const [first, second] = [await clone(), await clone()];
@@ -76,7 +87,7 @@ for (const driver of ['qemu', 'uml']) {
     it('goes on without what cannot be begun', async () => {
       const path = memo();
       const before = readFileSync(path, 'utf8');
-      writeFileSync(path, before.replaceAll('/initramfs', '/nothing'));
+      writeFileSync(path, before.replaceAll('/initramfs', '/elsewhere'));
       expect((await run('--', 'echo', 'well')).stdout.toString()).to.equal('well\n');
       expect(readFileSync(path, 'utf8')).to.equal(before);
     });
@@ -87,6 +98,7 @@ describe('a command that begins with the hypervisor in vain', function () {
   this.timeout(300_000);
   let sandbox: Sandbox;
   const args = ['run', '--driver', 'uml', '--', 'true'];
+  const launcher = true;
 
   before(async () => {
     sandbox = await Sandbox.make();
@@ -102,7 +114,7 @@ describe('a command that begins with the hypervisor in vain', function () {
     expect((await sandbox.run(args)).code).to.equal(0);
     expect(sandbox.memos()).to.have.length(1);
     await sandbox.configure({ pods: { bootTimeoutMs: 'soon' } });
-    const { code, stderr } = await sandbox.run(args);
+    const { code, stderr } = await sandbox.run(args, { launcher });
     expect(code).to.equal(125);
     expect(stderr).to.include('bootTimeoutMs');
     expect(await sandbox.leftovers()).to.deep.equal([]);
@@ -124,10 +136,10 @@ describe('a command that begins with the hypervisor in vain', function () {
       await sandbox.configure({ hypervisor: { driver: 'uml' } });
       expect((await sandbox.run(command)).code).to.equal(0);
       await sandbox.configure({ hypervisor: { driver: 'uml' }, ...change, paths });
-      const child = sandbox.start(command);
+      const child = sandbox.start(command, { launcher });
       const ended = finish(child);
       await once(child.stdout as NodeJS.EventEmitter, 'data');
-      const umls = processesNaming(at('')).filter(({ command: text }) => text.includes('unshare'));
+      const umls = processesNaming(at('')).filter(({ command: text }) => text.includes(' outer '));
       expect(umls).to.have.length(what === 'driver' ? 0 : 1);
       expect((await ended).code).to.equal(0);
       for (const place of ['state/pods', 'run/pods', 'run/locks', `${state}/pods`, `${run}/pods`, `${run}/locks`]) {
@@ -145,7 +157,7 @@ describe('a command that begins with the hypervisor in vain', function () {
     const ended = finish(daemon);
     await eventually(async () => expect(existsSync(join(sandbox.root, 'run/daemon.sock'))).to.equal(true), 60_000);
     for (let round = 0; round < 2; round++) {
-      const { code, stdout, stderr } = await sandbox.run(command);
+      const { code, stdout, stderr } = await sandbox.run(command, { launcher });
       expect(code, stderr).to.equal(0);
       expect(stdout.toString()).to.equal('well\n');
     }
@@ -162,18 +174,35 @@ describe('a command that begins with the hypervisor in vain', function () {
     expect(execFileSync('sh', argv, { encoding: 'utf8' })).to.include('hyperplug run');
   });
 
-  it('interrupted while it loads, leaves nothing', async () => {
-    expect((await sandbox.run(args)).code).to.equal(0);
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      const child = sandbox.start(args);
-      const ended = finish(child);
-      await eventually(async () => expect(processesNaming(join(sandbox.root, 'run/pods'))).to.not.be.empty, 60_000);
-      child.kill(signal);
-      expect((await ended).code).to.equal(128 + constants.signals[signal]);
-      expect(await sandbox.leftovers()).to.deep.equal([]);
-      expect(readdirSync(join(sandbox.root, 'state/pods'))).to.deep.equal([]);
+  for (const by of ['launcher', 'program']) {
+    const options = { launcher: by === 'launcher' };
+
+    it(`interrupted while it loads, leaves nothing (begun by the ${by})`, async () => {
       expect((await sandbox.run(args)).code).to.equal(0);
-    }
+      for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+        const child = sandbox.start(args, options);
+        const ended = finish(child);
+        await eventually(async () => expect(processesNaming(join(sandbox.root, 'run/pods'))).to.not.be.empty, 60_000);
+        child.kill(name);
+        const { code, signal } = await ended;
+        // Before the program listens it ends as any other.
+        expect(signal ?? code).to.equal(options.launcher && signal ? name : 128 + constants.signals[name]);
+        await eventually(async () => expect(await sandbox.leftovers()).to.deep.equal([]), 20_000);
+        expect(readdirSync(join(sandbox.root, 'state/pods'))).to.deep.equal([]);
+        expect((await sandbox.run(args)).code).to.equal(0);
+      }
+    });
+  }
+
+  it('killed while node starts, leaves nothing', async () => {
+    expect((await sandbox.run(args)).code).to.equal(0);
+    const child = sandbox.start(args, { launcher });
+    const ended = finish(child);
+    await eventually(async () => expect(processesNaming(join(sandbox.root, 'run/pods'))).to.not.be.empty, 60_000);
+    child.kill('SIGKILL');
+    expect((await ended).signal).to.equal('SIGKILL');
+    await eventually(async () => expect(await sandbox.leftovers()).to.deep.equal([]), 20_000);
+    expect(readdirSync(join(sandbox.root, 'state/pods'))).to.deep.equal([]);
   });
 
   it('killed before its pod has a record, leaves no process, and files only until the next start', async () => {

@@ -10,6 +10,8 @@ export const repository = fileURLToPath(new URL('../../../', import.meta.url));
 const programs = join(repository, 'dist/bundle/cli');
 /** The command line. */
 export const program = join(programs, 'main.js');
+/** Kept there by the first command that could have been begun by it. */
+const launcher = join(programs, 'launcher');
 
 export interface Finished {
   readonly code: number | null;
@@ -22,6 +24,8 @@ export interface RunOptions {
   readonly input?: Uint8Array | string;
   readonly timeoutMs?: number;
   readonly env?: NodeJS.ProcessEnv;
+  /** What it goes through: what `hyperplug` finds there. Default: none. */
+  readonly launcher?: boolean;
 }
 
 /** One state, runtime and configuration of its own for a test, and the command line run on it. */
@@ -48,7 +52,12 @@ export class Sandbox {
   }
 
   start(args: readonly string[], options: RunOptions = {}): ChildProcess {
-    const child = spawn(process.execPath, [program, ...args], {
+    const argv = [process.execPath, program, ...args];
+    const [file, ...words] = (options.launcher ? [launcher, 'ahead', programs, ...argv] : argv) as [
+      string,
+      ...string[],
+    ];
+    const child = spawn(file, words, {
       cwd: this.root,
       env: { ...process.env, HYPERPLUG_CONFIG: this.configPath, ...options.env },
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -78,7 +87,7 @@ export class Sandbox {
   /** What the program remembers of commands on this sandbox. */
   memos(): readonly string[] {
     return readdirSync(programs)
-      .filter((name) => /^ahead-\w+\.json$/.test(name))
+      .filter((name) => /^ahead-\w+$/.test(name))
       .map((name) => join(programs, name))
       .filter((path) => readFileSync(path, 'utf8').includes(`${this.root}/`));
   }

@@ -69,10 +69,12 @@ while :; do wait; usleep 50000; done
 export class UmlFixture {
   readonly root = mkdtempSync(join(tmpdir(), 'hpu-'));
   readonly initramfsPath = join(this.root, 'initramfs');
+  #launcherPath: string | undefined;
   #serial = 0;
 
   async prepare(): Promise<void> {
     const image = await buildImage();
+    this.#launcherPath = image.launcherPath;
     const init = writeCpio([{ kind: 'file', path: 'test-init', mode: 0o755, content: Buffer.from(INIT) }]);
     writeFileSync(this.initramfsPath, Buffer.concat([readFileSync(image.bareInitramfsPath as string), init]), {
       mode: 0o644,
@@ -97,6 +99,7 @@ export class UmlFixture {
       memoryMib: 96,
       kernelPath: '/nothing/that/is/read',
       initramfsPath: this.initramfsPath,
+      ...(this.#launcherPath !== undefined && { launcherPath: this.#launcherPath }),
       kernelArgs: ['rdinit=/test-init'],
       channels: [ECHO, CONTROL],
       nics: [],

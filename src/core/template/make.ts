@@ -42,6 +42,7 @@ export function templateVmSpec(
     kernelPath: image.kernelPath,
     initramfsPath: image.initramfsPath,
     ...(image.bareInitramfsPath !== undefined && { bareInitramfsPath: image.bareInitramfsPath }),
+    ...(image.launcherPath !== undefined && { launcherPath: image.launcherPath }),
     kernelArgs: [...image.kernelArgs, ...kernelArgs],
     channels: agent.capabilities.channels,
     nics: [],

@@ -1,56 +1,31 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { chmod, chown } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
-import { raceSignal, throwIfAborted } from '../../core/calls.js';
-import type { VmSpec } from '../../core/hypervisor.js';
-import type { PluginLogger } from '../../core/plugin.js';
+import { type CallOptions, raceSignal, throwIfAborted } from '../../core/calls.js';
 import { UndoStack } from '../../core/undo.js';
-import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
+import { type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
+import { givenChild } from '../../host/given-child.js';
+import type { GivenVm } from '../../host/head-start-given.js';
+import { APPEND } from '../../host/launch-recipe.js';
 import { killProcess } from '../../host/process.js';
-import type { Tool } from '../../host/tools.js';
-import { PRIVILEGED_PORTS } from '../../host/vmm/forwards.js';
 import { checkReadable, chooseUser } from '../../host/vmm/run-as.js';
 import { childProcess, type VmProcess } from '../../host/vmm/vm-process.js';
-import { qemuArgs } from './argv.js';
-import { type Acceleration, KVM_DEVICE } from './kvm/device.js';
-import { machinePlan } from './machine-plan.js';
-import type { QemuOptions } from './options.js';
+import { type BeginRequest, commandOf, SOCKETS_FLAGS } from './command.js';
+import { KVM_DEVICE } from './kvm/device.js';
+import type { PlanRequest } from './machine-plan.js';
 import { QemuRunDir } from './qemu-run-dir.js';
 import { checkDisk } from './storage.js';
 import type { CloneMemory } from './template/memory.js';
 import { markUnsaved } from './template/paths.js';
-import { type ShareTools, startShare } from './virtiofsd.js';
+import { startShare } from './virtiofsd.js';
 import type { RecordData } from './vm-record.js';
-
-export interface LaunchTools extends ConfinementTools {
-  readonly qemu: Tool;
-}
-
-/** What of a template its source or a clone is started with. */
-export interface TemplateParts {
-  readonly key: string;
-  memory(user: RunAsUser | undefined): CloneMemory | undefined;
-  fds(memory: CloneMemory | undefined): { readonly fds: readonly number[]; readonly own: readonly number[] };
-}
-
-export interface BeginRequest {
-  readonly spec: VmSpec;
-  readonly options: QemuOptions;
-  readonly tools: LaunchTools;
-  readonly shareTools: () => Promise<ShareTools>;
-  readonly acceleration: Acceleration;
-  readonly template: TemplateParts | undefined;
-  /** The guest runs at once; else it waits for `cont`. */
-  readonly runs: boolean;
-  readonly log: PluginLogger;
-  readonly signal: AbortSignal;
-}
 
 /** A QEMU that has been started and is about to connect to us. */
 export interface Begun {
   readonly runDir: QemuRunDir;
   /** Of all that has been done so far. */
   readonly undo: UndoStack;
+  readonly user: RunAsUser | undefined;
   readonly listener: Listener;
   readonly process: VmProcess;
   readonly data: RecordData;
@@ -88,13 +63,9 @@ export async function begin(request: BeginRequest): Promise<Begun> {
     throwIfAborted(signal, `launch of VM ${spec.id}`);
     memory = request.template?.memory(user);
     const { process, data } = await start(request, runDir, user, memory);
-    const { identity, exited } = process;
-    undo.push('QEMU', async (call) => {
-      await killProcess(identity, call);
-      await raceSignal(exited, call.signal, `end of QEMU ${identity.pid}`);
-    });
-    await runDir.recordProcess(spec.id, identity);
-    return { runDir, undo, listener, process, data, memory };
+    undo.push('QEMU', (call) => endQemu(process, call));
+    await runDir.recordProcess(spec.id, process.identity);
+    return { runDir, undo, user, listener, process, data, memory };
   } catch (error) {
     memory?.close();
     throw await undo.fail('VM_HYPERVISOR_FAILED', `VM ${spec.id} was not started, nor wholly undone`, error);
@@ -102,10 +73,41 @@ export async function begin(request: BeginRequest): Promise<Begun> {
 }
 
 /**
- * mallopt(3), "GLIBC_TUNABLES": QEMU makes and drops some ten MiB as it starts. In huge pages and few steps that takes a
- * fraction of the page faults. Other C libraries know nothing of it.
+ * One that the launcher has begun by the recipe of head-start.ts; it stands for all that is in `given` from then on.
+ * @throws what it has of that by then is its caller's.
  */
-const ALLOCATION = { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.top_pad=16777216' };
+export async function takeOver(request: PlanRequest, given: GivenVm): Promise<Begun> {
+  const { spec } = request;
+  const runDir = new QemuRunDir(spec.runDir);
+  const undo = new UndoStack();
+  undo.pushWhenClean('files of the VM', () => runDir.removeFiles());
+  const process = childProcess(givenChild(given.pid, given.stderrFd), undefined);
+  const listener = await takeOne({ fd: given.socketFd });
+  undo.push('listening socket', async () => listener.destroy());
+  undo.push('QEMU', (call) => endQemu(process, call));
+  await runDir.recordProcess(spec.id, process.identity);
+  // The recipe has made the console's file.
+  const user = given.uid === undefined ? undefined : { uid: given.uid, gid: given.uid, groups: [] };
+  return { runDir, undo, user, listener, process, data: recordOf(request, 0), memory: undefined };
+}
+
+async function endQemu({ identity, exited }: VmProcess, call: CallOptions): Promise<void> {
+  await killProcess(identity, call);
+  await raceSignal(exited, call.signal, `end of QEMU ${identity.pid}`);
+}
+
+function recordOf({ spec, options, acceleration }: PlanRequest, consoleStart: number): RecordData {
+  return {
+    machine: options.machine,
+    accelerator: acceleration.accelerator,
+    slots: spec.nics.length + spec.hotplugNicSlots,
+    channels: [...spec.channels],
+    consoleLogPath: spec.consoleLogPath,
+    consoleStart,
+    detached: spec.detached,
+    nicDefaults: true,
+  };
+}
 
 /** QEMU itself, from its descriptors to the record of what it is. */
 async function start(
@@ -114,7 +116,7 @@ async function start(
   user: RunAsUser | undefined,
   memory: CloneMemory | undefined,
 ) {
-  const { spec, options, acceleration, tools, template } = request;
+  const { spec, template } = request;
   const open: number[] = [];
   const keep = (path: string, flags: number, mode?: number) => {
     const fd = openSync(path, flags, mode);
@@ -123,37 +125,20 @@ async function start(
   };
   try {
     // By descriptor: the user that QEMU runs as need not be able to reach the paths.
-    const { O_RDONLY, O_DIRECTORY, O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
-    const append = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
-    const sockets = keep(runDir.sockets, O_RDONLY | O_DIRECTORY);
-    const console = keep(spec.consoleLogPath, append, 0o600);
+    const sockets = keep(runDir.sockets, SOCKETS_FLAGS);
+    const console = keep(spec.consoleLogPath, APPEND, 0o600);
     const consoleStart = fstatSync(console).size;
     const taps = spec.nics.flatMap(({ endpoint }) => (endpoint.kind === 'tap-fd' ? endpoint.fds : []));
-    const disks = spec.disks.map(({ path, readOnly }) => keep(path, readOnly ? O_RDONLY : constants.O_RDWR));
-    const boot = [keep(spec.kernelPath, O_RDONLY), keep(spec.initramfsPath, O_RDONLY)];
+    const disks = spec.disks.map(({ path, readOnly }) => keep(path, readOnly ? constants.O_RDONLY : constants.O_RDWR));
+    const boot = [keep(spec.kernelPath, constants.O_RDONLY), keep(spec.initramfsPath, constants.O_RDONLY)];
     const saved = template?.fds(memory);
     open.push(...(saved?.own ?? []));
     const fds = [sockets, console, ...boot, ...taps, ...disks, ...(saved?.fds ?? [])];
-    const stderrFd = spec.detached ? keep(runDir.stderrFile, append | O_TRUNC, 0o600) : undefined;
-    const plan = { ...machinePlan(request, runDir), runs: request.runs };
-    const argv = confinedArgv(tools, [tools.qemu.path, ...qemuArgs(plan)], {
-      dieWithParent: !spec.detached,
-      root: globalThis.process.getuid?.() === 0,
-      user,
-      keepCapabilities: hasPrivilegedPort(spec) ? ['net_bind_service'] : [],
-      maxFileBytes: await largestFile(request),
-      env: { ...ALLOCATION, ...tools.qemu.env },
-    });
+    const stderrFd = spec.detached ? keep(runDir.stderrFile, APPEND | constants.O_TRUNC, 0o600) : undefined;
+    const argv = commandOf(request, runDir, user, await largestFile(request));
     const child = await spawnConfined(argv, { stderrFd, fds });
     const data = {
-      machine: options.machine,
-      accelerator: acceleration.accelerator,
-      slots: spec.nics.length + spec.hotplugNicSlots,
-      channels: [...spec.channels],
-      consoleLogPath: spec.consoleLogPath,
-      consoleStart,
-      detached: spec.detached,
-      nicDefaults: true,
+      ...recordOf(request, consoleStart),
       ...(spec.template?.role === 'source' && template
         ? { template: { directory: spec.template.directory, key: template.key } }
         : {}),
@@ -165,18 +150,11 @@ async function start(
 }
 
 /** What bounds the console log bounds all that QEMU writes to: its disks, and the memory that it shares with virtiofsd. */
-async function largestFile({ spec, options }: BeginRequest): Promise<number> {
+export async function largestFile({ spec, options }: PlanRequest): Promise<number> {
   const growth = await Promise.all(spec.disks.map((disk, index) => checkDisk(disk, index)));
   const writable = growth.filter((_, index) => !spec.disks[index]?.readOnly);
   const memoryMib = spec.shares.length > 0 ? spec.memoryMib : 0;
   return Math.max(Math.max(options.consoleLogMaxMib, memoryMib) * 1024 * 1024, ...writable);
-}
-
-function hasPrivilegedPort(spec: VmSpec): boolean {
-  return spec.nics.some(
-    ({ endpoint }) =>
-      endpoint.kind === 'builtin' && endpoint.forwards.some(({ hostPort }) => hostPort < PRIVILEGED_PORTS),
-  );
 }
 
 export interface Listener {
@@ -192,6 +170,13 @@ export interface Listener {
  * before the death signal was set finds nobody listening, and ends.
  */
 async function listenOnce(path: string, user: RunAsUser | undefined): Promise<Listener> {
+  const listener = await takeOne({ path });
+  if (user) await chown(path, user.uid, user.gid);
+  await chmod(path, 0o600);
+  return listener;
+}
+
+async function takeOne(where: { readonly path: string } | { readonly fd: number }): Promise<Listener> {
   const server = createServer();
   let taken: Socket | undefined;
   const connection = new Promise<Socket>((resolve) => {
@@ -204,11 +189,9 @@ async function listenOnce(path: string, user: RunAsUser | undefined): Promise<Li
   server.maxConnections = 1;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ path }, resolve);
+    server.listen(where, resolve);
   });
   const close = () => void server.close();
-  if (user) await chown(path, user.uid, user.gid);
-  await chmod(path, 0o600);
   return {
     connection,
     close,

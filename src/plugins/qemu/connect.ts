@@ -3,7 +3,8 @@ import { type CallOptions, raceSignal, withDeadline } from '../../core/calls.js'
 import { HyperplugError } from '../../core/errors.js';
 import type { VmSpec } from '../../core/hypervisor.js';
 import type { VmProcess } from '../../host/vmm/vm-process.js';
-import type { BeginRequest, Begun } from './begin.js';
+import type { Begun } from './begin.js';
+import type { BeginRequest } from './command.js';
 import { openSocket } from './open-socket.js';
 import { QmpClient } from './qmp/client.js';
 import type { CloneMemory } from './template/memory.js';

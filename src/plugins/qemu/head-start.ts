@@ -1,7 +1,12 @@
+import { constants } from 'node:fs';
 import type { VmSpec } from '../../core/hypervisor.js';
-import { NOBODYS_LOG } from '../../host/head-start.js';
-import { type BeginRequest, type Begun, begin } from './begin.js';
+import { type RunAsUser, usableLauncher } from '../../host/confined-spawn.js';
+import { type Beginner, NOBODYS_LOG } from '../../host/head-start.js';
+import { APPEND, type Step, startStep, uidStep } from '../../host/launch-recipe.js';
+import { type Begun, begin, largestFile, takeOver } from './begin.js';
+import { type BeginRequest, commandOf, SOCKETS_FLAGS } from './command.js';
 import { type Connected, connect, disconnect, goOn } from './connect.js';
+import type { QemuRunDir } from './qemu-run-dir.js';
 import { templateParts } from './template/descriptors.js';
 import { TemplateMemory } from './template/memory.js';
 
@@ -28,8 +33,10 @@ export const mayBeAhead = ({ detached, disks, shares, template, nics }: VmSpec):
   template?.role !== 'source' &&
   nics.every(({ endpoint }) => endpoint.kind === 'builtin' && endpoint.forwards.length === 0);
 
+export const beginner: Beginner<Ahead> = { begin: beginAhead, takeOver };
+
 /** The first part of a launch, whose guest does not wait for the rest. */
-export async function beginAhead(ahead: Ahead, signal: AbortSignal): Promise<BegunAhead> {
+async function beginAhead(ahead: Ahead, signal: AbortSignal): Promise<BegunAhead> {
   const { template } = ahead.spec;
   const begun = await begin({
     ...ahead,
@@ -67,4 +74,27 @@ function goOnAhead(ahead: Ahead, begun: Begun): Promise<Connected> {
     await goesOn.then(disconnect, () => {});
   });
   return goesOn;
+}
+
+/** How the launcher begins such a VM, as begin() does. undefined: it cannot. */
+export async function recipeOf(
+  request: Ahead,
+  runDir: QemuRunDir,
+  user: RunAsUser | undefined,
+): Promise<Step[] | undefined> {
+  const { spec, options } = request;
+  const { uidRange, runAs } = options;
+  if (usableLauncher(spec.launcherPath) === undefined || spec.template) return undefined;
+  if (user && (runAs !== 'auto' || user.groups.length > 0)) return undefined;
+  const images = [spec.kernelPath, spec.initramfsPath];
+  return [
+    ['directory', runDir.sockets],
+    ...(user ? [uidStep(runDir.sockets, uidRange)] : []),
+    ...images.map((path): Step => ['readable', path]),
+    ['socket', runDir.launchSocket, 'stream'],
+    ['open', runDir.sockets, SOCKETS_FLAGS],
+    ['open', spec.consoleLogPath, APPEND],
+    ...images.map((path): Step => ['open', path, constants.O_RDONLY]),
+    startStep(commandOf({ ...request, runs: true }, runDir, user, await largestFile(request)), user?.uid),
+  ];
 }

@@ -4,10 +4,11 @@ import { staleTemplate } from '../../core/vm/check-template.js';
 import { rememberHeadStart, takeHeadStart } from '../../host/head-start.js';
 import { explainForward } from '../../host/vmm/forwards.js';
 import type { VmProcess } from '../../host/vmm/vm-process.js';
-import { type BeginRequest, begin } from './begin.js';
+import { begin } from './begin.js';
+import type { BeginRequest } from './command.js';
 import { connect, disconnect, earlyEnd, goOn } from './connect.js';
 import { forwardsNamed, tellsOfForward } from './forward-words.js';
-import { aheadOf, type BegunAhead, mayBeAhead } from './head-start.js';
+import { aheadOf, type BegunAhead, mayBeAhead, recipeOf } from './head-start.js';
 import { QemuVm } from './qemu-vm.js';
 import { templateParts } from './template/descriptors.js';
 import type { TemplateMemory } from './template/memory.js';
@@ -27,7 +28,7 @@ export interface LaunchRequest extends Omit<BeginRequest, 'template' | 'runs'> {
 /** All or nothing: on rejection no process, socket or file of ours remains. */
 export async function launch(request: LaunchRequest): Promise<QemuVm> {
   const { spec, options, signal } = request;
-  const { undo, runDir, listener, process, data, memory, goesOn } = await beginOrTake(request);
+  const { undo, runDir, user, listener, process, data, memory, goesOn } = await beginOrTake(request);
   try {
     const connected = await (goesOn ?? connect(request, { runDir, listener, process }, signal));
     const { qmp, channels } = connected;
@@ -38,7 +39,7 @@ export async function launch(request: LaunchRequest): Promise<QemuVm> {
     vm.nicPlug.coldplugged(spec.nics);
     if (!goesOn) await goOn(request, memory, qmp, signal);
     listener.close();
-    if (mayBeAhead(spec)) rememberHeadStart(DRIVER_NAME, aheadOf(request));
+    if (mayBeAhead(spec)) rememberHeadStart(DRIVER_NAME, aheadOf(request), await recipeOf(request, runDir, user));
     return vm;
   } catch (error) {
     throw await undo.fail(

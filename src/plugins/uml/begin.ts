@@ -1,36 +1,23 @@
-import { closeSync, constants, fstatSync, openSync, statfsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, constants, fstatSync, openSync, statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CallOptions, throwIfAborted } from '../../core/calls.js';
 import { HyperplugError } from '../../core/errors.js';
 import type { VmSpec } from '../../core/hypervisor.js';
-import type { PluginLogger } from '../../core/plugin.js';
 import { UndoStack } from '../../core/undo.js';
-import { type ConfinementTools, confinedArgv, type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
+import { type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
+import { givenChild } from '../../host/given-child.js';
+import type { GivenVm } from '../../host/head-start-given.js';
+import { APPEND } from '../../host/launch-recipe.js';
 import { killProcess } from '../../host/process.js';
-import type { Tool } from '../../host/tools.js';
 import { checkReadable, chooseUser } from '../../host/vmm/run-as.js';
 import { childProcess, type VmProcess } from '../../host/vmm/vm-process.js';
-import { type NamespaceTools, namespaceArgs, umlArgs } from './argv.js';
+import { type BeginRequest, commandOf, initramfsOf, SOCKETS_FLAGS } from './command.js';
 import { makeFifos } from './fifo-channel.js';
 import { modulesFor, withModules } from './modules.js';
 import { NotificationSource } from './notification-source.js';
-import type { UmlOptions } from './options.js';
 import { umlProcess } from './start-up-words.js';
 import { openDisks } from './storage.js';
-import { markerVariable, SOCKETS_FD, UmlRunDir } from './uml-run-dir.js';
-
-export interface LaunchTools extends ConfinementTools, NamespaceTools {
-  readonly uml: Tool;
-}
-
-export interface BeginRequest {
-  readonly spec: VmSpec;
-  readonly options: UmlOptions;
-  readonly tools: LaunchTools;
-  readonly log: PluginLogger;
-  readonly signal: AbortSignal;
-}
+import { UmlRunDir } from './uml-run-dir.js';
 
 /** A User Mode Linux that has been started. */
 export interface Begun {
@@ -48,10 +35,8 @@ export interface Begun {
 }
 
 const MIB = 1024 * 1024;
-/** Up to 1 GiB has been seen. */
-const MEMORY_FILE_SLACK_MIB = 4096;
 /** What UML makes a file of there: the guest's memory. */
-const MEMORY_DIRECTORY = '/dev/shm';
+export const MEMORY_DIRECTORY = '/dev/shm';
 const KILL_POLL_MS = 20;
 
 /** The first part of a launch, until there is a process. All or nothing. */
@@ -76,16 +61,7 @@ export async function begin(request: BeginRequest): Promise<Begun> {
     const disks = await openDisks(spec.disks, user, runDir.loanFile);
     const { outer: process, consoleStart } = await start(request, runDir, user, disks);
     const early = endedEarly(spec, process);
-    undo.push('User Mode Linux', async (call) => {
-      await killProcess(process.identity, call);
-      // unshare(1) that ends just as it has forked leaves the namespace, which then holds its standard error open; a process in
-      // the midst of execve(2) shows no arguments, and is found a moment later.
-      const ended = process.exited.then(() => true);
-      do {
-        throwIfAborted(call.signal, `end of process ${process.identity.pid}`);
-        await killTree(runDir, call);
-      } while (!(await Promise.race([ended, delay(KILL_POLL_MS)])));
-    });
+    undo.push('User Mode Linux', (call) => endUml(runDir, process, call));
     await runDir.recordProcess(spec.id, process.identity);
     return { runDir, undo, user, notifications, process, early, consoleStart };
   } catch (error) {
@@ -93,15 +69,34 @@ export async function begin(request: BeginRequest): Promise<Begun> {
   }
 }
 
-/** Sizes of the disks that it writes to. */
-export const writtenBytes = ({ disks }: VmSpec) =>
-  disks.filter(({ readOnly }) => !readOnly).map(({ path }) => statSync(path).size);
+/**
+ * One that the launcher has begun by the recipe of head-start.ts; it stands for all that is in `given` from then on.
+ * @throws what it has of that by then is its caller's.
+ */
+export async function takeOver({ spec }: Pick<BeginRequest, 'spec'>, given: GivenVm): Promise<Begun> {
+  const runDir = new UmlRunDir(spec.runDir);
+  const user = given.uid === undefined ? undefined : { uid: given.uid, gid: given.uid, groups: [] };
+  const undo = new UndoStack();
+  undo.pushWhenClean('files of the VM', () => runDir.removeFiles());
+  const process = umlProcess(childProcess(givenChild(given.pid, given.stderrFd), undefined));
+  const notifications = NotificationSource.given(runDir.notifySocket, given.socketFd);
+  undo.push('socket for notifications', async () => notifications.close());
+  const early = endedEarly(spec, process);
+  undo.push('User Mode Linux', (call) => endUml(runDir, process, call));
+  await runDir.recordProcess(spec.id, process.identity);
+  // The recipe has made the console's file.
+  return { runDir, undo, user, notifications, process, early, consoleStart: 0 };
+}
 
-/** UML is a kernel itself: modules of another would only cost it the time to read them. */
-function initramfsOf({ initramfsPath, bareInitramfsPath }: VmSpec): { readonly field: string; readonly path: string } {
-  return bareInitramfsPath === undefined
-    ? { field: 'initramfsPath', path: initramfsPath }
-    : { field: 'bareInitramfsPath', path: bareInitramfsPath };
+async function endUml(runDir: UmlRunDir, process: VmProcess, call: CallOptions): Promise<void> {
+  await killProcess(process.identity, call);
+  // unshare(1) that ends just as it has forked leaves the namespace, which then holds its standard error open; a process in
+  // the midst of execve(2) shows no arguments, and is found a moment later.
+  const ended = process.exited.then(() => true);
+  do {
+    throwIfAborted(call.signal, `end of process ${process.identity.pid}`);
+    await killTree(runDir, call);
+  } while (!(await Promise.race([ended, delay(KILL_POLL_MS)])));
 }
 
 /** Ends every process that names this directory; the first of the namespace takes all others with it. */
@@ -111,15 +106,13 @@ export async function killTree(runDir: UmlRunDir, call: CallOptions): Promise<vo
 
 /** @param disks their descriptors, which are closed. */
 async function start(request: BeginRequest, runDir: UmlRunDir, user: RunAsUser | undefined, disks: readonly number[]) {
-  const { spec, options, tools, log, signal } = request;
+  const { spec, tools, log, signal } = request;
   const open = [...disks];
   const keep = (fd: number) => {
     open.push(fd);
     return fd;
   };
   try {
-    const { O_RDONLY, O_DIRECTORY, O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
-    const append = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW;
     let { path: initramfsPath } = initramfsOf(spec);
     const modules = modulesFor(spec);
     if (modules.length > 0) {
@@ -127,42 +120,14 @@ async function start(request: BeginRequest, runDir: UmlRunDir, user: RunAsUser |
       if (merged) initramfsPath = runDir.initramfsFile;
       else log.warn({ vm: spec.id }, `User Mode Linux came without its modules: no ${modules.join(', no ')}`);
     }
-    keep(openSync(runDir.sockets, O_RDONLY | O_DIRECTORY));
-    const console = keep(openSync(spec.consoleLogPath, append, 0o600));
+    keep(openSync(runDir.sockets, SOCKETS_FLAGS));
+    const console = keep(openSync(spec.consoleLogPath, APPEND, 0o600));
     const consoleStart = fstatSync(console).size;
-    keep(openSync(initramfsPath, O_RDONLY));
+    keep(openSync(initramfsPath, constants.O_RDONLY));
     for (const index of spec.channels.keys()) for (const fd of makeFifos(runDir.channelFifos(index))) keep(fd);
     const fds = [...open.slice(disks.length), ...disks];
-    const stderrFd = spec.detached ? keep(openSync(runDir.stderrFile, append | O_TRUNC, 0o600)) : undefined;
-    const first = SOCKETS_FD + 3;
-    const firstDisk = first + 2 * spec.channels.length;
-    const plan = {
-      memoryMib: spec.memoryMib,
-      tuning: options.kernelTuning,
-      fds: {
-        sockets: SOCKETS_FD,
-        console: SOCKETS_FD + 1,
-        initramfs: SOCKETS_FD + 2,
-        channels: spec.channels.map((_, index) => [first + 2 * index, first + 2 * index + 1] as const),
-      },
-      disks: spec.disks.map(({ id, readOnly }, index) => ({ id, readOnly, fd: firstDisk + index })),
-      hostfs: join(runDir.path, 'none'),
-      kernelArgs: spec.kernelArgs,
-    };
-    const argv = confinedArgv(tools, [tools.uml.path, ...umlArgs(plan)], {
-      dieWithParent: !spec.detached,
-      root: process.getuid?.() === 0,
-      user,
-      // Who is root here maps itself as root in the namespace below (user_namespaces(7), since Linux 5.12).
-      keepCapabilities: user ? [] : ['setfcap'],
-      // Its memory is a file, too, and larger than the memory by what the kernel's randomisation leaves free.
-      maxFileBytes: Math.max(
-        Math.max(options.consoleLogMaxMib, spec.memoryMib + MEMORY_FILE_SLACK_MIB) * MIB,
-        ...writtenBytes(spec),
-      ),
-      within: namespaceArgs(tools),
-      env: { ...tools.uml.env, ...markerVariable(runDir.marker(spec.id)) },
-    });
+    const stderrFd = spec.detached ? keep(openSync(runDir.stderrFile, APPEND | constants.O_TRUNC, 0o600)) : undefined;
+    const argv = commandOf(request, runDir, user);
     const child = await spawnConfined(argv, { stderrFd, fds });
     const outer = umlProcess(childProcess(child, spec.detached ? runDir.stderrFile : undefined));
     return { outer, consoleStart };

@@ -7,8 +7,9 @@ import { rememberHeadStart, takeHeadStart } from '../../host/head-start.js';
 import { childrenOf, identifyProcess, processArgv } from '../../host/process.js';
 import { limitFileSize } from '../../host/rlimit.js';
 import type { VmProcess } from '../../host/vmm/vm-process.js';
-import { type BeginRequest, type Begun, begin, writtenBytes } from './begin.js';
-import { aheadOf, mayBeAhead } from './head-start.js';
+import { type Begun, begin } from './begin.js';
+import { type BeginRequest, writtenBytes } from './command.js';
+import { aheadOf, mayBeAhead, recipeOf } from './head-start.js';
 import type { NotificationSource } from './notification-source.js';
 import type { SlirpTools } from './slirp.js';
 import { UmlVm } from './uml-vm.js';
@@ -48,7 +49,7 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     };
     const { commandTimeoutMs } = options;
     throwIfAborted(signal, `launch of VM ${spec.id}`);
-    if (mayBeAhead(spec)) rememberHeadStart(DRIVER_NAME, aheadOf(request));
+    if (mayBeAhead(spec)) rememberHeadStart(DRIVER_NAME, aheadOf(request), recipeOf(request, runDir, user));
     const { slirpTools } = request;
     return new UmlVm({ id: spec.id, runDir, process, data, commandTimeoutMs, slirpTools, notifications, up });
   } catch (error) {
@@ -61,7 +62,7 @@ function limitConsole({ spec, options }: LaunchRequest, main: ProcessIdentity, u
   limitFileSize(main.pid, Math.max(options.consoleLogMaxMib * MIB, ...writtenBytes(spec)), user);
 }
 
-/** Waits until UML runs: unshare → timeout, first of the namespace → UML, which setsid and env become. */
+/** Waits until UML runs: unshare → timeout, first of the namespace → UML, which setsid and env become; or as the launcher has it. */
 function untilStarted(
   { spec, options, tools, signal }: LaunchRequest,
   outer: VmProcess,
@@ -71,7 +72,7 @@ function untilStarted(
     const [pid] = childrenOf(parent.pid);
     return pid === undefined ? undefined : identifyProcess(pid);
   };
-  const onTheWay: readonly (string | undefined)[] = [tools.timeout, tools.setsid, tools.env];
+  const onTheWay: readonly (string | undefined)[] = [tools.timeout, tools.setsid, tools.env, spec.launcherPath];
   const what = `start of User Mode Linux for VM ${spec.id}`;
   return withDeadline(what, options.startTimeoutMs, signal, async (call) => {
     // Seen twice: what cannot run at all is gone by then.

@@ -21,14 +21,24 @@ export class NotificationSource {
   static async open(path: string, owner: DatagramOwner | undefined): Promise<NotificationSource> {
     await unlink(path).catch(() => {});
     const source = new NotificationSource();
-    source.#socket = await UnixDatagramSocket.bind(path, { maxBytes: MAX_DATAGRAM_BYTES, owner }, (bytes) => {
-      const notification = decodeNotification(bytes);
-      if (!notification) return;
-      if (notification.type === 'socket') source.#tellUp();
-      if (source.#listener) source.#listener(notification);
-      else source.#early.push(notification);
-    });
+    const options = { maxBytes: MAX_DATAGRAM_BYTES, owner };
+    source.#socket = await UnixDatagramSocket.bind(path, options, (bytes) => source.#receive(bytes));
     return source;
+  }
+
+  /** By a socket that is there. */
+  static given(path: string, fd: number): NotificationSource {
+    const source = new NotificationSource();
+    source.#socket = UnixDatagramSocket.given(path, fd, MAX_DATAGRAM_BYTES, (bytes) => source.#receive(bytes));
+    return source;
+  }
+
+  #receive(bytes: Buffer): void {
+    const notification = decodeNotification(bytes);
+    if (!notification) return;
+    if (notification.type === 'socket') this.#tellUp();
+    if (this.#listener) this.#listener(notification);
+    else this.#early.push(notification);
   }
 
   listen(listener: (notification: Notification) => void): void {

@@ -4,18 +4,18 @@ import { returnDisks } from './storage.js';
 
 const VARIABLE = 'HYPERPLUG_VM';
 
-/** An assignment of env(1), which stands among the arguments of unshare and timeout; the guest does not see it. */
+/** An assignment of env(1), which stands among the arguments of unshare and timeout, or the launcher; the guest does not see it. */
 export const markerVariable = (marker: string): Record<string, string> => ({ [VARIABLE]: marker });
 
 const markerIn = (argv: readonly string[]) =>
   argv.find((argument) => argument.startsWith(`${VARIABLE}=`))?.slice(VARIABLE.length + 1);
 
-/** unshare, which is our child, and the first process of the namespace. */
+/** Our child, and the first process of the namespace. */
 export const umlMarker: ProcessMarker = { markerOf: markerIn };
 
 /** The first process of the namespace alone: with it all others end. */
 export const umlInitMarker: ProcessMarker = {
-  markerOf: (argv) => (basename(argv[0] ?? '') === 'timeout' ? markerIn(argv) : undefined),
+  markerOf: (argv) => (basename(argv[0] ?? '') === 'timeout' || argv[1] === 'inner' ? markerIn(argv) : undefined),
 };
 
 /** The descriptor by which UML and slirp4netns know the directory of sockets: they need not be able to reach its path. */

@@ -129,17 +129,26 @@ describe('User Mode Linux: the end of its processes', function () {
     await eventually(async () => expect(holders()).to.deep.equal([]), 20_000);
   });
 
-  it('runs without privilege: a user of its own, no capability but raw sockets in a network of its own', async function () {
-    requireOrSkip(this, process.getuid?.() === 0, 'this needs root');
-    const { vm } = await launch();
-    const status = readFileSync(`/proc/${mainOf(vm)}/status`, 'utf8');
-    expect(uidOf(vm)).to.match(/^18791/);
-    expect(status).to.match(/CapEff:\t0000000000002000/);
-    expect(status).to.match(/CapBnd:\t0000000000002000/);
-    expect(status).to.match(/NoNewPrivs:\t1/);
-    const links = readFileSync(`/proc/${mainOf(vm)}/net/dev`, 'utf8');
-    expect(links.match(/^\s*(\w+):/gm)?.map((each) => each.trim())).to.deep.equal(['lo:']);
-  });
+  for (const [how, changes] of [
+    ['the launcher', {}],
+    ['programs of util-linux', { launcherPath: '/nothing/there' }],
+  ] as const) {
+    it(`runs without privilege by ${how}: a user of its own, no capability but raw sockets in a network of its own`, async function () {
+      requireOrSkip(this, process.getuid?.() === 0, 'this needs root');
+      const { vm, spec } = await launch(changes);
+      const status = readFileSync(`/proc/${mainOf(vm)}/status`, 'utf8');
+      expect(uidOf(vm)).to.match(/^18791/);
+      for (const set of ['CapEff', 'CapPrm', 'CapInh', 'CapBnd']) {
+        expect(status).to.match(new RegExp(`${set}:\\t0000000000002000`));
+      }
+      expect(status).to.match(/CapAmb:\t0000000000000000/);
+      expect(status).to.match(/NoNewPrivs:\t1/);
+      const links = readFileSync(`/proc/${mainOf(vm)}/net/dev`, 'utf8');
+      expect(links.match(/^\s*(\w+):/gm)?.map((each) => each.trim())).to.deep.equal(['lo:']);
+      await vm.kill(call());
+      expect(fixture.leftovers(spec)).to.deep.equal([]);
+    });
+  }
 
   it('lets a guest that mounts the host see nothing of it', async () => {
     const { vm } = await launch();

@@ -1,7 +1,7 @@
 import type { VmSpec } from '../../../core/hypervisor.js';
 import type { RunAsUser } from '../../../host/confined-spawn.js';
 import { createMemfd } from '../../../host/memfd.js';
-import type { TemplateParts } from '../begin.js';
+import type { TemplateParts } from '../command.js';
 import { openState, readSavedData } from './files.js';
 import type { CloneMemory, TemplateMemory } from './memory.js';
 

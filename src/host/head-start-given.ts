@@ -1,0 +1,64 @@
+import { closeSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+/** A VM that the launcher has begun before this process was this program. */
+export interface GivenVm {
+  readonly podId: string;
+  /** Of its NICs, in their order. */
+  readonly macs: readonly string[];
+  /** Our child. */
+  readonly pid: number;
+  /** Its user; undefined: ours. */
+  readonly uid?: number;
+  /** That we listen at. */
+  readonly socketFd: number;
+  /** Where its standard error is read. */
+  readonly stderrFd: number;
+  /** Of its pod's lock, which we have. */
+  readonly lockFd: number;
+  /** The memo that it was begun by. */
+  readonly memoFd: number;
+  /** Who undoes all of it, unless told that it was taken. */
+  readonly janitorFd: number;
+}
+
+/** linux/fcntl.h */
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+/** @param text of the launcher's variable. What this process starts from now on inherits none of it. @throws TypeError it is none. */
+export function parseGiven(text: string): GivenVm {
+  const given: unknown = JSON.parse(text);
+  if (!isGiven(given)) throw new TypeError('no VM is given');
+  const { socketFd, stderrFd, lockFd, memoFd, janitorFd } = given;
+  const fcntl = createRequire(import.meta.url)('koffi')
+    .load(null)
+    .func('int fcntl(int fd, int command, ...)');
+  for (const fd of [socketFd, stderrFd, lockFd, memoFd, janitorFd]) {
+    if (fcntl(fd, F_SETFD, 'int', FD_CLOEXEC) !== 0) throw new TypeError(`descriptor ${fd} is not open`);
+  }
+  return given;
+}
+
+function isGiven(given: unknown): given is GivenVm {
+  const it = given as GivenVm;
+  const numbers = [it.pid, it.socketFd, it.stderrFd, it.lockFd, it.memoFd, it.janitorFd, it.uid ?? 0];
+  return (
+    typeof it.podId === 'string' &&
+    Array.isArray(it.macs) &&
+    it.macs.every((mac) => typeof mac === 'string') &&
+    numbers.every((number) => Number.isSafeInteger(number) && number >= 0)
+  );
+}
+
+/** Whoever has it stands for all that the VM has from now on. */
+export function tellTaken({ janitorFd }: GivenVm): void {
+  writeSync(janitorFd, 't');
+  closeSync(janitorFd);
+}
+
+/** It is undone, a moment later. */
+export function leaveToJanitor({ janitorFd, lockFd }: GivenVm): void {
+  closeSync(lockFd);
+  closeSync(janitorFd);
+}
