@@ -1,9 +1,10 @@
 import { execFileSync, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { childrenOf } from '../../src/host/process.js';
 import { buildImage } from '../../src/hyperplug.js';
@@ -12,6 +13,7 @@ import { requireOrSkip } from '../support/require.js';
 
 const isRoot = process.getuid?.() === 0;
 const SH = '/bin/sh';
+const SOURCES = fileURLToPath(new URL('../../../launcher', import.meta.url));
 
 describe('host: the launcher', function () {
   this.timeout(600_000);
@@ -146,6 +148,19 @@ describe('host: the launcher', function () {
     const script = '"$0" confined --parent=$$ -- /bin/sleep 1000 & echo $!; sleep 0.3; kill -KILL $$';
     const { stdout } = spawnSync(SH, ['-c', script, launcher], { encoding: 'utf8' });
     await eventually(async () => expect(alive(Number(stdout))).to.equal(false), 10_000);
+  });
+
+  it('compiles without a warning', function () {
+    requireOrSkip(this, spawnSync('cc', ['--version']).status === 0, 'there is no C compiler');
+    const sources = readdirSync(SOURCES).filter((name) => name.endsWith('.c'));
+    const flags = ['-std=c11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror', '-Os'];
+    const { status: code, stderr } = spawnSync('cc', [...flags, '-o', join(directory, 'again'), ...sources], {
+      cwd: SOURCES,
+      encoding: 'utf8',
+    });
+    rmSync(join(directory, 'again'), { force: true });
+    expect(stderr).to.equal('');
+    expect(code).to.equal(0);
   });
 
   it('says what it cannot do', () => {

@@ -74,8 +74,7 @@ export async function packedFiles(): Promise<string[]> {
 
 /** The command line of the packed package. */
 export async function packedCli(argv: readonly string[], cwd: string): Promise<Ran> {
-  const main = join(await packedInstall(), 'node_modules/hyperplug/dist/bundle/cli/main.js');
-  return ran(process.execPath, [main, ...argv], { cwd });
+  return ran(join(await packedInstall(), 'node_modules/hyperplug/hyperplug'), argv, { cwd });
 }
 
 export interface TestCounts {

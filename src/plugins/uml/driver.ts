@@ -7,6 +7,7 @@ import type { ProgressSink } from '../../core/progress.js';
 import { checkStorage } from '../../core/vm/check-storage.js';
 import { checkTemplate } from '../../core/vm/check-template.js';
 import { runCommand } from '../../host/command.js';
+import { usableLauncher } from '../../host/confined-spawn.js';
 import { identifyProcess, killProcess, processArgv, readProcess, sameProcess } from '../../host/process.js';
 import type { ToolProvider } from '../../host/tools.js';
 import { checkVmSpec } from '../../host/vmm/check-spec.js';
@@ -58,7 +59,10 @@ export class UmlDriver implements HypervisorDriver {
     await checkStorage(spec, this.capabilities);
     await checkTemplate(spec, this);
     const tools = await this.#tools(options);
-    const slirpTools = () => this.#slirpTools({ signal: AbortSignal.timeout(this.options.commandTimeoutMs) });
+    const slirpTools = async () => ({
+      ...(await this.#slirpTools({ signal: AbortSignal.timeout(this.options.commandTimeoutMs) })),
+      launcher: usableLauncher(spec.launcherPath),
+    });
     return launch({ spec, options: this.options, tools, slirpTools, log: this.host.log, signal: options.signal });
   }
 

@@ -6,12 +6,13 @@ import { packedFiles, packedInstall, ran, runs } from '../../support/packed.js';
 
 /** What may be in the package, and must be: folder or file → why. */
 const PARTS: readonly RegExp[] = [
-  /^(?:package\.json|README\.md|SECURITY\.md|LICENSE)$/,
+  /^(?:package\.json|README\.md|SECURITY\.md|LICENSE|hyperplug)$/,
   /^dist\/bundle\/cli\/[^/]+\.c?js(?:\.map)?$/,
   // Its first file is CommonJS, which Node knows by this.
   /^dist\/bundle\/cli\/package\.json$/,
   /^dist\/(?:src|guest)\/.*\.(?:js|js\.map|d\.ts)$/,
   /^guest\//,
+  /^launcher\/[^/]+\.(?:c|h|md)$/,
   /^docs\/.*\.(?:md|json)$/,
   /^templates\//,
   /^contrib\//,
@@ -40,7 +41,13 @@ describe('the packed package', function () {
         `templates/${kind}/todo.md`,
       ]),
       ...['common/gitignore', 'common/tsconfig.json', 'common/README.md'].map((path) => `templates/${path}`),
-      ...['guest/agent/main.c', 'guest/agent/Makefile', 'guest/protocol/protocol.json', 'docs/plugins.md'],
+      ...[
+        'guest/agent/main.c',
+        'guest/agent/Makefile',
+        'guest/protocol/protocol.json',
+        'launcher/main.c',
+        'docs/plugins.md',
+      ],
     ];
     expect(wanted.filter((path) => !files.includes(path))).to.deep.equal([]);
   });

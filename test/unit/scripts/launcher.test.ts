@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { requireOrSkip } from '../../support/require.js';
@@ -145,6 +145,23 @@ describe('./hyperplug', () => {
     await clone.run(hyperplug());
     symlinkSync(join(clone.folder, 'hyperplug'), join(clone.folder, 'bin/alias'));
     expect(await clone.run(['bin/alias', 'y'])).to.include({ code: 5, stdout: 'main y\n' });
+  });
+
+  it('goes through the launcher where that is, for a pod that is run and for nothing else', async () => {
+    await clone.run(hyperplug());
+    clone.write('dist/bundle/cli/launcher', '#!/bin/sh\necho "launcher $*"\n');
+    expect((await clone.run(hyperplug('run', 'x'))).stdout).to.equal('main run x\n');
+    chmodSync(join(clone.folder, 'dist/bundle/cli/launcher'), 0o755);
+    const words = 'launcher ahead ./dist/bundle/cli node ./scripts/launch.mjs run -- a b\n';
+    expect((await clone.run(hyperplug('run', '--', 'a b'))).stdout).to.equal(words);
+    expect((await clone.run(hyperplug('ps'))).stdout).to.equal('main ps\n');
+  });
+
+  it('is what it was installed as, where there is nothing to set up', async () => {
+    await clone.run(hyperplug());
+    rmSync(join(clone.folder, 'scripts'), { recursive: true });
+    symlinkSync(join(clone.folder, 'hyperplug'), join(clone.folder, 'bin/alias'));
+    expect((await clone.run(['bin/alias', 'y'])).stdout).to.equal('main y\n');
   });
 
   it('says that Node is missing, or too old', async () => {
