@@ -147,12 +147,11 @@ static void begin(const char *directory, char *const *args)
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-_Noreturn void ahead(char **words)
+_Noreturn void ahead(const char *directory, char **words)
 {
 	unsetenv(VARIABLE);
-	/* DIRECTORY PROGRAM SCRIPT ARGUMENT... */
-	if (words[2] != NULL)
-		begin(words[0], words + 3);
-	execvp(words[1], words + 1);
-	die(words[1]);
+	if (words[1] != NULL && words[2] != NULL && strcmp(words[2], "run") == 0)
+		begin(directory, words + 2);
+	execvp(words[0], words);
+	die(words[0]);
 }

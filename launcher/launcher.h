@@ -24,8 +24,11 @@ void close_from(int first);
 /* Becomes `argv` below, confined. `words` are the options and what follows them; `mark` is where /proc shows the first of them. */
 _Noreturn void confine(char **words, char *mark);
 
-/* Begins with the VM that an earlier command like this one began with, then becomes that command: DIRECTORY PROGRAM ARGUMENT... */
-_Noreturn void ahead(char **words);
+/* Begins with the VM that an earlier command like this one began with, then becomes that command. `words`: the
+ * program, its script, the command, and NULL. `directory` has what is remembered. */
+_Noreturn void ahead(const char *directory, char **words);
+
+bool clone_is_set_up(const char *root);
 
 /* A growing string of bytes. Without memory the process ends. */
 struct bytes {

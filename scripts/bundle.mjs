@@ -4,6 +4,7 @@
 // and dist/guest/image are, since code finds the package's own files relative to itself.
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transform } from 'esbuild';
@@ -24,6 +25,7 @@ const DRIVERS = ['src/plugins/qemu/driver.ts', 'src/plugins/uml/driver.ts'];
 const SELDOM = [
   'src/daemon/run.ts',
   'node_modules/yaml/dist/index.js',
+  'node_modules/execa/index.js',
   'src/plugins/netlink/backend.ts',
   'src/plugins/iptables/firewall.ts',
   'src/cli/commands/completion.ts',
@@ -42,6 +44,25 @@ const onlyEnglish = {
     onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
       contents: "export { default as en } from './en.js';",
     }));
+  },
+};
+
+/**
+ * The store's library is loaded by every command: joined, it is one of those that V8 keeps. Its native part is found as ever, beside
+ * where it lies; where that is it asks by a name that a joined program has not.
+ */
+const storeLibrary = {
+  name: 'store-library',
+  setup({ onLoad }) {
+    const replaced = (filter, text, by) =>
+      onLoad({ filter }, async ({ path }) => {
+        const content = await readFile(path, 'utf8');
+        if (!content.includes(text)) throw new Error(`${path}: no ${text}`);
+        return { contents: content.replaceAll(text, by), loader: path.endsWith('.ts') ? 'ts' : 'js' };
+      });
+    replaced(/\/src\/plugins\/local\/state-file\.ts$/, "createRequire(import.meta.url)('lmdb')", "require('lmdb')");
+    const library = "require('node:module').createRequire(__bundleUrl).resolve('lmdb')";
+    replaced(/\/node_modules\/lmdb\/dist\/index\.cjs$/, '__filename', library);
   },
 };
 
@@ -70,9 +91,9 @@ const { metafile, outputFiles } = await build({
   metafile: true,
   // The loader reads it as latin1.
   charset: 'ascii',
-  external: EXTERNAL,
+  external: EXTERNAL.filter((name) => name !== 'lmdb'),
   define: { 'import.meta.url': '__bundleUrl' },
-  plugins: [onlyEnglish],
+  plugins: [onlyEnglish, storeLibrary],
 });
 const text = new Map(outputFiles.map((file) => [basename(file.path), file.text]));
 const parts = new Map(Object.entries(metafile.outputs).map(([path, part]) => [basename(path), part]));

@@ -1,7 +1,7 @@
 // npm run docs: writes the generated parts of the docs and templates anew, by the tests that otherwise compare them.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { root, setUp } from './set-up.mjs';
+import { root, setUp } from './set-up.cjs';
 
 const TESTS = [
   'unit/docs.test.js',

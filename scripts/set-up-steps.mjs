@@ -1,4 +1,4 @@
-// The slow path of set-up.mjs: loaded only when there is something to do.
+// The slow path of set-up.cjs: loaded only when there is something to do.
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';

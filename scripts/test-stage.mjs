@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { root } from './set-up.mjs';
+import { root } from './set-up.cjs';
 
 /** A test run that does not end has left something open, which is a defect of its own. */
 const RUN_TIMEOUT_MS = 20 * 60_000;

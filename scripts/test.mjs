@@ -1,8 +1,8 @@
 // npm test [-- STAGE… MOCHA-OPTION…]: sets up, then runs the stages one after the other, then says what came of each.
-import { requireNode } from './node-version.mjs';
+import { requireNode } from './node-version.cjs';
 
 requireNode();
-const { setUp } = await import('./set-up.mjs');
+const { setUp } = await import('./set-up.cjs');
 const { runStage, testFiles } = await import('./test-stage.mjs');
 
 /** In this order: a later stage relies on what an earlier one tests. `timeoutMs` is mocha's, per test. */

@@ -1,9 +1,7 @@
-import { spawn } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
-import type { Readable } from 'node:stream';
+import { accessSync, closeSync, constants, existsSync, readFileSync } from 'node:fs';
 import { HyperplugError } from '../core/errors.js';
-import type { ProcessIdentity } from '../core/hypervisor.js';
-import { readProcess } from './process.js';
+import { type ConfinedChild, ownChild } from './own-child.js';
+import { pipe, posixSpawn } from './posix-spawn.js';
 
 /** Programs of util-linux and coreutils, by absolute path. Each changes one thing and then becomes the next (exec). */
 export interface ConfinementTools {
@@ -109,66 +107,26 @@ function whileWeLive(): string[] {
   return [`--chdir=${directory}`];
 }
 
-export interface ChildExit {
-  readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
-
-/** A child in a session of its own, so that a terminal's Ctrl-C does not reach it. */
-export interface ConfinedChild {
-  readonly identity: ProcessIdentity;
-  readonly exited: Promise<ChildExit>;
-  /** What it has written to stderr, the last 4 KiB; empty where stderr was given as a descriptor. */
-  stderrTail(): string;
-  /** This process may end before the child. */
-  unref(): void;
-}
-
-const STDERR_TAIL_BYTES = 4096;
-
-/** The end of what it writes. */
-export function keepTail(stderr: Readable | null): () => string {
-  let tail = Buffer.alloc(0);
-  stderr?.on('data', (chunk: Buffer) => {
-    tail = Buffer.concat([tail, chunk]).subarray(-STDERR_TAIL_BYTES);
-  });
-  return () => tail.toString('utf8');
-}
-
 /**
- * Starts `argv` with descriptors 3, 4, … from `fds`. stdin and stdout are /dev/null.
+ * Starts `argv`, whose first is an absolute path, with descriptors 3, 4, … from `fds`. stdin and stdout are /dev/null.
  * @throws HOST_TOOL_MISSING, HOST_COMMAND_FAILED.
  */
 export async function spawnConfined(
   argv: readonly string[],
   stdio: { readonly stderrFd: number | undefined; readonly fds: readonly number[] },
 ): Promise<ConfinedChild> {
-  const [file, ...args] = argv as [string, ...string[]];
-  const child = spawn(file, args, {
-    cwd: '/',
-    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
-    detached: true,
-    stdio: ['ignore', 'ignore', stdio.stderrFd ?? 'pipe', ...stdio.fds],
-  });
-  const stderrTail = keepTail(child.stderr);
-  const { pid } = child;
-  if (pid === undefined) {
-    const cause = await new Promise<NodeJS.ErrnoException>((resolve) => child.once('error', resolve));
+  const [read, write] = stdio.stderrFd === undefined ? pipe() : [undefined, undefined];
+  try {
+    const fds = [stdio.stderrFd ?? (write as number), ...stdio.fds];
+    const pid = posixSpawn({ argv, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' }, cwd: '/', fds });
+    return ownChild(pid, read);
+  } catch (error) {
+    if (read !== undefined) closeSync(read);
+    const cause = error as NodeJS.ErrnoException;
+    if (cause.code === undefined) throw error;
     const code = cause.code === 'ENOENT' ? 'HOST_TOOL_MISSING' : 'HOST_COMMAND_FAILED';
-    throw new HyperplugError(code, `${file}: could not be started: ${cause.message}`, { cause, details: { argv } });
+    throw new HyperplugError(code, `${argv[0]}: could not be started: ${cause.message}`, { cause, details: { argv } });
+  } finally {
+    if (write !== undefined) closeSync(write);
   }
-  child.on('error', () => {});
-  // Not reaped before the event loop turns: it is there, if only as a zombie.
-  const snapshot = readProcess(pid);
-  if (!snapshot)
-    throw new HyperplugError('HOST_PERMISSION', `/proc does not show process ${pid}, which was just started`);
-  return {
-    identity: snapshot.identity,
-    // `close` and not `exit`: by then all of stderr has been read.
-    exited: new Promise((resolve) => {
-      child.once('close', (exitCode, signal) => resolve({ exitCode, signal }));
-    }),
-    stderrTail,
-    unref: () => child.unref(),
-  };
 }

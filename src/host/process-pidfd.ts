@@ -6,6 +6,8 @@ import { constants } from 'node:os';
 export interface Pidfd {
   /** Resolves when the process has ended, be it reaped or not. */
   waitExit(): Promise<void>;
+  /** waitExit() keeps this process no longer. */
+  unref(): void;
   /** False: it has ended. @throws an error with `code` EPERM. */
   sendSignal(signal: NodeJS.Signals): boolean;
   /** Idempotent. */
@@ -16,7 +18,7 @@ export interface Pidfd {
 const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
 
-type PollHandle = { close(): void };
+type PollHandle = { close(): void; unref(): void };
 
 interface Native {
   syscall(...args: unknown[]): number;
@@ -66,6 +68,7 @@ export function openPidfd(pid: number): Pidfd | 'gone' | 'unavailable' {
           else resolve();
         });
       }),
+    unref: () => handle?.unref(),
     sendSignal(signal) {
       const number = constants.signals[signal];
       if (lib.syscall(SYS_PIDFD_SEND_SIGNAL, 'int', fd, 'int', number, 'void *', null, 'unsigned int', 0) === 0) {

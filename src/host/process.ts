@@ -123,6 +123,8 @@ export function childrenOf(pid: number): readonly number[] {
 /** The end of a process, watched without a thread or a child relation. */
 export interface ProcessWatch {
   readonly gone: Promise<void>;
+  /** It keeps this process no longer, which may end before. */
+  unref(): void;
   /** Ends the watch; `gone` then stays pending. Idempotent. */
   close(): void;
 }
@@ -135,7 +137,7 @@ export function watchProcess(identity: ProcessIdentity): ProcessWatch {
   const pidfd = openPidfd(identity.pid);
   if (pidfd === 'gone' || !held(pidfd, identity)) {
     if (typeof pidfd === 'object') pidfd.close();
-    return { gone: Promise.resolve(), close() {} };
+    return { gone: Promise.resolve(), unref() {}, close() {} };
   }
   if (pidfd === 'unavailable') return watchByPolling(identity);
   const gone = pidfd.waitExit();
@@ -143,7 +145,7 @@ export function watchProcess(identity: ProcessIdentity): ProcessWatch {
     () => pidfd.close(),
     () => pidfd.close(),
   );
-  return { gone, close: () => pidfd.close() };
+  return { gone, unref: () => pidfd.unref(), close: () => pidfd.close() };
 }
 
 function watchByPolling(identity: ProcessIdentity): ProcessWatch {
@@ -155,7 +157,7 @@ function watchByPolling(identity: ProcessIdentity): ProcessWatch {
       resolve();
     }, POLL_INTERVAL_MS);
   });
-  return { gone, close: () => clearInterval(timer) };
+  return { gone, unref: () => timer?.unref(), close: () => clearInterval(timer) };
 }
 
 /** Resolves when the process has ended (a zombie has). @throws TIMEOUT, ABORTED: it still lives. */

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import type { ProcessIdentity } from '../../core/hypervisor.js';
-import type { ConfinedChild } from '../confined-spawn.js';
+import type { ConfinedChild } from '../own-child.js';
 import { watchProcess } from '../process.js';
 
 /** A hypervisor as its driver sees it, be it our child or adopted. */

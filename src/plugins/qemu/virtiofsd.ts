@@ -6,7 +6,8 @@ import { type CallOptions, raceSignal, withDeadline } from '../../core/calls.js'
 import { HyperplugError } from '../../core/errors.js';
 import type { ProcessIdentity, VmShare } from '../../core/hypervisor.js';
 import { runCommand } from '../../host/command.js';
-import { type ConfinedChild, type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
+import { type RunAsUser, spawnConfined } from '../../host/confined-spawn.js';
+import type { ConfinedChild } from '../../host/own-child.js';
 import { identifyProcess, killProcess, processArgv } from '../../host/process.js';
 import type { Tool } from '../../host/tools.js';
 import { listenUnix } from '../../host/unix-listener.js';

@@ -24,7 +24,9 @@ export class FakeClone {
     cpSync(join(REPOSITORY, 'hyperplug'), join(this.folder, 'hyperplug'));
     this.write(
       'scripts/bundle.mjs',
-      `import { cpSync } from 'node:fs'; cpSync('dist/src/cli/main.js', 'dist/bundle/cli/main.js');`,
+      `import { cpSync, writeFileSync } from 'node:fs';
+      cpSync('dist/src/cli/main.js', 'dist/bundle/cli/main.js');
+      writeFileSync('dist/bundle/cli/package.json', '{"type":"commonjs"}');`,
     );
     this.write('package.json', '{"type":"module"}');
     this.write('package-lock.json', '{"packages":{}}');

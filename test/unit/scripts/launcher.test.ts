@@ -147,14 +147,15 @@ describe('./hyperplug', () => {
     expect(await clone.run(['bin/alias', 'y'])).to.include({ code: 5, stdout: 'main y\n' });
   });
 
-  it('goes through the launcher where that is, for a pod that is run and for nothing else', async () => {
+  it('goes through the launcher where that is', async () => {
     await clone.run(hyperplug());
     clone.write('dist/bundle/cli/launcher', '#!/bin/sh\necho "launcher $*"\n');
     expect((await clone.run(hyperplug('run', 'x'))).stdout).to.equal('main run x\n');
     chmodSync(join(clone.folder, 'dist/bundle/cli/launcher'), 0o755);
-    const words = 'launcher ahead ./dist/bundle/cli node ./scripts/launch.mjs run -- a b\n';
-    expect((await clone.run(hyperplug('run', '--', 'a b'))).stdout).to.equal(words);
-    expect((await clone.run(hyperplug('ps'))).stdout).to.equal('main ps\n');
+    expect((await clone.run(hyperplug('run', '--', 'a b'))).stdout).to.equal('launcher clone . run -- a b\n');
+    rmSync(join(clone.folder, 'scripts'), { recursive: true });
+    const words = 'launcher ahead ./dist/bundle/cli node ./dist/bundle/cli/main.js ps\n';
+    expect((await clone.run(hyperplug('ps'))).stdout).to.equal(words);
   });
 
   it('is what it was installed as, where there is nothing to set up', async () => {
@@ -168,7 +169,7 @@ describe('./hyperplug', () => {
     const outcome = await clone.run(['/bin/sh', './hyperplug'], { path: join(clone.folder, 'bin') });
     expect(outcome.code).to.equal(1);
     expect(outcome.stderr).to.include('Node.js 20.19');
-    const { isOldNode, NEEDED } = await import(join(REPOSITORY, 'scripts/node-version.mjs'));
+    const { isOldNode, NEEDED } = await import(join(REPOSITORY, 'scripts/node-version.cjs'));
     expect(['18.20.0', '20.18.3', '20.19.0', '22.0.0'].map(isOldNode)).to.deep.equal([true, true, false, false]);
     const { engines } = JSON.parse(readFileSync(join(REPOSITORY, 'package.json'), 'utf8'));
     expect(engines.node).to.equal(`>=${NEEDED.join('.')}`);

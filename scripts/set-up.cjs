@@ -1,17 +1,17 @@
+'use strict';
 // Dependencies and compiled code of a clone, made where they are missing or stale. Plain Node: it runs before anything
 // is installed. What is up to date costs a few milliseconds of looking.
-import { existsSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { dependencyState, sourceState, stampPath, writeStamp } from './stamps.mjs';
+const { existsSync, lstatSync, mkdirSync, rmSync } = require('node:fs');
+const { dirname, join } = require('node:path');
+const { dependencyState, sourceState, stampPath, writeStamp } = require('./stamps.cjs');
 
-export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(__dirname);
 
 /**
  * @param {{ tests: boolean, root?: string }} options tests: also compile what only tests need.
  * @returns {Promise<boolean>} false: it failed, and was told on stderr; process.exitCode is set.
  */
-export async function setUp({ tests, root: folder = root }) {
+async function setUp({ tests, root: folder = root }) {
   if (isCurrent(folder, tests)) return true;
   const { SetUpError, report, withLock, runStep } = await import('./set-up-steps.mjs');
   try {
@@ -81,3 +81,5 @@ function touch(folder) {
   mkdirSync(probe);
   rmSync(probe, { recursive: true });
 }
+
+module.exports = { root, setUp };

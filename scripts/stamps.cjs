@@ -1,7 +1,8 @@
+'use strict';
 // What is up to date: a stamp is a hash of what a step was made from, written when the step is done.
-import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+const { createHash } = require('node:crypto');
+const { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } = require('node:fs');
+const { dirname, join } = require('node:path');
 
 const PLACES = {
   dependencies: 'node_modules/.hyperplug-stamp',
@@ -20,11 +21,11 @@ const SOURCES = [
 ];
 const TESTS = ['test', 'bench'];
 
-export function stampPath(root, kind) {
+function stampPath(root, kind) {
   return join(root, PLACES[kind]);
 }
 
-export function readStamp(root, kind) {
+function readStamp(root, kind) {
   try {
     return readFileSync(stampPath(root, kind), 'utf8');
   } catch {
@@ -33,7 +34,7 @@ export function readStamp(root, kind) {
 }
 
 /** Appears whole or not at all. */
-export function writeStamp(root, kind, stamp) {
+function writeStamp(root, kind, stamp) {
   const path = stampPath(root, kind);
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(`${path}.${process.pid}`, stamp);
@@ -41,7 +42,7 @@ export function writeStamp(root, kind, stamp) {
 }
 
 /** @returns {{ current: boolean, why: string, stamp: string }} */
-export function dependencyState(root) {
+function dependencyState(root) {
   const lock = readFileSync(join(root, 'package-lock.json'));
   const stamp = createHash('sha256').update(lock).update(`${process.platform} ${process.arch}`).digest('hex');
   const found = readStamp(root, 'dependencies');
@@ -66,7 +67,7 @@ function installedByHand(root, lock) {
 }
 
 /** @returns {{ current: boolean, why: string, stamp: { sources: string, tests: string } }} */
-export function sourceState(root, tests) {
+function sourceState(root, tests) {
   const stamp = { sources: fingerprint(root, SOURCES), tests: tests ? fingerprint(root, TESTS) : '' };
   const found = readStamp(root, 'sources');
   if (found !== stamp.sources) {
@@ -77,7 +78,7 @@ export function sourceState(root, tests) {
 }
 
 /** Over path, size and mtime of the TypeScript and JSON files below: contents are not read. */
-export function fingerprint(root, names) {
+function fingerprint(root, names) {
   const hash = createHash('sha256');
   const add = (path, stats) => hash.update(`${path}\0${stats.size}\0${stats.mtimeMs}\n`);
   const walk = (folder) => {
@@ -98,3 +99,5 @@ export function fingerprint(root, names) {
 function byName(one, other) {
   return one.name < other.name ? -1 : 1;
 }
+
+module.exports = { dependencyState, fingerprint, readStamp, sourceState, stampPath, writeStamp };
