@@ -26,8 +26,7 @@ export default {
       rounds,
       ours: {
         name: 'hyperplug run',
-        run: () =>
-          untilFirstByte(process.execPath, [HYPERPLUG, 'run', '--driver', 'uml', '--', 'uname', '-a'], options),
+        run: () => untilFirstByte(HYPERPLUG, ['run', '--driver', 'uml', '--', 'uname', '-a'], options),
       },
       against: [
         {

@@ -28,7 +28,7 @@ export default {
       ours: {
         name: 'hyperplug run',
         run: () =>
-          untilFirstByte(process.execPath, [HYPERPLUG, 'run', '--driver', 'qemu', '--', 'echo', 'hello'], {
+          untilFirstByte(HYPERPLUG, ['run', '--driver', 'qemu', '--', 'echo', 'hello'], {
             timeoutMs,
           }),
       },

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
-/** The command line as it is installed. */
-export const HYPERPLUG = fileURLToPath(new URL('../../../dist/bundle/cli/main.js', import.meta.url));
+/** The command line, as in a clone. */
+export const HYPERPLUG = fileURLToPath(new URL('../../../hyperplug', import.meta.url));
 
 export interface FirstByte {
   /** What its output must hold to count. */
