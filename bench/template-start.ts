@@ -82,7 +82,7 @@ async function* commandLine(
   const alone = (until: 'runs' | 'says') => () => bareClone(args, image, join(templates, TEMPLATE), until, signal);
   const run = (template: string) => () => {
     const words = ['run', '--config', configPath, '--network', 'none', '--template', template, '--', 'echo', 'hello'];
-    return untilFirstByte(HYPERPLUG, [...words], { timeoutMs: 60_000 });
+    return untilFirstByte(HYPERPLUG, words, { timeoutMs: 60_000 });
   };
   yield {
     title: 'hyperplug run to first output, from a template',
