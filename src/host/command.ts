@@ -7,6 +7,8 @@ export interface CommandOptions {
   /** The command's own deadline, besides the signal. Default: 30 000. */
   readonly timeoutMs?: number;
   readonly cwd?: string;
+  /** Path of the network namespace that it runs in; undefined: this process's. */
+  readonly netns?: string | undefined;
   /** Added to this process's environment and to LC_ALL=C.UTF-8; undefined removes a variable. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Standard input; undefined: empty. */
@@ -34,7 +36,7 @@ const KILL_AFTER_MS = 2_000;
  * Runs a short command to its end: argv only, never a shell. An aborted or late one gets SIGTERM, then SIGKILL after
  * 2 s, and the rejection comes when it is gone.
  * @throws HOST_TOOL_MISSING argv[0] does not exist; HOST_COMMAND_FAILED with `argv`, `exitCode`, `signal`, `stderrTail`
- * (other exit codes, killed by a signal, too much output); TIMEOUT, ABORTED.
+ * (other exit codes, killed by a signal, too much output); HOST_PERMISSION `netns` cannot be entered; TIMEOUT, ABORTED.
  */
 export async function runCommand(argv: readonly string[], options: CommandOptions): Promise<CommandResult> {
   const [file, ...args] = argv;
@@ -44,20 +46,24 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   const maxOutputBytes = options.maxOutputBytes ?? 16 * 1024 * 1024;
   // Not before it is needed: many a start of a pod runs no command.
   const { execa } = await import('execa');
+  const namespaces = options.netns === undefined ? undefined : await import('./netns.js');
   requireDescriptors(file);
-  const child = execa(file, args, {
-    reject: false,
-    cancelSignal: options.signal,
-    timeout: timeoutMs,
-    forceKillAfterDelay: KILL_AFTER_MS,
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    env: { LC_ALL: 'C.UTF-8', ...options.env },
-    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
-    stdout: options.onStdoutLine ? (['pipe', lines(options.onStdoutLine)] as const) : 'pipe',
-    stderr: options.onStderrLine ? (['pipe', lines(options.onStderrLine)] as const) : 'pipe',
-    maxBuffer: maxOutputBytes,
-    stripFinalNewline: false,
-  });
+  const start = () =>
+    execa(file, args, {
+      reject: false,
+      cancelSignal: options.signal,
+      timeout: timeoutMs,
+      forceKillAfterDelay: KILL_AFTER_MS,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      env: { LC_ALL: 'C.UTF-8', ...options.env },
+      ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+      stdout: options.onStdoutLine ? (['pipe', lines(options.onStdoutLine)] as const) : 'pipe',
+      stderr: options.onStderrLine ? (['pipe', lines(options.onStderrLine)] as const) : 'pipe',
+      maxBuffer: maxOutputBytes,
+      stripFinalNewline: false,
+    });
+  // A child is where the thread was that started it; nsenter(1) would be a program more to start.
+  const child = namespaces ? namespaces.inNetworkNamespace(options.netns, start) : start();
   const result = await child;
   const { stdout, stderr } = result;
   const exitCode = result.exitCode ?? -1;

@@ -74,10 +74,10 @@ export class Tables {
 
   async #run(what: 'save' | 'restore', args: readonly string[], input: string | undefined, call: CallOptions) {
     const tool = await this.#tool(what, call);
-    const enter = this.netns === undefined ? [] : ['nsenter', `--net=${this.netns}`, '--'];
     try {
-      return await runCommand([...enter, tool.path, ...args], {
+      return await runCommand([tool.path, ...args], {
         signal: call.signal,
+        netns: this.netns,
         env: tool.env,
         ...(input === undefined ? {} : { input }),
       });
