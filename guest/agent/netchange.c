@@ -96,7 +96,7 @@ bool net_restore_routes(const struct net_list *routes, struct failure *f)
 
 struct change {
 	struct net_link before;
-	struct net_list addresses, routes; /* before */
+	struct net_list addresses, routes; /* before, where an undo or a new name may need them */
 	size_t removed, added;
 	bool renamed, mtu_set, brought_up;
 	const struct wish *wish;
@@ -272,6 +272,12 @@ static bool link_by_index(int index, struct net_link *link, struct failure *f)
 	return found || fail(f, HP_E_NOT_FOUND, ENODEV, NULL, "the link went away");
 }
 
+/* Only these take addresses or routes away: a removal, and a new name where the link has to go down for it. */
+static bool costs_something(const struct change *c)
+{
+	return c->wish->remove_count > 0 || (c->wish->name[0] != 0 && (c->before.flags & IFF_UP));
+}
+
 bool net_setup_link(const struct net_link *link, const struct wish *wish, struct writer *out, struct failure *f)
 {
 	struct change c = { .before = *link, .wish = wish };
@@ -279,7 +285,8 @@ bool net_setup_link(const struct net_link *link, const struct wish *wish, struct
 	struct net_link after;
 	bool ok;
 
-	ok = net_read_addresses(&c.addresses, link->index, f) && net_read_routes(&c.routes, link->index, f);
+	ok = !costs_something(&c) ||
+	     (net_read_addresses(&c.addresses, link->index, f) && net_read_routes(&c.routes, link->index, f));
 	if (ok) {
 		ok = apply(&c, f) && link_by_index(link->index, &after, f) &&
 		     net_read_addresses(&now, link->index, f) && check(&c, &after, &now, f);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "files.h"
@@ -355,6 +356,25 @@ static bool clear_link(const struct net_link *link, struct failure *f)
 	return ok;
 }
 
+/* Nobody waits any more for a NIC that is to go: one that came later would get what was meant for this one. */
+static void stop_waiting(const struct wish *w)
+{
+	struct job *next;
+
+	for (struct job *job = jobs; job != NULL; job = next) {
+		struct failure f;
+
+		next = job->next;
+		if (w->mac[0] != 0 ? strcasecmp(job->wish.mac, w->mac) != 0 : strcmp(job->wish.device, w->device) != 0)
+			continue;
+		if (job->request.generation == session.generation) {
+			not_found(&job->wish, HP_E_NOT_FOUND, &f);
+			reply_error(&job->request, &f);
+		}
+		job_free(job);
+	}
+}
+
 bool handle_deleteinterface(struct call *call, struct failure *f)
 {
 	struct net_link link;
@@ -362,6 +382,7 @@ bool handle_deleteinterface(struct call *call, struct failure *f)
 
 	if (!read_wish(&w, &call->doc, call->v, f))
 		return false;
+	stop_waiting(&w);
 	if (!find(&w, &link, f))
 		return f->code != NULL ? false : not_found(&w, HP_E_NOT_FOUND, f);
 	if (!clear_link(&link, f))

@@ -176,13 +176,32 @@ async function plugOne(
   const { record, host, vmNic } = prepared;
   const { id } = record;
   undo.push(`device of NIC ${id}`, (undoCall) => unplug(vm, table.find(id), undoCall));
-  await vm.hypervisor.attachNic(vmNic, call);
-  await host.handedOver();
-  const expectedName = freeKernelName(table);
-  const guest = await vm.explained(() => vm.session.setupInterface(nicConfig(record, expectedName), call));
+  const setUp = (limited: CallOptions) =>
+    vm.explained(() => vm.session.setupInterface(nicConfig(record, freeKernelName(table)), limited));
+  const plug = async (limited: CallOptions) => {
+    await vm.hypervisor.attachNic(vmNic, limited);
+    await host.handedOver();
+  };
+  const guest = await (vm.session.features.nicByMac
+    ? lookedOutFor(setUp, plug, call)
+    : plug(call).then(() => setUp(call)));
   await seeForwards(services.driver, vm.hypervisor, vmNic, call);
   table.sawGuest(id, guest);
   return guest;
+}
+
+/** Asked beforehand, the guest looks out for the NIC by its MAC: the way to it is not waited for after the device. */
+async function lookedOutFor(
+  setUp: (call: CallOptions) => Promise<GuestNic>,
+  plug: (call: CallOptions) => Promise<void>,
+  call: CallOptions,
+): Promise<GuestNic> {
+  let guest: GuestNic | undefined;
+  const setUpToo = async (limited: CallOptions) => {
+    guest = await setUp(limited);
+  };
+  await concurrently([setUpToo, plug], call);
+  return guest as GuestNic;
 }
 
 function routable(added: readonly Added[], made: readonly NicRecord[]): RoutableNic[] {

@@ -82,6 +82,22 @@ describe('guest agent, extension: network', function () {
     expect(ip('link', 'show', 'dev', 'veth0')[0].flags).not.to.include('UP');
   });
 
+  it('waits no more for a NIC that is taken away before it came', async () => {
+    const ipAddresses = [{ ipAddress: '10.1.0.2', prefix: 24 }];
+    const [first, other] = [MAC, '52:54:00:aa:00:02'].map((mac) =>
+      agent.send(COMMAND.SETUPINTERFACE, json({ mac, ipAddresses, timeoutMs: 60_000 })),
+    ) as [number, number];
+    expect(await agent.refusal(COMMAND.DELETEINTERFACE, { mac: MAC.toUpperCase() })).to.include({ code: 'NOT_FOUND' });
+    const answer = await agent.answer(first);
+    expect(answer.code).to.equal(COMMAND.ERROR);
+    expect(JSON.parse(answer.payload.toString())).to.include({ code: 'NOT_FOUND', field: 'mac' });
+    plug();
+    plug('other0', '52:54:00:aa:00:02');
+    expect((await agent.answer(other)).code).to.equal(COMMAND.ACK);
+    expect(addresses('veth0')).to.deep.equal([]);
+    expect(addresses('other0')).to.deep.equal(['10.1.0.2/24']);
+  });
+
   it('tells the right one of two NICs', async () => {
     plug('b0', '52:54:00:aa:00:02');
     plug('a0', MAC);

@@ -281,7 +281,11 @@ describe('NICs added to a running pod', function () {
 
     it('the guest keeps the device: slot, address and record stay, and a removal later goes on', async () => {
       fixture.hypervisor.faults.plan('detach');
-      agent.plan('setupInterface', refuses);
+      // When the NIC is there.
+      agent.plan('setupInterface', async (ask, ...rest) => {
+        await ask();
+        return refuses(ask, ...rest);
+      });
       const error = await failure(pod.nics.add(spec));
       expect(hasCode(error, 'POD_CLEANUP_FAILED')).to.equal(true);
       expect(fixture.traces().addresses).to.include('10.91.0.2 of p/x');
