@@ -238,6 +238,14 @@ export interface AttachedNic {
   readonly slot: number;
 }
 
+export interface DetachOptions extends CallOptions {
+  /**
+   * Called, at most once, when the guest has let go of the device and the hypervisor has still to put its own side away:
+   * what is to be asked of the guest can be asked then. A driver to which both are one need not call it.
+   */
+  readonly onUnplugged?: () => void;
+}
+
 export type VmState = 'running' | 'paused' | 'exited';
 
 export interface VmExit {
@@ -356,7 +364,7 @@ export interface HypervisorVm {
    * Resolves when the hypervisor says that the device is gone, not when it took the request; only then is the slot free.
    * @throws VM_NIC_NOT_FOUND. On rejection the NIC still is attached and its slot taken.
    */
-  detachNic(nicId: string, options: CallOptions): Promise<void>;
+  detachNic(nicId: string, options: DetachOptions): Promise<void>;
   /**
    * Only with `liveForwards`. Resolves when the port is listened on; with linkUp `guest-up` that waits for the guest's link,
    * and core asks so for the forwards that attachNic() was given, too.

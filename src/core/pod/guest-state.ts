@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { GuestNetwork, GuestNic, GuestNicConfig, GuestSession } from '../agent.js';
 import { type CallOptions, withDeadline } from '../calls.js';
 import { HyperplugError, hasCode } from '../errors.js';
+import type { DetachOptions } from '../hypervisor.js';
 import { parseAddress } from '../ipam/index.js';
 import type { InterfaceAddress } from '../network.js';
 import type { Vm } from '../vm/vm.js';
@@ -127,7 +128,7 @@ export async function clearInGuest(session: GuestSession, nic: NicRecord, call: 
 }
 
 /** @throws when the device is not known to be gone. */
-export async function detach({ hypervisor }: Vm, { id }: NicRecord, call: CallOptions): Promise<void> {
+export async function detach({ hypervisor }: Vm, { id }: NicRecord, call: DetachOptions): Promise<void> {
   try {
     await hypervisor.detachNic(id, call);
   } catch (error) {

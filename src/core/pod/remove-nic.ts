@@ -24,23 +24,32 @@ export async function removeNic(
       await table.drop(id, call, [table.event('nic-removed', id)]);
       return;
     }
-    await vm.explained(async () => {
-      await clearInGuest(vm.session, nic, call);
-      await detach(vm, nic, call);
-    });
-    // The VM has let go of it, so nobody can use its address any more: the guest is asked whether it sees that while the host's side goes.
     const errors: unknown[] = [];
     const collect = (error: unknown) => void errors.push(error);
     let unseen = false;
-    await Promise.all([
-      vm
-        .explained(() => readBack(vm.session, { absent: [nic] }, table.list(), call))
-        .catch((error: unknown) => {
-          unseen = true;
-          collect(error);
-        }),
-      giveBack(backend, nic, call).catch(collect),
-    ]);
+    const look = async () => {
+      try {
+        await vm.explained(() => readBack(vm.session, { absent: [nic] }, table.list(), call));
+      } catch (error) {
+        unseen = true;
+        collect(error);
+      }
+    };
+    let looked: Promise<void> | undefined;
+    const onUnplugged = () => {
+      looked ??= look();
+    };
+    try {
+      await vm.explained(async () => {
+        await clearInGuest(vm.session, nic, call);
+        await detach(vm, nic, { ...call, onUnplugged });
+      });
+    } catch (error) {
+      await looked;
+      throw error;
+    }
+    // The VM has let go of it, so nobody can use its address any more: the guest is asked whether it sees that while the host's side goes.
+    await Promise.all([looked ?? look(), giveBack(backend, nic, call).catch(collect)]);
     if (unseen && errors.length === 1) throw errors[0];
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `NIC ${id} was not removed wholly`, errors);
     await table.drop(id, call, [table.event('nic-removed', id)]);

@@ -104,12 +104,14 @@ export class NicPlug {
   }
 
   /** Resolves when QEMU says that the device is gone. On rejection the NIC keeps its slot. */
-  detach(nicId: string, call: CallOptions): Promise<void> {
+  detach(nicId: string, call: CallOptions, onUnplugged: () => void = () => {}): Promise<void> {
     return this.#inTurn(nicId, async () => {
       const { slot } = this.table.find(nicId);
       const device = deviceId(slot, nicId);
       await withDeadline(`detach NIC ${nicId}`, this.options.detachTimeoutMs, call.signal, async (limited) => {
         await this.#removeDevice(device, limited);
+        // QEMU does nothing else while it closes the tap: what is for the guest has to be on its way.
+        onUnplugged();
         await this.#deleteNetdev(slot, limited);
       });
       this.table.free(slot);

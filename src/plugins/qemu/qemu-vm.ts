@@ -5,6 +5,7 @@ import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../.
 import { HyperplugError } from '../../core/errors.js';
 import type {
   AttachedNic,
+  DetachOptions,
   HypervisorVm,
   PortForward,
   SavedTemplate,
@@ -124,12 +125,12 @@ export class QemuVm implements HypervisorVm {
     return this.#life.call(`attach NIC ${nic.id}`, options, (call) => this.nicPlug.attach(nic, call));
   }
 
-  detachNic(nicId: string, options: CallOptions): Promise<void> {
+  detachNic(nicId: string, { onUnplugged, ...options }: DetachOptions): Promise<void> {
     return this.#life.call(`detach NIC ${nicId}`, options, async (call) => {
       this.nicPlug.table.find(nicId);
       // Unplugging takes the guest's help.
       this.#life.mustRun(`detach NIC ${nicId}`);
-      await this.nicPlug.detach(nicId, call);
+      await this.nicPlug.detach(nicId, call, onUnplugged);
     });
   }
 

@@ -4,6 +4,7 @@ import { type CallOptions, raceSignal, throwIfAborted } from '../../../core/call
 import { HyperplugError } from '../../../core/errors.js';
 import type {
   AttachedNic,
+  DetachOptions,
   HypervisorVm,
   PortForward,
   SavedTemplate,
@@ -167,13 +168,15 @@ export class FakeHypervisorVm implements HypervisorVm {
     throw new HyperplugError('VM_NIC_NOT_FOUND', `VM ${this.id} has no NIC ${nicId}`, { details: { nicId } });
   }
 
-  async detachNic(nicId: string, options: CallOptions): Promise<void> {
+  async detachNic(nicId: string, { onUnplugged, ...options }: DetachOptions): Promise<void> {
     this.ensureRunning();
     this.ensureDeclared(this.driver.capabilities.hotplugNic, 'hotplugNic');
     throwIfAborted(options.signal, `detach NIC ${nicId}`);
     const plugged = this.findNic(nicId);
     this.driver.faults.pass('detach');
     await this.wait(this.removeDevice(plugged), options, `detach NIC ${nicId}`);
+    onUnplugged?.();
+    await turn();
   }
 
   /** Resolves when the device is gone. */
