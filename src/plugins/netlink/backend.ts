@@ -35,16 +35,15 @@ import {
   plannedDevice,
   setDeviceMtu,
 } from './host-nic.js';
-import { HostPorts } from './host-ports.js';
 import { giveAddresses, takeAddresses } from './leases.js';
 import { LinkReaper } from './link-reaper.js';
 import { type PlannedNetwork, planNetworks } from './network.js';
 import { NetworkMaker } from './network-maker.js';
-import { type Batch, NetworkTurns } from './network-turns.js';
+import { networkStatus } from './network-status.js';
+import { NetworkTurns } from './network-turns.js';
+import { NicRules } from './nic-rules.js';
 import { OpenVswitch, ovsVsctl } from './openvswitch.js';
 import type { NetlinkOptions } from './options.js';
-import { Publisher, portId, publishedPorts } from './published.js';
-import { restrictionsOf } from './restrictions.js';
 import { Rtnl } from './rtnl.js';
 import { refuseOtherNamespace } from './same-namespace.js';
 import { standingNetworks } from './standing.js';
@@ -73,9 +72,6 @@ interface Running extends Ground {
 }
 
 const WATCH_REPAIR_MS = 60_000;
-/** FirewallDrift's for what all networks share. */
-const SHARED = '-';
-
 /** Linux bridges with taps on them, made over rtnetlink: the original's network, under the contract's promises. */
 export class NetlinkBackend implements NetworkBackend {
   readonly name = 'netlink';
@@ -87,17 +83,15 @@ export class NetlinkBackend implements NetworkBackend {
   readonly #made = new Set<string>();
   /** Taps that no VM has taken over yet, by name. */
   readonly #open = new Map<string, Tap>();
-  readonly #hostPorts: HostPorts;
-  readonly #publisher: Publisher;
+  readonly #rules: NicRules;
   readonly #turns: NetworkTurns;
 
   constructor(
     private readonly options: NetlinkOptions,
     private readonly deps: NetlinkDeps,
   ) {
-    this.#hostPorts = new HostPorts(options.netns);
-    this.#publisher = new Publisher(deps.firewall, this.#hostPorts, options.netns, deps.forwards);
     this.#turns = new NetworkTurns(`${deps.runtimeDir}/locks/network.lock`);
+    this.#rules = new NicRules(deps.firewall, deps.forwards, this.#turns, options.netns);
   }
 
   async start(): Promise<void> {
@@ -116,7 +110,7 @@ export class NetlinkBackend implements NetworkBackend {
     await this.#watcher?.close();
     this.#watcher = undefined;
     for (const tap of [...this.#open.values()]) await this.#close(tap);
-    this.#hostPorts.releaseAll();
+    this.#rules.release();
     await this.#running?.rtnl.close();
     this.#running = undefined;
   }
@@ -137,8 +131,8 @@ export class NetlinkBackend implements NetworkBackend {
     const known = nics.flatMap(({ lease, ports: mappings, allow }) => {
       const network = this.#networks.get(lease.network);
       if (!network || !firewall.capabilities.enforces) return [];
-      const ports = publishedPorts(network, lease, this.#inside(mappings), firewall);
-      return [{ ports, restrictions: restrictionsOf(network, lease, allow, firewall) }];
+      const ports = this.#rules.ports(network, lease, mappings);
+      return [{ ports, restrictions: this.#rules.restrictions(network, lease, allow) }];
     });
     await this.#tellFirewall(
       call,
@@ -216,15 +210,15 @@ export class NetlinkBackend implements NetworkBackend {
       throw new HyperplugError('NOT_SUPPORTED', `endpoint: expected tap-fd or interface, got ${plan.endpoint}`);
     }
     const network = this.#network(plan.lease.network);
-    this.#checkForwards(plan.ports);
-    const ports = publishedPorts(network, plan.lease, this.#inside(plan.ports), this.deps.firewall);
-    const restrictions = restrictionsOf(network, plan.lease, plan.allow, this.deps.firewall);
+    this.#rules.check(plan.ports);
+    const ports = this.#rules.ports(network, plan.lease, plan.ports);
+    const restrictions = this.#rules.restrictions(network, plan.lease, plan.allow);
     const ground = this.#ground();
     const undo = new UndoStack();
     try {
       if (restrictions.length > 0) {
-        undo.push('restrictions', (undoCall) => this.#unrestrict(plan, undoCall));
-        await this.#restrict(restrictions, call);
+        undo.push('restrictions', (undoCall) => this.#rules.unrestrict(plan, undoCall));
+        await this.#rules.restrict(restrictions, call);
       }
       const made = await attachDevice(ground, network, plan, call);
       const device = restrictions.length > 0 ? { ...made, record: { ...made.record, restricted: true } } : made;
@@ -234,7 +228,7 @@ export class NetlinkBackend implements NetworkBackend {
         await this.#close(tap);
         await detachDevice(ground, record, (index) => ground.rtnl.deleteLink(index, undoCall), undoCall);
       });
-      if (ports.length > 0) await this.#publish(ports, plan.ports, call);
+      await this.#rules.publish(ports, plan.ports, call);
       return hostNicOf(this.name, plan, device, () => this.#close(tap));
     } catch (error) {
       throw await undo.fail('POD_CLEANUP_FAILED', `host side of ${plan.podId}/${plan.nicId}`, error);
@@ -244,17 +238,14 @@ export class NetlinkBackend implements NetworkBackend {
   async detach({ network, podId, nicId, data }: HostNicRecord, call: CallOptions): Promise<void> {
     const errors: unknown[] = [];
     const attempt = async (step: () => Promise<unknown>) => step().catch((error: unknown) => errors.push(error));
-    await attempt(async () => {
-      if (!(await this.#publisher.any(podId, nicId, call))) return;
-      await this.#turns.together('withdrawal of ports', call, this.#withdrawAll, { podId, nicId });
-    });
+    await attempt(() => this.#rules.withdraw({ podId, nicId }, call));
     const device = (data as unknown as DeviceRecord | null) ?? this.#plannedDevice(network, podId, nicId);
     const tap = this.#open.get(device.device);
     if (tap) await attempt(() => this.#close(tap));
     const { reaper } = this.#ground();
     await attempt(() => detachDevice(this.#ground(), device, (index) => reaper.delete(index, call), call));
     // Last: as long as anything of it is there, nobody else may come.
-    if (data === null || device.restricted) await attempt(() => this.#unrestrict({ podId, nicId }, call));
+    if (data === null || device.restricted) await attempt(() => this.#rules.unrestrict({ podId, nicId }, call));
     if (errors.length > 0) throw combineErrors('POD_CLEANUP_FAILED', `host side of ${podId}/${nicId}`, errors);
   }
 
@@ -264,17 +255,15 @@ export class NetlinkBackend implements NetworkBackend {
     mappings: readonly PortMapping[],
     call: CallOptions,
   ): Promise<void> {
-    this.#checkForwards(mappings);
-    const ports = publishedPorts(this.#network(lease.network), lease, this.#inside(mappings), this.deps.firewall);
+    this.#rules.check(mappings);
+    const ports = this.#rules.ports(this.#network(lease.network), lease, mappings);
     if (ports.length === 0) return;
     if (data) await letPortsHairpin(this.#ground(), data as unknown as DeviceRecord, call);
-    await this.#publish(ports, mappings, call);
+    await this.#rules.publish(ports, mappings, call);
   }
 
-  async unpublish({ podId, nicId }: HostNicRecord, mappings: readonly PortMapping[], call: CallOptions): Promise<void> {
-    const ports = this.#inside(mappings).map((mapping) => ({ id: portId(podId, nicId, mapping), mapping }));
-    if (ports.length === 0) return;
-    await this.#unpublish(ports, call);
+  async unpublish(nic: HostNicRecord, mappings: readonly PortMapping[], call: CallOptions): Promise<void> {
+    await this.#rules.unpublish(nic, mappings, call);
   }
 
   async setMtu({ data }: HostNicRecord, mtu: number, call: CallOptions): Promise<void> {
@@ -287,45 +276,9 @@ export class NetlinkBackend implements NetworkBackend {
   }
 
   async status(call: CallOptions): Promise<readonly NetworkStatus[]> {
-    const networks = [...this.#networks.values()];
-    const rules = networks.length > 0 ? await this.deps.firewall.check(call) : [];
-    const wayOut = (await this.deps.forwards?.drift(call)) ?? [];
-    const links = await Promise.all(networks.map(({ bridge }) => this.#ground().rtnl.link(bridge.name, call)));
-    // With it are told rules that bear our mark and belong to no network.
-    const teller = networks.find(({ spec }) => this.#made.has(spec.name)) ?? networks[0];
-    const absent = networks.filter((_, index) => links[index] === undefined).map(({ bridge }) => bridge.name);
-    return Promise.all(
-      networks.map(async (network, index) => {
-        const { spec, bridge, subnets } = network;
-        const present = links[index] !== undefined;
-        const names = (rule: string, bridges: readonly string[]) =>
-          rule.split(/[\s"]+/).some((word) => bridges.includes(word));
-        const first = network === teller;
-        const mine = rules.filter(({ network: owner, rule }) => {
-          if (first && !this.#networks.has(owner)) return true;
-          // What held a network apart from one that is gone is told with that one.
-          if (present) return owner === spec.name && !names(rule, absent);
-          return owner === spec.name || names(rule, [bridge.name]);
-        });
-        return {
-          name: spec.name,
-          present,
-          bridge: bridge.name,
-          subnets: subnets.map(({ cidr }) => cidr),
-          gateways: subnets.map(({ gateway }) => gateway),
-          mtu: bridge.mtu,
-          drift: [
-            ...(await this.#ground().maker.drift(network, call)),
-            ...mine.map(({ kind, network: owner, rule }) => {
-              // Its own, which outlived its bridge.
-              const left = kind === 'foreign' && !present && (owner === spec.name || owner === SHARED);
-              return `firewall: ${left ? 'left of a bridge that is gone' : kind}: ${rule}`;
-            }),
-            ...(first ? wayOut : []),
-          ],
-        };
-      }),
-    );
+    const { rtnl, maker } = this.#ground();
+    const { firewall, forwards } = this.deps;
+    return networkStatus(this.#networks, this.#made, { rtnl, maker, firewall, forwards }, call);
   }
 
   async repair(name: string | undefined, call: CallOptions): Promise<void> {
@@ -390,16 +343,6 @@ export class NetlinkBackend implements NetworkBackend {
     ];
   }
 
-  /** @throws NOT_SUPPORTED what cannot be forwarded into the namespace. */
-  #checkForwards(mappings: readonly PortMapping[]): void {
-    for (const mapping of mappings) this.deps.forwards?.check(mapping);
-  }
-
-  #inside(mappings: readonly PortMapping[]): readonly PortMapping[] {
-    const { forwards } = this.deps;
-    return forwards ? mappings.map((mapping) => forwards.inside(mapping)) : mappings;
-  }
-
   /** What a NIC has whose attach() never answered. */
   #plannedDevice(network: string, podId: string, nicId: string): DeviceRecord {
     const known = this.#networks.get(network);
@@ -438,62 +381,4 @@ export class NetlinkBackend implements NetworkBackend {
     if (this.#running) return this.#running;
     throw new TypeError('NetlinkBackend: start() has not run');
   }
-
-  #publish(ports: readonly PublishedPort[], asked: readonly PortMapping[], call: CallOptions) {
-    return this.#turns.together('publishing of ports', call, this.#publishAll, { ports, asked });
-  }
-
-  #unpublish(ports: readonly Pick<PublishedPort, 'id' | 'mapping'>[], call: CallOptions): Promise<void> {
-    return this.#turns.together('withdrawal of ports', call, this.#unpublishAll, ports);
-  }
-
-  readonly #publishAll: Batch<Publishing, readonly PublishedPort[]> = async (asked, call) => {
-    const fresh = await this.#publisher.publish(
-      asked.flatMap(({ ports }) => ports),
-      asked.flatMap((each) => each.asked),
-      call,
-    );
-    const ids = new Set(fresh.map(({ id }) => id));
-    return asked.map(({ ports }) => ports.filter(({ id }) => ids.has(id)));
-  };
-
-  readonly #unpublishAll: Batch<readonly Pick<PublishedPort, 'id' | 'mapping'>[], void> = async (doomed, call) => {
-    await this.#publisher.unpublish(doomed.flat(), call);
-    return doomed.map(() => undefined);
-  };
-
-  #restrict(restrictions: readonly Restriction[], call: CallOptions): Promise<void> {
-    return this.#turns.together('restriction of a NIC', call, this.#restrictAll, restrictions);
-  }
-
-  async #unrestrict({ podId, nicId }: Pick<NicPlan, 'podId' | 'nicId'>, call: CallOptions): Promise<void> {
-    const { firewall } = this.deps;
-    if (!firewall.capabilities.restricts) return;
-    const nic = `${podId}/${nicId}`;
-    // Looked at without a turn: where there is none, whoever holds the networks' lock is not waited for.
-    const there = await firewall.restricted?.(call);
-    if (there && !there.some(({ id }) => id === nic)) return;
-    await this.#turns.together('end of the restriction of a NIC', call, this.#unrestrictAll, nic);
-  }
-
-  readonly #withdrawAll: Batch<Pick<NicPlan, 'podId' | 'nicId'>, void> = async (nics, call) => {
-    await this.#publisher.unpublishAll(nics, call);
-    return nics.map(() => undefined);
-  };
-
-  readonly #restrictAll: Batch<readonly Restriction[], void> = async (asked, call) => {
-    await this.deps.firewall.restrict?.(asked.flat(), call);
-    return asked.map(() => undefined);
-  };
-
-  readonly #unrestrictAll: Batch<string, void> = async (ids, call) => {
-    await this.deps.firewall.unrestrict?.(ids, call);
-    return ids.map(() => undefined);
-  };
-}
-
-interface Publishing {
-  readonly ports: readonly PublishedPort[];
-  /** The same, as they were asked for. */
-  readonly asked: readonly PortMapping[];
 }
