@@ -1,6 +1,6 @@
 // Joins the command line and what it needs into a few programs: what comes first, what commands start with, what belongs to one
 // driver alone, and what few need (the daemon's server, YAML, other networks). A start then reads one file instead of some seven
-// hundred, and V8 can keep what it compiled of it (program-loader.cjs). Native packages stay packages. The place is as deep below the root as dist/src/cli
+// hundred, and V8 can keep what it compiled of it (program-loader.cjs). The native parts of packages stay where they are. The place is as deep below the root as dist/src/cli
 // and dist/guest/image are, since code finds the package's own files relative to itself.
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,6 @@ import { build, transform } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const outdir = join(root, 'dist', 'bundle', 'cli');
-const EXTERNAL = ['koffi', 'lmdb', 'pino-pretty'];
 
 /** What comes before all else, with what it needs: the first program. */
 const HEAD = 'src/head-start.ts';
@@ -48,21 +47,51 @@ const onlyEnglish = {
 };
 
 /**
- * The store's library is loaded by every command: joined, it is one of those that V8 keeps. Its native part is found as ever, beside
- * where it lies; where that is it asks by a name that a joined program has not.
+ * Libraries with a native part that every command loads: joined, they are of what V8 keeps. Their native parts are found as ever,
+ * beside where they lie; where that is they ask by names that a joined program has not.
  */
-const storeLibrary = {
-  name: 'store-library',
-  setup({ onLoad }) {
-    const replaced = (filter, text, by) =>
+const nativeLibraries = {
+  name: 'native-libraries',
+  setup({ onLoad, onResolve }) {
+    const placeOf = (name) => `require('node:module').createRequire(__bundleUrl).resolve('${name}')`;
+    const replaced = (filter, replacements) =>
       onLoad({ filter }, async ({ path }) => {
         const content = await readFile(path, 'utf8');
-        if (!content.includes(text)) throw new Error(`${path}: no ${text}`);
-        return { contents: content.replaceAll(text, by), loader: path.endsWith('.ts') ? 'ts' : 'js' };
+        const contents = replacements.reduce((so, [text, by]) => so.replaceAll(text, by), content);
+        return { contents, loader: path.endsWith('.ts') ? 'ts' : 'js' };
       });
-    replaced(/\/src\/plugins\/local\/state-file\.ts$/, "createRequire(import.meta.url)('lmdb')", "require('lmdb')");
-    const library = "require('node:module').createRequire(__bundleUrl).resolve('lmdb')";
-    replaced(/\/node_modules\/lmdb\/dist\/index\.cjs$/, '__filename', library);
+    // Ours ask for them when they are needed, and by require, which loads less.
+    replaced(/\/src\/(host|plugins)\/.*\.ts$/, [
+      ["createRequire(import.meta.url)('koffi')", "require('koffi')"],
+      ["createRequire(import.meta.url)('lmdb')", "require('lmdb')"],
+    ]);
+    replaced(/\/node_modules\/lmdb\/dist\/index\.cjs$/, [['__filename', placeOf('lmdb')]]);
+    replaced(/\/node_modules\/koffi\/src\/koffi\/index\.cjs$/, [
+      ['__filename', placeOf('koffi')],
+      ['__dirname', `(require('node:path').dirname(${placeOf('koffi')})+'/src/koffi')`],
+    ]);
+    // As a module and by require it is one.
+    onResolve({ filter: /^koffi$/ }, () => ({
+      path: join(root, 'node_modules', 'koffi', 'src', 'koffi', 'index.cjs'),
+    }));
+    onResolve({ filter: /^@koromix\// }, ({ path }) => ({ path, external: true }));
+  },
+};
+
+/** It starts no programs for us, and would have the module that does loaded. */
+const commanderAlone = {
+  name: 'commander-alone',
+  setup({ onLoad }) {
+    const text = "const childProcess = require('node:child_process');";
+    onLoad({ filter: /\/node_modules\/commander\/lib\/command\.js$/ }, async ({ path }) => {
+      const content = await readFile(path, 'utf8');
+      return {
+        contents: content.replace(
+          text,
+          "const childProcess = { get spawn() { return require('node:child_process').spawn; } };",
+        ),
+      };
+    });
   },
 };
 
@@ -91,9 +120,9 @@ const { metafile, outputFiles } = await build({
   metafile: true,
   // The loader reads it as latin1.
   charset: 'ascii',
-  external: EXTERNAL.filter((name) => name !== 'lmdb'),
+  external: ['pino-pretty'],
   define: { 'import.meta.url': '__bundleUrl' },
-  plugins: [onlyEnglish, storeLibrary],
+  plugins: [onlyEnglish, commanderAlone, nativeLibraries],
 });
 const text = new Map(outputFiles.map((file) => [basename(file.path), file.text]));
 const parts = new Map(Object.entries(metafile.outputs).map(([path, part]) => [basename(path), part]));
@@ -174,7 +203,7 @@ await build({
     'resolve-hook': 'src/core/registry/resolve-hook.ts',
     'state-writer': 'src/plugins/local/state-writer.ts',
   },
-  external: EXTERNAL,
+  external: ['koffi', 'lmdb', 'pino-pretty'],
   define: {
     'import.meta.url': '__bundleUrl',
     HEAD: JSON.stringify(partOf(HEAD)),

@@ -1,4 +1,3 @@
-import { gunzipSync } from 'node:zlib';
 import { HyperplugError } from '../../src/core/errors.js';
 import { hasPvhNote } from './elf.js';
 import { decodeLz4Legacy, LZ4_LEGACY_MAGIC } from './lz4.js';
@@ -43,7 +42,11 @@ export async function extractVmlinux(bzImage: Buffer, decompress: Decompress): P
 async function decompressPayload(payload: Buffer, size: number, decompress: Decompress): Promise<Buffer> {
   const compressed = payload.subarray(0, -4);
   if (payload.readUInt32LE(0) === LZ4_LEGACY_MAGIC) return decodeLz4Legacy(compressed, size);
-  if (payload.readUInt16BE(0) === 0x1f8b) return gunzipSync(payload, { maxOutputLength: MAX_KERNEL_BYTES });
+  if (payload.readUInt16BE(0) === 0x1f8b) {
+    // Every start would load it.
+    const { gunzipSync } = await import('node:zlib');
+    return gunzipSync(payload, { maxOutputLength: MAX_KERNEL_BYTES });
+  }
   if (payload.readUInt32BE(0) === 0xfd377a58) return decompress('xz', compressed);
   if (payload.readUInt32BE(0) === 0x28b52ffd) return decompress('zstd', compressed);
   throw new Error(`unknown compression (starts with ${payload.toString('hex', 0, 6)})`);
