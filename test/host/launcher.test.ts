@@ -1,8 +1,20 @@
 import { execFileSync, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
@@ -150,6 +162,59 @@ describe('host: the launcher', function () {
     await eventually(async () => expect(alive(Number(stdout))).to.equal(false), 10_000);
   });
 
+  it('sees whether a clone is set up by what has changed since, and looks no further', () => {
+    const root = join(directory, 'clone');
+    const write = (path: string, text = '') => {
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      writeFileSync(join(root, path), text);
+    };
+    const sources = ['tsconfig.json', 'tsconfig.build.json', 'scripts/bundle.mjs', 'scripts/program-loader.cjs'];
+    const stamps = ['node_modules/.hyperplug-stamp', 'dist/.sources-stamp'];
+    for (const path of ['src/a/b.ts', 'src/c.ts', 'guest/d.c', 'package.json', 'package-lock.json', ...sources])
+      write(path);
+    write('dist/bundle/cli/main.js');
+    write('bin/node', '#!/bin/sh\necho "$@"\n');
+    chmodSync(join(root, 'bin/node'), 0o755);
+    const setUp = () => {
+      // Times of files have the grain of the clock's tick.
+      const from = statSync(join(root, 'src')).ctimeMs;
+      do for (const path of stamps) write(path);
+      while (stamps.some((path) => statSync(join(root, path)).ctimeMs <= Math.max(from, latest(root))));
+    };
+    const latest = (folder: string) =>
+      Math.max(
+        ...['src', 'src/a', 'src/a/b.ts', 'src/c.ts', 'guest', 'package.json', 'dist/bundle/cli/main.js'].map(
+          (path) => statSync(join(folder, path), { throwIfNoEntry: false })?.ctimeMs ?? 0,
+        ),
+      );
+    const goesTo = () => {
+      const env = { PATH: `${join(root, 'bin')}:/usr/bin:/bin` };
+      const { stdout } = spawnSync(launcher, ['clone', root, 'ps', 'a b'], { encoding: 'utf8', env });
+      return stdout.trim().slice(root.length + 1);
+    };
+    expect(goesTo()).to.equal('scripts/launch.cjs ps a b');
+    setUp();
+    expect(goesTo()).to.equal('dist/bundle/cli/main.js ps a b');
+    const changes = [
+      () => write('src/a/b.ts', 'x'),
+      () => write('src/a/new.ts'),
+      () => rmSync(join(root, 'src/a/new.ts')),
+      () => renameSync(join(root, 'src/c.ts'), join(root, 'src/e.ts')),
+      () => utimesSync(join(root, 'src/a/b.ts'), 0, 0),
+      () => symlinkSync('/etc/hostname', join(root, 'guest/link')),
+      () => rmSync(join(root, 'guest/link')),
+      () => write('package-lock.json', 'x'),
+      () => write('scripts/bundle.mjs', 'x'),
+      () => write('dist/bundle/cli/main.js', 'x'),
+      () => rmSync(join(root, 'tsconfig.json')),
+    ];
+    for (const change of changes) {
+      change();
+      expect(goesTo(), String(change)).to.equal('scripts/launch.cjs ps a b');
+      setUp();
+    }
+  });
+
   it('compiles without a warning', function () {
     requireOrSkip(this, spawnSync('cc', ['--version']).status === 0, 'there is no C compiler');
     const sources = readdirSync(SOURCES).filter((name) => name.endsWith('.c'));
@@ -183,11 +248,12 @@ describe('host: the launcher', function () {
   });
 
   it('becomes the command where there is nothing to begin, and tells it of nothing', () => {
-    const script = join(directory, 'script');
+    const place = mkdtempSync(join(directory, 'nothing-'));
+    const script = join(place, 'script');
     writeFileSync(script, '#!/bin/sh\necho "$@"; env | grep -c AHEAD\n', { mode: 0o755 });
     const env = { ...process.env, HYPERPLUG_AHEAD: '{}' };
-    const text = spawnSync(launcher, ['ahead', directory, SH, script, 'run', '--', 'a b'], { encoding: 'utf8', env });
+    const text = spawnSync(launcher, ['ahead', place, SH, script, 'run', '--', 'a b'], { encoding: 'utf8', env });
     expect(text.stdout).to.equal('run -- a b\n0\n');
-    expect(execFileSync('ls', [directory], { encoding: 'utf8' })).to.equal('script\n');
+    expect(execFileSync('ls', [place], { encoding: 'utf8' })).to.equal('script\n');
   });
 });
