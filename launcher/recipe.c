@@ -101,6 +101,14 @@ static bool step_boot(struct begun *b, char **words)
 	return n > 0 && (size_t)n == strlen(words[0]) + 1 && memcmp(id, words[0], (size_t)n - 1) == 0;
 }
 
+/* TEXT: of no concern to us. */
+static bool step_note(struct begun *b, char **words)
+{
+	(void)b;
+	(void)words;
+	return true;
+}
+
 /* PATH: a directory of ours that nobody else can use. */
 static bool step_own(struct begun *b, char **words)
 {
@@ -314,6 +322,7 @@ static const struct {
 	{ "new", 1, step_new },           { "uid", 5, step_uid },       { "readable", 1, step_readable },
 	{ "room", 2, step_room },         { "socket", 2, step_socket }, { "open", 2, step_open },
 	{ "fifo", 1, step_fifo },         { "macs", 1, step_macs },     { "boot", 1, step_boot },
+	{ "note", 1, step_note },
 };
 
 static bool carry_out(struct begun *b, const char *self, char **words, size_t count)

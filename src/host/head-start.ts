@@ -23,7 +23,7 @@ import {
   textOf,
   writeMemo,
 } from './head-start-memo.js';
-import { encodeRecipe, type Step } from './launch-recipe.js';
+import { encodeRecipe, noteIn, type Step, withNote } from './launch-recipe.js';
 import { acquireLock, givenLock, keepLockFor, takeKeptLock } from './lock.js';
 import { ensureDirectory } from './paths.js';
 import { currentBootId, sameProcess } from './process.js';
@@ -57,7 +57,7 @@ export interface Beginner<A extends Ahead = never> {
   /** All or nothing. */
   begin(ahead: A, signal: AbortSignal): Promise<Begun>;
   /** What the launcher has begun by the driver's recipe. */
-  takeOver(ahead: A, given: GivenVm): Promise<Begun>;
+  takeOver(ahead: A, given: GivenVm, note: string | undefined): Promise<Begun>;
 }
 
 /** By drivers' names. */
@@ -87,7 +87,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 /** Of this command's memo; undefined: this process has nothing to do with head starts. */
 let memoPlace: MemoPlace | undefined;
 /** What was launched, and by which launcher others like it can be. */
-let remembered: (Memo & { readonly launcherPath?: string | undefined }) | undefined;
+let remembered: (Memo & { readonly vmId: string; readonly launcherPath?: string | undefined }) | undefined;
 let underWay: UnderWay | undefined;
 let inVain = false;
 /** It has been begun, or cannot be. */
@@ -181,7 +181,7 @@ async function takenOver({ subject }: MemoPlace, given: GivenVm, beginners: Begi
     const ahead = filled<Ahead>(memo, podId, macs);
     const { place } = placesOf(ahead, podId);
     const { takeOver } = await beginnerOf(memo, beginners);
-    const begun = await takeOver(ahead as never, given);
+    const begun = await takeOver(ahead as never, given, noteIn(memo.recipe));
     keepLockFor(place.lock, givenLock(place.lock, given.lockFd, purposeOf(podId)));
     tellTaken(given);
     return { podId, macs, memo, place, begun, by: 'launcher' };
@@ -247,8 +247,15 @@ export async function takeHeadStart<B>(driver: string, ahead: Ahead, log: Plugin
 export function rememberHeadStart(driver: string, ahead: Ahead, steps: readonly Step[] | undefined): void {
   if (memoPlace === undefined || !rememberable(ahead)) return;
   const recipe = steps === undefined ? '' : recipeOf(ahead, steps);
-  const { launcherPath } = ahead.spec;
-  remembered = { driver, text: textOf(ahead), recipe, launcherPath: recipe === '' ? undefined : launcherPath };
+  const { id: vmId, launcherPath } = ahead.spec;
+  const text = textOf(ahead);
+  remembered = { vmId, driver, text, recipe, launcherPath: recipe === '' ? undefined : launcherPath };
+}
+
+/** What the driver is told when such a VM is taken over; of the last that is noted. */
+export function noteForHeadStart(vmId: string, note: string): void {
+  if (remembered?.vmId !== vmId || remembered.recipe === '') return;
+  remembered = { ...remembered, recipe: withNote(remembered.recipe, note) };
 }
 
 /** Others do what this command is about, or this process elsewhere: what was begun ends, and is begun no more. */

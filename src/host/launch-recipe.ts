@@ -16,6 +16,7 @@ import { basename, dirname } from 'node:path';
  *     socket PATH datagram|stream       that we listen at, for that user
  *     open PATH FLAGS                   inherited by the hypervisor, as descriptor 3, 4 …
  *     fifo PATH                         made, and inherited likewise
+ *     note TEXT                         nothing: the driver's own, for whoever takes the VM over
  *     start ARGUMENT …                  the launcher itself, confining what it becomes
  */
 export type Step = readonly [name: string, ...words: (string | number)[]];
@@ -50,3 +51,11 @@ export const encodeRecipe = (steps: readonly Step[]): string =>
     .flatMap((step) => [step.length, ...step])
     .map((word) => `${word}\0`)
     .join('');
+
+const NOTE = '2\0note\0';
+
+/** In place of the one that there was, at the end. */
+export const withNote = (recipe: string, text: string): string =>
+  `${recipe.split(NOTE)[0]}${encodeRecipe([['note', text]])}`;
+
+export const noteIn = (recipe: string): string | undefined => recipe.split(NOTE)[1]?.slice(0, -1);

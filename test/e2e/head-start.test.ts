@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { childrenOf, processArgv } from '../../src/host/process.js';
 import { eventually } from '../support/eventually.js';
 import { finish, processesNaming, program, Sandbox } from '../support/sandbox.js';
 
@@ -84,6 +85,30 @@ for (const [driver, by] of [
       });
     }
 
+    if (driver === 'uml' && by === 'launcher') {
+      it('begins the user-mode network, too, and another where another is wanted', async () => {
+        const path = memo();
+        const before = readFileSync(path, 'utf8');
+        const parts = before.split('192.168.123.0/24');
+        expect(parts).to.have.length(2);
+        const address = async () => {
+          const child = sandbox.start([...command, '--', 'sh', '-c', 'ip -4 -o addr show scope global; sleep 1'], {
+            launcher: true,
+          });
+          const ended = finish(child);
+          await once(child.stdout as NodeJS.EventEmitter, 'data');
+          const networks = slirps(child.pid as number);
+          const { code, stdout, stderr } = await ended;
+          expect(code, stderr).to.equal(0);
+          return [networks.length, /inet (\S+)/.exec(stdout.toString())?.[1]];
+        };
+        expect(await address()).to.deep.equal([1, '192.168.123.15/24']);
+        writeFileSync(path, parts.join('192.168.124.0/24'));
+        expect(await address()).to.deep.equal([1, '192.168.123.15/24']);
+        expect(readFileSync(path, 'utf8')).to.equal(before);
+      });
+    }
+
     it('goes on without what cannot be begun', async () => {
       const path = memo();
       const before = readFileSync(path, 'utf8');
@@ -93,6 +118,12 @@ for (const [driver, by] of [
     });
   });
 }
+
+/** Those of a command: children of the nsenter that is its child. */
+const slirps = (pid: number) =>
+  childrenOf(pid)
+    .flatMap(childrenOf)
+    .filter((each) => processArgv(each)?.[0]?.endsWith('slirp4netns'));
 
 describe('a command that begins with the hypervisor in vain', function () {
   this.timeout(300_000);

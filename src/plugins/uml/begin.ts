@@ -15,6 +15,7 @@ import { type BeginRequest, commandOf, initramfsOf, SOCKETS_FLAGS } from './comm
 import { makeFifos } from './fifo-channel.js';
 import { modulesFor, withModules } from './modules.js';
 import { NotificationSource } from './notification-source.js';
+import { type BegunSlirp, beginSlirp, type SlirpRecipe } from './slirp-process.js';
 import { umlProcess } from './start-up-words.js';
 import { openDisks } from './storage.js';
 import { UmlRunDir } from './uml-run-dir.js';
@@ -32,6 +33,8 @@ export interface Begun {
   readonly early: Promise<never>;
   /** Size of the console log before it. */
   readonly consoleStart: number;
+  /** For its first NIC, which is not known yet. */
+  readonly slirp?: BegunSlirp | undefined;
 }
 
 const MIB = 1024 * 1024;
@@ -71,9 +74,14 @@ export async function begin(request: BeginRequest): Promise<Begun> {
 
 /**
  * One that the launcher has begun by the recipe of head-start.ts; it stands for all that is in `given` from then on.
+ * @param note what the user-mode network of such a VM's first NIC was started with.
  * @throws what it has of that by then is its caller's.
  */
-export async function takeOver({ spec }: Pick<BeginRequest, 'spec'>, given: GivenVm): Promise<Begun> {
+export async function takeOver(
+  { spec }: Pick<BeginRequest, 'spec'>,
+  given: GivenVm,
+  note: string | undefined,
+): Promise<Begun> {
   const runDir = new UmlRunDir(spec.runDir);
   const user = given.uid === undefined ? undefined : { uid: given.uid, gid: given.uid, groups: [] };
   const undo = new UndoStack();
@@ -83,9 +91,11 @@ export async function takeOver({ spec }: Pick<BeginRequest, 'spec'>, given: Give
   undo.push('socket for notifications', async () => notifications.close());
   const early = endedEarly(spec, process);
   undo.push('User Mode Linux', (call) => endUml(runDir, process, call));
+  const recipe = note === undefined ? undefined : (JSON.parse(note) as SlirpRecipe);
+  const slirp = recipe && beginSlirp(recipe, { runDir, user: user ?? null }, process.identity);
   await runDir.recordProcess(spec.id, process.identity);
   // The recipe has made the console's file.
-  return { runDir, undo, user, notifications, process, early, consoleStart: 0 };
+  return { runDir, undo, user, notifications, process, early, consoleStart: 0, slirp };
 }
 
 async function endUml(runDir: UmlRunDir, process: VmProcess, call: CallOptions): Promise<void> {

@@ -21,7 +21,7 @@ import { launch } from './launch.js';
 import { checkEndpoint } from './nic-plug.js';
 import { NotificationSource } from './notification-source.js';
 import type { UmlOptions } from './options.js';
-import type { SlirpTools } from './slirp.js';
+import type { SlirpTools } from './slirp-process.js';
 import { umlProcess } from './start-up-words.js';
 import { UmlRunDir, umlInitMarker } from './uml-run-dir.js';
 import { UmlVm } from './uml-vm.js';

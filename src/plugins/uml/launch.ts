@@ -11,7 +11,7 @@ import { type Begun, begin } from './begin.js';
 import { type BeginRequest, writtenBytes } from './command.js';
 import { aheadOf, mayBeAhead, recipeOf } from './head-start.js';
 import type { NotificationSource } from './notification-source.js';
-import type { SlirpTools } from './slirp.js';
+import type { SlirpTools } from './slirp-process.js';
 import { UmlVm } from './uml-vm.js';
 import { DRIVER_NAME, type RecordData } from './vm-record.js';
 
@@ -26,7 +26,8 @@ const START_POLL_MS = 4;
 export async function launch(request: LaunchRequest): Promise<UmlVm> {
   const { spec, options, signal } = request;
   const ahead = await takeHeadStart<Begun>(DRIVER_NAME, aheadOf(request), request.log);
-  const { undo, runDir, user, notifications, process: outer, early, consoleStart } = ahead ?? (await begin(request));
+  const begun = ahead ?? (await begin(request));
+  const { undo, runDir, user, notifications, process: outer, early, consoleStart, slirp } = begun;
   try {
     const { init, main } = await untilStarted(request, outer, early);
     const process = { ...outer, identity: init };
@@ -51,7 +52,7 @@ export async function launch(request: LaunchRequest): Promise<UmlVm> {
     throwIfAborted(signal, `launch of VM ${spec.id}`);
     if (mayBeAhead(spec)) rememberHeadStart(DRIVER_NAME, aheadOf(request), recipeOf(request, runDir, user));
     const { slirpTools } = request;
-    return new UmlVm({ id: spec.id, runDir, process, data, commandTimeoutMs, slirpTools, notifications, up });
+    return new UmlVm({ id: spec.id, runDir, process, data, commandTimeoutMs, slirpTools, slirp, notifications, up });
   } catch (error) {
     throw await undo.fail('VM_HYPERVISOR_FAILED', `VM ${spec.id} was not started, nor wholly undone`, error);
   }

@@ -1,39 +1,36 @@
-import { closeSync, existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CallOptions, raceSignal, throwIfAborted, withDeadline } from '../../core/calls.js';
+import { isDeepStrictEqual } from 'node:util';
+import { type CallOptions, raceSignal, throwIfAborted } from '../../core/calls.js';
 import { HyperplugError, hasCode } from '../../core/errors.js';
 import type { BuiltinEndpoint, PortForward, ProcessIdentity } from '../../core/hypervisor.js';
-import { type ConfinementTools, confinedArgv, spawnConfined } from '../../host/confined-spawn.js';
 import type { ConfinedChild } from '../../host/own-child.js';
-import { childrenOf, identifyProcess, killProcess, sameProcess } from '../../host/process.js';
 import { SlirpApi } from '../../host/slirp-api.js';
-import type { Tool } from '../../host/tools.js';
-import { holdDirectory } from '../../host/unix-datagram.js';
 import { explainForward, PRIVILEGED_PORTS } from '../../host/vmm/forwards.js';
 import type { UserNetworks } from './nic-plug.js';
 import { checkUserNetwork } from './slirp-network.js';
-import { SOCKETS_FD, type UmlRunDir } from './uml-run-dir.js';
+import {
+  type BegunSlirp,
+  killFamily,
+  type RunningSlirp,
+  type SlirpPlace,
+  type SlirpPlan,
+  type SlirpRecipe,
+  type SlirpTools,
+  startSlirp,
+} from './slirp-process.js';
+import { SOCKETS_FD } from './uml-run-dir.js';
 
-export interface SlirpTools extends ConfinementTools {
-  readonly slirp: Tool;
-  readonly nsenter: string;
-}
-
-export interface SlirpOptions {
-  readonly runDir: UmlRunDir;
-  /** The first process of the VM's PID namespace, in which slirp4netns runs, too: it ends with the VM. */
-  readonly init: ProcessIdentity;
-  /** Who it runs as; null: our user. */
-  readonly user: { readonly uid: number; readonly gid: number } | null;
+export interface SlirpOptions extends SlirpPlace {
   readonly tools: () => Promise<SlirpTools>;
+  /** Begun ahead, for the first NIC. */
+  readonly begun?: BegunSlirp | undefined;
+  /** Told of what one runs with: another may be begun so. */
+  readonly started?: (recipe: SlirpRecipe) => void;
 }
 
-const START_TIMEOUT_MS = 10_000;
-const POLL_MS = 5;
 const LINK_POLL_MS = 20;
-const MAX_FILE_BYTES = 1 << 20;
 
 interface Network {
   readonly process: ProcessIdentity;
@@ -52,30 +49,40 @@ interface Network {
 export class SlirpNetworks implements UserNetworks {
   readonly #networks = new Map<number, Network>();
 
-  constructor(private readonly options: SlirpOptions) {}
+  #begun: BegunSlirp | undefined;
+
+  constructor(private readonly options: SlirpOptions) {
+    this.#begun = options.begun;
+  }
 
   async connect(slot: number, endpoint: BuiltinEndpoint, call: CallOptions) {
     const ipv4 = checkUserNetwork(endpoint);
     await this.#refuseTaken(endpoint.forwards);
-    const { runDir } = this.options;
-    const tools = await this.options.tools();
-    throwIfAborted(call.signal, 'start of slirp4netns');
-    await this.#removeSockets(slot);
-    const child = await this.#spawn(tools, slot, ipv4.subnet, endpoint.forwards);
-    let process: ProcessIdentity | undefined;
-    try {
-      await this.#untilListening(child, join(runDir.sockets, `b${slot}`), call);
-      const [pid] = childrenOf(child.identity.pid);
-      process = pid === undefined ? undefined : identifyProcess(pid);
-      if (!process) throw await ended(child);
-    } catch (error) {
-      const undo = { signal: AbortSignal.timeout(START_TIMEOUT_MS) };
-      await killFamily(child.identity, undo);
-      throw error;
-    }
+    const plan = { slot, cidr: ipv4.subnet, privileged: hasPrivileged(endpoint.forwards) };
+    const { process, child, tools } = (await this.#begunAhead(plan, call)) ?? (await this.#start(plan, call));
+    this.options.started?.({ plan, tools });
     this.#remember(slot, process, child);
     for (const forward of endpoint.forwards) this.#begin(slot, forward);
     return { transport: `transport=bess,dst=/proc/self/fd/${SOCKETS_FD}/b${slot}`, process };
+  }
+
+  /** What was begun for the first NIC, if that is this one; else it ends. */
+  async #begunAhead(plan: SlirpPlan, { signal }: CallOptions): Promise<RunningSlirp | undefined> {
+    const begun = this.#begun;
+    this.#begun = undefined;
+    if (!begun) return undefined;
+    const running = await raceSignal(begun.running, signal, 'start of slirp4netns').catch(() => undefined);
+    throwIfAborted(signal, 'start of slirp4netns');
+    if (running && isDeepStrictEqual(begun.plan, plan)) return running;
+    if (running) await killFamily(running.process, { signal });
+    return undefined;
+  }
+
+  async #start(plan: SlirpPlan, call: CallOptions): Promise<RunningSlirp> {
+    const tools = await this.options.tools();
+    throwIfAborted(call.signal, 'start of slirp4netns');
+    await this.#removeSockets(plan.slot);
+    return startSlirp(this.options, { tools, plan }, call);
   }
 
   restore(slot: number, process: ProcessIdentity): void {
@@ -160,78 +167,9 @@ export class SlirpNetworks implements UserNetworks {
   async #removeSockets(slot: number): Promise<void> {
     for (const name of [`a${slot}`, `b${slot}`]) await rm(join(this.options.runDir.sockets, name), { force: true });
   }
-
-  async #spawn(
-    tools: SlirpTools,
-    slot: number,
-    cidr: string,
-    forwards: readonly PortForward[],
-  ): Promise<ConfinedChild> {
-    const { runDir, init, user } = this.options;
-    const root = process.getuid?.() === 0;
-    const socket = (name: string) => `/proc/self/fd/${SOCKETS_FD}/${name}${slot}`;
-    const privileged = forwards.some(({ hostPort }) => hostPort < PRIVILEGED_PORTS);
-    const slirp = [
-      ...[tools.slirp.path, '--target-type=bess', `--cidr=${cidr}`, `--api-socket=${socket('a')}`, socket('b')],
-    ];
-    const confined = confinedArgv(tools, slirp, {
-      dieWithParent: false,
-      root: true,
-      user: root && user ? { ...user, groups: [] } : undefined,
-      keepCapabilities: root && privileged ? ['net_bind_service'] : [],
-      maxFileBytes: MAX_FILE_BYTES,
-      env: tools.slirp.env,
-    });
-    // Root needs no power over the user namespace, and would lose that over privileged ports in it.
-    const spaces = root ? ['--pid'] : ['--user', '--pid', '--preserve-credentials'];
-    const directory = holdDirectory(runDir.sockets);
-    try {
-      return await spawnConfined([tools.nsenter, `--target=${init.pid}`, ...spaces, '--', ...confined], {
-        stderrFd: undefined,
-        fds: [directory],
-      });
-    } finally {
-      closeSync(directory);
-    }
-  }
-
-  async #untilListening(child: ConfinedChild, path: string, { signal }: CallOptions): Promise<void> {
-    let over = false;
-    const early = child.exited.then(async () => {
-      over = true;
-    });
-    void early;
-    await withDeadline('start of slirp4netns', START_TIMEOUT_MS, signal, async (call) => {
-      while (!existsSync(path)) {
-        if (over) throw await ended(child);
-        await delay(POLL_MS);
-        throwIfAborted(call.signal, 'start of slirp4netns');
-      }
-    });
-  }
 }
 
 const keyOf = ({ protocol, hostAddress, hostPort }: PortForward) => `${protocol}:${hostAddress}:${hostPort}`;
 
-/** slirp4netns is two processes, of which the second does not end with the first. */
-async function killFamily(process: ProcessIdentity, call: CallOptions): Promise<void> {
-  const family: ProcessIdentity[] = [];
-  const collect = (each: ProcessIdentity) => {
-    family.push(each);
-    for (const pid of childrenOf(each.pid)) {
-      const child = identifyProcess(pid);
-      if (child) collect(child);
-    }
-  };
-  if (sameProcess(process)) collect(process);
-  // From the last to the first, which then reaps it.
-  for (const each of family.reverse()) await killProcess(each, call);
-}
-
-async function ended(child: ConfinedChild): Promise<HyperplugError> {
-  const { exitCode } = await child.exited;
-  const stderrTail = child.stderrTail().trim();
-  return new HyperplugError('VM_HYPERVISOR_FAILED', `slirp4netns ended early (exit code ${exitCode}): ${stderrTail}`, {
-    details: { exitCode, stderrTail },
-  });
-}
+const hasPrivileged = (forwards: readonly PortForward[]) =>
+  forwards.some(({ hostPort }) => hostPort < PRIVILEGED_PORTS);

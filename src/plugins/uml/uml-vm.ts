@@ -13,6 +13,7 @@ import type {
   VmRecord,
   VmState,
 } from '../../core/hypervisor.js';
+import { noteForHeadStart } from '../../host/head-start.js';
 import { VmLife } from '../../host/vmm/vm-life.js';
 import type { VmProcess } from '../../host/vmm/vm-process.js';
 import { exitReason } from './exit-reason.js';
@@ -20,7 +21,8 @@ import { openFifos } from './fifo-channel.js';
 import { Mconsole } from './mconsole.js';
 import { NicPlug } from './nic-plug.js';
 import type { NotificationSource } from './notification-source.js';
-import { SlirpNetworks, type SlirpTools } from './slirp.js';
+import { SlirpNetworks } from './slirp.js';
+import type { BegunSlirp, SlirpTools } from './slirp-process.js';
 import { SOCKETS_FD, UMID, type UmlRunDir } from './uml-run-dir.js';
 import { DRIVER_NAME, type RecordData } from './vm-record.js';
 
@@ -31,6 +33,8 @@ export interface UmlVmParts {
   readonly data: RecordData;
   readonly commandTimeoutMs: number;
   readonly slirpTools: () => Promise<SlirpTools>;
+  /** Begun ahead, for the first NIC. */
+  readonly slirp?: BegunSlirp | undefined;
   /** What UML tells, from its start on or from now on. */
   readonly notifications: NotificationSource;
   /** Its management console is there, and its console log has a limit; undefined: since long. */
@@ -60,7 +64,14 @@ export class UmlVm implements HypervisorVm {
     const owner = data.user ?? undefined;
     const target = `${directory}/${UMID}/mconsole`;
     this.#console = new Mconsole({ target, directory, owner, up: parts.up, commandTimeoutMs });
-    this.#networks = new SlirpNetworks({ runDir, init: process.identity, user: data.user, tools: parts.slirpTools });
+    this.#networks = new SlirpNetworks({
+      runDir,
+      init: process.identity,
+      user: data.user,
+      tools: parts.slirpTools,
+      begun: parts.slirp,
+      started: (recipe) => noteForHeadStart(parts.id, JSON.stringify(recipe)),
+    });
     const { slots } = data;
     this.nicPlug = new NicPlug(
       this.#console,
