@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import { TestNamespace } from '../support/netns.js';
 import { requireOrSkip } from '../support/require.js';
 import { repository, Sandbox } from '../support/sandbox.js';
+import { hasUml } from '../support/uml-fixture.js';
 
 const exec = promisify(execFile);
 
@@ -13,6 +14,8 @@ interface Block {
   readonly name: string;
   readonly code: string;
   readonly bridges: boolean;
+  /** It runs on the hypervisor that is chosen by itself: the first of a page, and what is of QEMU alone. Others run where it is quicker. */
+  readonly byDefault: boolean;
   /** What its console.log lines say that they print. */
   readonly output: readonly string[];
 }
@@ -24,6 +27,7 @@ function blocks(page: string): Block[] {
       name: `${page.replace(/\W/g, '-')}-${index + 1}`,
       code,
       bridges: mark !== undefined,
+      byDefault: index === 0 || code.includes('template'),
       output: [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].flatMap(([, said = '']) => said.split(', then ')),
     }),
   );
@@ -85,13 +89,16 @@ describe('the examples of docs/sdk.md and of the README', function () {
     });
   });
 
-  for (const { name, bridges, output } of all) {
+  for (const { name, bridges, byDefault, output } of all) {
     it(`${name} prints what it says`, async function () {
       const reason = bridges ? TestNamespace.unavailable() : undefined;
       requireOrSkip(this, reason === undefined, reason ?? '');
       const namespace = bridges ? new TestNamespace() : undefined;
       try {
-        await sandbox.configure(namespace ? onBridges(namespace) : {});
+        await sandbox.configure({
+          ...(namespace && onBridges(namespace)),
+          ...(!byDefault && hasUml && { hypervisor: { driver: 'uml' } }),
+        });
         const { stdout } = await exec(process.execPath, [join(sandbox.root, `${name}.mjs`)], {
           cwd: sandbox.root,
           timeout: 240_000,
