@@ -1,10 +1,11 @@
-/* Whether a clone of the repository is set up: nothing that scripts/set-up.cjs compiles has changed since it wrote its stamps. It
+/* Whether a clone of the repository is set up: nothing has changed that scripts/set-up.cjs compiles since it last looked at it. It
  * knows better, by contents; but needs Node.js, and a hundred times as long. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "launcher.h"
@@ -17,20 +18,18 @@ static const char *const SOURCES[] = {
 	"scripts/program-loader.cjs",
 };
 
-/* The last change of its content or of anything else: it can be set by nobody. */
-static bool earlier(const struct stat *one, const struct stat *other)
+static bool earlier(const struct timespec *one, const struct timespec *other)
 {
-	if (one->st_ctim.tv_sec != other->st_ctim.tv_sec)
-		return one->st_ctim.tv_sec < other->st_ctim.tv_sec;
-	return one->st_ctim.tv_nsec < other->st_ctim.tv_nsec;
+	return one->tv_sec != other->tv_sec ? one->tv_sec < other->tv_sec : one->tv_nsec < other->tv_nsec;
 }
 
-/* A file, or a directory with all that is in it. What goes or is renamed changes the directory it was in. */
-static bool all_earlier(int parent, const char *name, const struct stat *stamp, int depth)
+/* A file, or a directory with all that is in it, by their last change, which nobody can set. What goes or is renamed changes the
+ * directory it was in. */
+static bool all_earlier(int parent, const char *name, const struct timespec *seen, int depth)
 {
 	struct stat found;
 
-	if (fstatat(parent, name, &found, AT_SYMLINK_NOFOLLOW) != 0 || !earlier(&found, stamp))
+	if (fstatat(parent, name, &found, AT_SYMLINK_NOFOLLOW) != 0 || !earlier(&found.st_ctim, seen))
 		return false;
 	if (!S_ISDIR(found.st_mode))
 		return S_ISREG(found.st_mode);
@@ -44,22 +43,26 @@ static bool all_earlier(int parent, const char *name, const struct stat *stamp, 
 	bool all = true;
 	for (struct dirent *entry; all && (entry = readdir(directory)) != NULL;)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			all = all_earlier(fd, entry->d_name, stamp, depth + 1);
+			all = all_earlier(fd, entry->d_name, seen, depth + 1);
 	closedir(directory);
 	return all;
 }
 
 bool clone_is_set_up(const char *root)
 {
-	struct stat compiled, installed, main;
+	struct stat seen, compiled, installed, main;
+	struct timespec now;
 	int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool current = fd >= 0 && fstatat(fd, "dist/.sources-stamp", &compiled, AT_SYMLINK_NOFOLLOW) == 0 &&
+	/* What was seen when that file was written is what the stamps are of. */
+	bool current = fd >= 0 && fstatat(fd, "dist/.sources-seen", &seen, AT_SYMLINK_NOFOLLOW) == 0 &&
+		       fstatat(fd, "dist/.sources-stamp", &compiled, AT_SYMLINK_NOFOLLOW) == 0 &&
 		       fstatat(fd, "node_modules/.hyperplug-stamp", &installed, AT_SYMLINK_NOFOLLOW) == 0 &&
-		       fstatat(fd, "dist/bundle/cli/main.js", &main, AT_SYMLINK_NOFOLLOW) == 0 && earlier(&main, &compiled) &&
-		       all_earlier(fd, "package-lock.json", &installed, 0);
+		       fstatat(fd, "dist/bundle/cli/main.js", &main, AT_SYMLINK_NOFOLLOW) == 0 &&
+		       earlier(&main.st_ctim, &compiled.st_ctim) && clock_gettime(CLOCK_REALTIME, &now) == 0 &&
+		       earlier(&seen.st_mtim, &now);
 
 	for (size_t each = 0; current && each < COUNT_OF(SOURCES); each++)
-		current = all_earlier(fd, SOURCES[each], &compiled, 0);
+		current = all_earlier(fd, SOURCES[each], &seen.st_mtim, 0);
 	if (fd >= 0)
 		close(fd);
 	return current;

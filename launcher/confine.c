@@ -57,6 +57,16 @@ static uint64_t number(const char *word, const char *text, int base)
 	return value;
 }
 
+/* The last of all means that nothing is to be changed. */
+static uid_t id(const char *word, const char *text)
+{
+	uint64_t value = number(word, text, 10);
+
+	if (value >= UINT32_MAX)
+		misused(word);
+	return (uid_t)value;
+}
+
 static void parse_groups(struct options *o, char *word, char *text)
 {
 	for (char *each = strtok(text, ","); each != NULL; each = strtok(NULL, ",")) {
@@ -79,9 +89,9 @@ static char **parse(struct options *o, char **words)
 			misused(*words);
 		*value++ = '\0';
 		if (strcmp(copy, "--uid") == 0)
-			o->user = true, o->uid = (uid_t)number(*words, value, 10);
+			o->user = true, o->uid = id(*words, value);
 		else if (strcmp(copy, "--gid") == 0)
-			o->gid = (gid_t)number(*words, value, 10);
+			o->gid = id(*words, value);
 		else if (strcmp(copy, "--groups") == 0)
 			parse_groups(o, *words, value);
 		else if (strcmp(copy, "--caps") == 0)

@@ -25,7 +25,7 @@ void close_from(int first);
 _Noreturn void confine(char **words, char *mark);
 
 /* Begins with the VM that an earlier command like this one began with, then becomes that command. `words`: the
- * program, its script, the command, and NULL. `directory` has what is remembered. */
+ * program, its script, the command, and NULL. `directory` has what is remembered; NULL: begin with nothing. */
 _Noreturn void ahead(const char *directory, char **words);
 
 bool clone_is_set_up(const char *root);
@@ -53,7 +53,9 @@ struct memo {
 /* False: there is none of this command, or somebody else can have written it. `args` are the command's, ended by NULL. */
 bool memo_find(struct memo *memo, const char *directory, char *const *args);
 
-/* What has been made, and what is to be told of it. A call that returns false has said nothing, and undo() takes back all. */
+#define MAX_PATH 512
+
+/* What has been made, and what is to be told of it; the janitor sees it, too. */
 struct begun {
 	/* Of the recipe's placeholders. */
 	char id[16];
@@ -62,27 +64,27 @@ struct begun {
 	bool has_user;
 	uid_t uid;
 	/* Trees that are this VM's alone, and its lock. */
-	char *tree[4];
+	char tree[4][MAX_PATH];
 	unsigned trees;
-	char *lock;
+	char lock[MAX_PATH];
 	int lock_fd;
 	/* -1: the driver has none. */
 	int socket_fd;
-	int stderr_fd;
+	/* Its standard error: to be read, to be written; the last who writes is the last of the VM. */
+	int stderr_fd, stderr_end;
 	pid_t pid;
-	int pidfd;
+	/* Undoes all unless a byte comes by this descriptor: when the last who has that is gone. */
+	pid_t janitor;
+	int janitor_fd;
 	/* What the hypervisor inherits from 3 on. */
 	int pass[64];
 	unsigned passed;
 };
 
+/* False: it has said nothing, and what was made is the janitor's, or a lock alone. */
 bool recipe_carry_out(struct begun *b, const struct memo *memo, const char *self);
 
-/* Ends the VM, waits for it where it is our child, and removes what was made. */
-void undo(struct begun *b, bool child);
-
-/* A process that outlives this one: undoes all unless a byte comes from the descriptor that it returns; -1: it cannot be had. */
-int janitor(struct begun *b);
+bool start_janitor(struct begun *b);
 
 bool remove_tree(const char *path);
 

@@ -2,6 +2,7 @@
  * launcher ahead DIRECTORY PROGRAM [ARGUMENT]...
  * launcher clone ROOT [ARGUMENT]... */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,15 +43,32 @@ static _Noreturn void run_clone(const char *root, char **words)
 	static char node[] = "node";
 	struct bytes directory = { 0 }, script = { 0 };
 
-	bytes_format(&directory, "%.400s/dist/bundle/cli", root);
-	bytes_format(&script, "%.400s/%s", root, clone_is_set_up(root) ? "dist/bundle/cli/main.js" : "scripts/launch.cjs");
+	bool current = clone_is_set_up(root);
+
+	bytes_text(&directory, root);
+	bytes_text(&directory, "/dist/bundle/cli");
+	bytes_text(&script, root);
+	bytes_text(&script, current ? "/dist/bundle/cli/main.js" : "/scripts/launch.cjs");
 	words[0] = node;
 	words[1] = script.data;
-	ahead(directory.data, words);
+	/* What is compiled anew may begin VMs in another way. */
+	ahead(current ? directory.data : NULL, words);
+}
+
+/* As Node.js does: else what is opened next were a standard stream. */
+static void open_standard_streams(void)
+{
+	int fd;
+
+	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd < 3)
+		;
+	if (fd >= 3)
+		close(fd);
 }
 
 int main(int argc, char **argv)
 {
+	open_standard_streams();
 	if (argc > 2 && (strcmp(argv[1], "confined") == 0 || strcmp(argv[1], "outer") == 0))
 		confine(argv + 1, argv[1]);
 	if (argc > 3 && strcmp(argv[1], "ahead") == 0)

@@ -85,6 +85,8 @@ static bool parse(struct memo *memo, size_t size, const struct bytes *wanted)
 	    line == 0)
 		return false;
 	const char *newline = strchr(memo->content, '\n');
+	if (newline == NULL)
+		return false;
 	size_t start = (size_t)(newline - memo->content) + 1;
 	for (size_t each = 0; each < COUNT_OF(length); each++) {
 		if (length[each] > size)
@@ -105,7 +107,8 @@ bool memo_find(struct memo *memo, const char *directory, char *const *args)
 
 	if (!subject(&wanted, args))
 		return false;
-	bytes_format(&path, "%.400s/ahead-%016llx", directory, (unsigned long long)digest(&wanted));
+	bytes_text(&path, directory);
+	bytes_format(&path, "/ahead-%016llx", (unsigned long long)digest(&wanted));
 	memo->fd = open(path.data, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
 	if (memo->fd < 0)
 		return false;

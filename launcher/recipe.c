@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -119,17 +118,19 @@ static bool step_own(struct begun *b, char **words)
 	       (directory.st_mode & 077) == 0;
 }
 
-/* PATH: locked as long as this process and the janitor live. */
+/* PATH: locked as long as this process and the janitor live. Before it nothing has been made. */
 static bool step_lock(struct begun *b, char **words)
 {
 	struct stat ours, there;
 
-	b->lock_fd = open(words[0], O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (strlen(words[0]) >= MAX_PATH)
+		return false;
+	b->lock_fd = open(words[0], O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (b->lock_fd < 0)
 		return false;
-	b->lock = words[0];
+	strcpy(b->lock, words[0]);
 	return flock(b->lock_fd, LOCK_EX | LOCK_NB) == 0 && fstat(b->lock_fd, &ours) == 0 && stat(words[0], &there) == 0 &&
-	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino && start_janitor(b);
 }
 
 /* PATH: a directory that may be there. */
@@ -142,10 +143,17 @@ static bool step_directory(struct begun *b, char **words)
 /* PATH: a directory of this VM alone. */
 static bool step_new(struct begun *b, char **words)
 {
-	if (b->trees == COUNT_OF(b->tree) || mkdir(words[0], 0700) != 0)
+	if (b->janitor == 0 || b->trees == COUNT_OF(b->tree) || strlen(words[0]) >= MAX_PATH)
 		return false;
-	b->tree[b->trees++] = words[0];
-	return true;
+	/* Known before it is there, as the janitor may have to remove it; but it is not if it was there before. */
+	strcpy(b->tree[b->trees], words[0]);
+	if (access(words[0], F_OK) == 0)
+		return false;
+	b->trees++;
+	if (mkdir(words[0], 0700) == 0)
+		return true;
+	b->trees--;
+	return false;
 }
 
 /* Of the other VMs: owners of the directories PARENT/VM/NAME. */
@@ -176,9 +184,12 @@ static bool step_uid(struct begun *b, char **words)
 	unsigned long long first, count;
 	struct bytes path = { 0 };
 
+	for (int each = 0; each < 3; each++) {
+		bytes_text(&path, words[each]);
+		bytes_text(&path, each < 2 ? "/" : "");
+	}
 	if (!number(words[3], &first) || !number(words[4], &count) || count == 0)
 		return false;
-	bytes_format(&path, "%.200s/%.100s/%.100s", words[0], words[1], words[2]);
 	for (int attempt = 0; attempt < 100; attempt++) {
 		uint32_t random;
 
@@ -226,7 +237,7 @@ static bool step_socket(struct begun *b, char **words)
 	if (strlen(words[0]) >= sizeof(address.sun_path))
 		return false;
 	strcpy(address.sun_path, words[0]);
-	b->socket_fd = socket(AF_UNIX, (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK, 0);
+	b->socket_fd = socket(AF_UNIX, (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (b->socket_fd < 0 || bind(b->socket_fd, (struct sockaddr *)&address, sizeof(address)) != 0)
 		return false;
 	if (chmod(words[0], 0600) != 0 || (b->has_user && lchown(words[0], b->uid, b->uid) != 0))
@@ -262,18 +273,18 @@ static bool step_fifo(struct begun *b, char **words)
 }
 
 /* In the child. What it inherits is put out of the way first: one may stand where another shall be. */
-static _Noreturn void start(struct begun *b, const char *self, char **words, int stderr_fd)
+static _Noreturn void start(int *pass, unsigned passed, int stderr_fd, const char *self, char **words)
 {
-	int base = 3 + (int)b->passed, nothing = open("/dev/null", O_RDWR);
+	int base = 3 + (int)passed, nothing = open("/dev/null", O_RDWR);
 
 	setsid();
 	reset_signals();
-	for (unsigned each = 0; each < b->passed; each++)
-		b->pass[each] = fcntl(b->pass[each], F_DUPFD, base + 8);
+	for (unsigned each = 0; each < passed; each++)
+		pass[each] = fcntl(pass[each], F_DUPFD, base + 8);
 	nothing = fcntl(nothing, F_DUPFD, base + 8);
 	stderr_fd = fcntl(stderr_fd, F_DUPFD, base + 8);
-	for (unsigned each = 0; each < b->passed; each++)
-		if (dup2(b->pass[each], 3 + (int)each) < 0)
+	for (unsigned each = 0; each < passed; each++)
+		if (dup2(pass[each], 3 + (int)each) < 0)
 			_exit(EXIT_TROUBLE);
 	if (dup2(nothing, 0) < 0 || dup2(nothing, 1) < 0 || dup2(stderr_fd, 2) < 0)
 		_exit(EXIT_TROUBLE);
@@ -287,30 +298,29 @@ static bool step_start(struct begun *b, const char *self, char **words, size_t c
 {
 	static char *environment[] = { NULL };
 	char *argv[MAX_WORDS + 2];
-	int words_pipe[2];
 
 	argv[0] = (char *)self;
 	memcpy(argv + 1, words, (count + 1) * sizeof(*words));
-	if (pipe(words_pipe) != 0)
+	if (b->janitor == 0)
 		return false;
-	b->stderr_fd = words_pipe[0];
-	b->pid = fork();
-	if (b->pid == 0) {
+	/* `b` is changed for both of us from now on. */
+	int pass[COUNT_OF(b->pass)], end = b->stderr_end;
+	unsigned passed = b->passed;
+	memcpy(pass, b->pass, sizeof(pass));
+	pid_t pid = fork();
+	if (pid == 0) {
 		extern char **environ;
 
 		environ = environment;
-		start(b, self, argv, words_pipe[1]);
+		start(pass, passed, end, self, argv);
 	}
-	close(words_pipe[1]);
+	close(b->stderr_end);
+	b->stderr_end = -1;
 	for (unsigned each = 0; each < b->passed; each++)
 		close(b->pass[each]);
 	b->passed = 0;
-	if (b->pid < 0) {
-		b->pid = 0;
-		return false;
-	}
-	b->pidfd = (int)syscall(SYS_pidfd_open, b->pid, 0);
-	return b->pidfd >= 0;
+	b->pid = pid;
+	return pid > 0;
 }
 
 static const struct {

@@ -7,7 +7,7 @@
 
 #include "launcher.h"
 
-#define MAX_DEPTH 16
+#define MAX_DEPTH 128
 
 static bool remove_in(int parent, const char *name, int depth)
 {

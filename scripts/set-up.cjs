@@ -3,7 +3,7 @@
 // is installed. What is up to date costs a few milliseconds of looking.
 const { existsSync, lstatSync, mkdirSync, rmSync } = require('node:fs');
 const { dirname, join } = require('node:path');
-const { dependencyState, sourceState, stampPath, writeStamp } = require('./stamps.cjs');
+const { beginLook, dependencyState, sourceState, stampPath, writeStamp } = require('./stamps.cjs');
 
 const root = dirname(__dirname);
 
@@ -12,16 +12,23 @@ const root = dirname(__dirname);
  * @returns {Promise<boolean>} false: it failed, and was told on stderr; process.exitCode is set.
  */
 async function setUp({ tests, root: folder = root }) {
-  if (isCurrent(folder, tests)) return true;
+  const first = beginLook(folder);
+  if (isCurrent(folder, tests)) {
+    first.keep();
+    return true;
+  }
+  first.drop();
   const { SetUpError, report, withLock, runStep } = await import('./set-up-steps.mjs');
   try {
     assertWritable(folder, SetUpError);
     await withLock(join(folder, '.cache', 'set-up.lock'), async (lockFd) => {
+      const look = beginLook(folder);
       const step = (label, argv) => runStep(label, argv, folder, lockFd);
       const dependencies = dependencyState(folder);
       if (!dependencies.current) await installDependencies(folder, dependencies, { SetUpError, step });
       const sources = sourceState(folder, tests);
       if (!sources.current) await compile(folder, sources, tests, step);
+      look.keep();
     });
     return true;
   } catch (error) {

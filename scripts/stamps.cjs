@@ -1,7 +1,7 @@
 'use strict';
 // What is up to date: a stamp is a hash of what a step was made from, written when the step is done.
 const { createHash } = require('node:crypto');
-const { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } = require('node:fs');
+const { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } = require('node:fs');
 const { dirname, join } = require('node:path');
 
 const PLACES = {
@@ -31,6 +31,30 @@ function readStamp(root, kind) {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * What is looked at from now on is as new as this, at least: launcher/clone.c compares with its time, if the look found all current.
+ * Where it cannot be written nothing is compared. @returns {{ keep(): void, drop(): void }}
+ */
+function beginLook(root) {
+  const seen = join(root, 'dist/.sources-seen');
+  const unfinished = `${seen}.${process.pid}`;
+  const attempt = (step) => {
+    try {
+      step();
+    } catch {
+      rmSync(unfinished, { force: true });
+    }
+  };
+  attempt(() => {
+    mkdirSync(dirname(seen), { recursive: true });
+    writeFileSync(unfinished, '');
+  });
+  return {
+    keep: () => attempt(() => renameSync(unfinished, seen)),
+    drop: () => attempt(() => rmSync(unfinished, { force: true })),
+  };
 }
 
 /** Appears whole or not at all. */
@@ -100,4 +124,4 @@ function byName(one, other) {
   return one.name < other.name ? -1 : 1;
 }
 
-module.exports = { dependencyState, fingerprint, readStamp, sourceState, stampPath, writeStamp };
+module.exports = { beginLook, dependencyState, fingerprint, readStamp, sourceState, stampPath, writeStamp };

@@ -1,7 +1,7 @@
-import { accessSync, closeSync, constants, existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { HyperplugError } from '../core/errors.js';
-import { type ConfinedChild, ownChild } from './own-child.js';
-import { pipe, posixSpawn } from './posix-spawn.js';
+import { type ConfinedChild, ownChild, reap } from './own-child.js';
+import { closeDescriptor, pipe, posixSpawn } from './posix-spawn.js';
 
 /** Programs of util-linux and coreutils, by absolute path. Each changes one thing and then becomes the next (exec). */
 export interface ConfinementTools {
@@ -116,17 +116,22 @@ export async function spawnConfined(
   stdio: { readonly stderrFd: number | undefined; readonly fds: readonly number[] },
 ): Promise<ConfinedChild> {
   const [read, write] = stdio.stderrFd === undefined ? pipe() : [undefined, undefined];
+  let pid: number | undefined;
   try {
     const fds = [stdio.stderrFd ?? (write as number), ...stdio.fds];
-    const pid = posixSpawn({ argv, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' }, cwd: '/', fds });
+    pid = posixSpawn({ argv, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' }, cwd: '/', fds });
     return ownChild(pid, read);
   } catch (error) {
-    if (read !== undefined) closeSync(read);
+    if (pid !== undefined) {
+      process.kill(pid, 'SIGKILL');
+      reap(pid);
+    }
+    if (read !== undefined) closeDescriptor(read);
     const cause = error as NodeJS.ErrnoException;
     if (cause.code === undefined) throw error;
     const code = cause.code === 'ENOENT' ? 'HOST_TOOL_MISSING' : 'HOST_COMMAND_FAILED';
     throw new HyperplugError(code, `${argv[0]}: could not be started: ${cause.message}`, { cause, details: { argv } });
   } finally {
-    if (write !== undefined) closeSync(write);
+    if (write !== undefined) closeDescriptor(write);
   }
 }

@@ -1,5 +1,7 @@
 import { closeSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { ownChild } from './own-child.js';
+import { readProcess } from './process.js';
 
 /** A VM that the launcher has begun before this process was this program. */
 export interface GivenVm {
@@ -18,8 +20,9 @@ export interface GivenVm {
   readonly lockFd: number;
   /** The memo that it was begun by. */
   readonly memoFd: number;
-  /** Who undoes all of it, unless told that it was taken. */
+  /** Who undoes all of it, when the VM has ended, unless told that it was taken; our child. */
   readonly janitorFd: number;
+  readonly janitorPid: number;
 }
 
 /** linux/fcntl.h */
@@ -42,7 +45,7 @@ export function parseGiven(text: string): GivenVm {
 
 function isGiven(given: unknown): given is GivenVm {
   const it = given as GivenVm;
-  const numbers = [it.pid, it.socketFd, it.stderrFd, it.lockFd, it.memoFd, it.janitorFd, it.uid ?? 0];
+  const numbers = [it.pid, it.socketFd, it.stderrFd, it.lockFd, it.memoFd, it.janitorFd, it.janitorPid, it.uid ?? 0];
   return (
     typeof it.podId === 'string' &&
     Array.isArray(it.macs) &&
@@ -52,13 +55,18 @@ function isGiven(given: unknown): given is GivenVm {
 }
 
 /** Whoever has it stands for all that the VM has from now on. */
-export function tellTaken({ janitorFd }: GivenVm): void {
+export function tellTaken({ janitorFd, janitorPid }: GivenVm): void {
+  const janitor = ownChild(janitorPid, undefined);
   writeSync(janitorFd, 't');
   closeSync(janitorFd);
+  janitor.unref();
 }
 
-/** It is undone, a moment later. */
-export function leaveToJanitor({ janitorFd, lockFd }: GivenVm): void {
+/** Resolves when all is undone. */
+export async function leaveToJanitor({ pid, janitorFd, janitorPid, lockFd }: GivenVm): Promise<void> {
+  const janitor = ownChild(janitorPid, undefined);
+  if (readProcess(pid)?.parentPid === process.pid) process.kill(pid, 'SIGKILL');
   closeSync(lockFd);
   closeSync(janitorFd);
+  await janitor.exited;
 }

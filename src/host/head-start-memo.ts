@@ -117,7 +117,7 @@ export function writeMemo(place: MemoPlace, memo: Memo): void {
 function replaceFile(path: string, content: Buffer, mode: number): void {
   const unfinished = `${path}.${process.pid}`;
   try {
-    writeFileSync(unfinished, content, { mode, flag: 'wx' });
+    writeFileSync(unfinished, content, { mode, flag: 'wx', flush: true });
     renameSync(unfinished, path);
   } catch {
     rmSync(unfinished, { force: true });

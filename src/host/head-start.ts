@@ -186,7 +186,7 @@ async function takenOver({ subject }: MemoPlace, given: GivenVm, beginners: Begi
     tellTaken(given);
     return { podId, macs, memo, place, begun, by: 'launcher' };
   } catch (error) {
-    leaveToJanitor(given);
+    await leaveToJanitor(given);
     throw error;
   }
 }

@@ -61,8 +61,8 @@ function readingTail(fd: number) {
   return { ended, tail: () => tail.toString('utf8'), unref: () => stream.unref() };
 }
 
-/** wait(2): who has ended does not stay in the table of processes. */
-function reap(pid: number): ChildExit {
+/** wait(2): who has ended does not stay in the table of processes. One that has not is waited for. */
+export function reap(pid: number): ChildExit {
   const koffi = createRequire(import.meta.url)('koffi');
   waitpid ??= koffi.load(null).func('int waitpid(int pid, _Out_ int *status, int options)') as typeof waitpid;
   const status = new Int32Array(1);

@@ -14,6 +14,7 @@ const SIGSET_BYTES = 128;
 
 interface Native {
   readonly errno: () => number;
+  readonly closeFd: (fd: number) => number;
   readonly pipe2: (fds: Int32Array, flags: number) => number;
   /** Gives an error number, not -1. */
   readonly spawn: (
@@ -44,6 +45,7 @@ function loadNative(): Native {
   const attributes = (name: string, rest = '') => libc.func(`int posix_spawnattr_${name}(void *${rest})`);
   native = {
     errno: () => koffi.errno(),
+    closeFd: libc.func('int close(int)'),
     pipe2: libc.func('int pipe2(_Out_ int *, int)'),
     spawn: libc.func('int posix_spawn(_Out_ int *, const char *, void *, void *, const char **, const char **)'),
     call: {
@@ -107,6 +109,11 @@ export function posixSpawn({ argv, env, cwd, fds }: SpawnPlan): number {
     lib.call.destroy(actions);
     lib.call.destroyAttributes(attributes);
   }
+}
+
+/** Of what pipe() has given: Node warns of descriptors that it has not opened, in worker threads. */
+export function closeDescriptor(fd: number): void {
+  loadNative().closeFd(fd);
 }
 
 /** pipe(2): the end to read, the end to write; closed on exec. */

@@ -169,7 +169,7 @@ describe('host: the launcher', function () {
       writeFileSync(join(root, path), text);
     };
     const sources = ['tsconfig.json', 'tsconfig.build.json', 'scripts/bundle.mjs', 'scripts/program-loader.cjs'];
-    const stamps = ['node_modules/.hyperplug-stamp', 'dist/.sources-stamp'];
+    const stamps = ['dist/.sources-seen', 'node_modules/.hyperplug-stamp', 'dist/.sources-stamp'];
     for (const path of ['src/a/b.ts', 'src/c.ts', 'guest/d.c', 'package.json', 'package-lock.json', ...sources])
       write(path);
     write('dist/bundle/cli/main.js');
@@ -179,7 +179,7 @@ describe('host: the launcher', function () {
       // Times of files have the grain of the clock's tick.
       const from = statSync(join(root, 'src')).ctimeMs;
       do for (const path of stamps) write(path);
-      while (stamps.some((path) => statSync(join(root, path)).ctimeMs <= Math.max(from, latest(root))));
+      while (stamps.some((path) => statSync(join(root, path)).mtimeMs <= Math.max(from, latest(root))));
     };
     const latest = (folder: string) =>
       Math.max(
@@ -208,6 +208,11 @@ describe('host: the launcher', function () {
       () => write('dist/bundle/cli/main.js', 'x'),
       () => rmSync(join(root, 'tsconfig.json')),
     ];
+    // A clock that was set back.
+    const [past, future] = [new Date(), new Date(Date.now() + 60_000)];
+    utimesSync(join(root, 'dist/.sources-seen'), past, future);
+    expect(goesTo()).to.equal('scripts/launch.cjs ps a b');
+    setUp();
     for (const change of changes) {
       change();
       expect(goesTo(), String(change)).to.equal('scripts/launch.cjs ps a b');
