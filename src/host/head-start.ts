@@ -207,7 +207,7 @@ function recipeOf(ahead: Ahead, steps: readonly Step[]): string {
     ...steps,
   ]);
   // What looks like a placeholder would be taken for one.
-  return recipe.replaceAll(/##[up]id##/g, '').includes('##') ? '' : emptied(recipe, ahead);
+  return JSON.stringify(ahead).includes('##') ? '' : emptied(recipe, ahead);
 }
 
 /** The pod whose VM boots already. */

@@ -30,3 +30,18 @@ export async function lockPod(
     });
   }
 }
+
+/**
+ * What `body` gives; the lock is dropped then. If the pod has gone meanwhile the lock's file goes, too: this process may have made
+ * it again, and nobody else would remove it.
+ */
+export async function underLock<T>(lock: HeldLock | undefined, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    if (hasCode(error, 'POD_NOT_FOUND')) await lock?.release({ remove: true });
+    throw error;
+  } finally {
+    await lock?.release();
+  }
+}

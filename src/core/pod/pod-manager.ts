@@ -17,7 +17,7 @@ import { isPassing, look } from './life/look.js';
 import { createAndBoot, startPod } from './life/start.js';
 import { stopPod } from './life/stop.js';
 import { restartDelayMs, restarts } from './life/supervisor.js';
-import { lockPod } from './lock.js';
+import { lockPod, underLock } from './lock.js';
 import type { PodLife } from './pod-backend.js';
 import { type PodRecord, policyOf } from './record.js';
 import { type PodServices, podDirectories } from './services.js';
@@ -322,7 +322,7 @@ export class PodManager {
       if (force && hasCode(error, 'POD_BUSY')) return undefined;
       throw error;
     });
-    try {
+    return underLock(lock, async () => {
       // Whoever held the lock before may have removed or changed it.
       const now = await store.read(record.id, call);
       if (now.createdAt !== record.createdAt) {
@@ -335,8 +335,6 @@ export class PodManager {
       const gone = (await store.find(record.id, call)) === 'none';
       await lock?.release({ remove: gone });
       return gone;
-    } finally {
-      await lock?.release();
-    }
+    });
   }
 }

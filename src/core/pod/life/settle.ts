@@ -1,7 +1,7 @@
 import { type CallOptions, withDeadline } from '../../calls.js';
 import { HyperplugError, hasCode } from '../../errors.js';
 import { destroyPod } from '../destroy.js';
-import { lockPod } from '../lock.js';
+import { lockPod, underLock } from '../lock.js';
 import type { PodRecord } from '../record.js';
 import { type PodServices, podDirectories } from '../services.js';
 import { finishPod } from './finish.js';
@@ -40,11 +40,7 @@ export async function settle(services: PodServices, record: PodRecord, call: Cal
   const path = podDirectories(directories, record.id).lock;
   try {
     const lock = await lockPod(host, path, record.id, `settle pod ${record.id}`, call.signal);
-    try {
-      return await settleLocked(services, await store.read(record.id, call), call);
-    } finally {
-      await lock.release();
-    }
+    return await underLock(lock, async () => settleLocked(services, await store.read(record.id, call), call));
   } catch (error) {
     if (hasCode(error, 'POD_BUSY')) return store.read(record.id, call);
     throw error;
@@ -65,10 +61,6 @@ export async function withLock<T>(
   return withDeadline(purpose, options.timeoutMs ?? LOCKED_TIMEOUT_MS, options.signal, async (call) => {
     await store.read(id, call);
     const lock = await lockPod(host, podDirectories(directories, id).lock, id, purpose, call.signal);
-    try {
-      return await body(await settleLocked(services, await store.read(id, call), call), call);
-    } finally {
-      await lock.release();
-    }
+    return underLock(lock, async () => body(await settleLocked(services, await store.read(id, call), call), call));
   });
 }
