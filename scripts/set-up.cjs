@@ -22,13 +22,18 @@ async function setUp({ tests, root: folder = root }) {
   try {
     assertWritable(folder, SetUpError);
     await withLock(join(folder, '.cache', 'set-up.lock'), async (lockFd) => {
-      const look = beginLook(folder);
       const step = (label, argv) => runStep(label, argv, folder, lockFd);
-      const dependencies = dependencyState(folder);
-      if (!dependencies.current) await installDependencies(folder, dependencies, { SetUpError, step });
-      const sources = sourceState(folder, tests);
-      if (!sources.current) await compile(folder, sources, tests, step);
-      look.keep();
+      const look = beginLook(folder);
+      try {
+        const dependencies = dependencyState(folder);
+        if (!dependencies.current) await installDependencies(folder, dependencies, { SetUpError, step });
+        const sources = sourceState(folder, tests);
+        if (!sources.current) await compile(folder, sources, tests, step);
+        look.keep();
+      } catch (error) {
+        look.drop();
+        throw error;
+      }
     });
     return true;
   } catch (error) {

@@ -1,12 +1,12 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { childrenOf, processArgv } from '../../src/host/process.js';
+import { childrenOf, processArgv, readProcess } from '../../src/host/process.js';
 import { eventually } from '../support/eventually.js';
-import { finish, processesNaming, program, Sandbox } from '../support/sandbox.js';
+import { finish, launcher as launcherPath, processesNaming, program, programs, Sandbox } from '../support/sandbox.js';
 
 for (const [driver, by] of [
   ['qemu', 'launcher'],
@@ -95,10 +95,12 @@ for (const [driver, by] of [
           const child = sandbox.start([...command, '--', 'sh', '-c', 'ip -4 -o addr show scope global; sleep 1'], {
             launcher: true,
           });
-          const ended = finish(child);
+          const finished = finish(child);
           await once(child.stdout as NodeJS.EventEmitter, 'data');
           const networks = slirps(child.pid as number);
-          const { code, stdout, stderr } = await ended;
+          const ended = childrenOf(child.pid as number).filter((pid) => readProcess(pid)?.state === 'Z');
+          expect(ended, 'children that nobody waits for').to.deep.equal([]);
+          const { code, stdout, stderr } = await finished;
           expect(code, stderr).to.equal(0);
           return [networks.length, /inet (\S+)/.exec(stdout.toString())?.[1]];
         };
@@ -108,6 +110,29 @@ for (const [driver, by] of [
         expect(readFileSync(path, 'utf8')).to.equal(before);
       });
     }
+
+    it('has no standard streams where it was given none, and its own files for none of them', async () => {
+      const given =
+        by === 'launcher' ? [launcherPath, 'ahead', programs, process.execPath, program] : [process.execPath, program];
+      const argv = [
+        '-c',
+        'exec "$@" <&- >&- 2>&-',
+        'sh',
+        ...given,
+        'run',
+        '--driver',
+        driver,
+        '--',
+        'sh',
+        '-c',
+        'echo x; exit 7',
+      ];
+      for (let round = 0; round < 2; round++) {
+        const env = { ...process.env, HYPERPLUG_CONFIG: sandbox.configPath };
+        expect(spawnSync('sh', argv, { cwd: sandbox.root, env, timeout: 60_000 }).status).to.equal(7);
+        expect(await sandbox.leftovers()).to.deep.equal([]);
+      }
+    });
 
     it('goes on without what cannot be begun', async () => {
       const path = memo();

@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const repository = fileURLToPath(new URL('../../../', import.meta.url));
-const programs = join(repository, 'dist/bundle/cli');
+export const programs = join(repository, 'dist/bundle/cli');
 /** The command line. */
 export const program = join(programs, 'main.js');
 /** Kept there by the first command that could have been begun by it. */
-const launcher = join(programs, 'launcher');
+export const launcher = join(programs, 'launcher');
 
 export interface Finished {
   readonly code: number | null;

@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { requireOrSkip } from '../../support/require.js';
@@ -49,6 +59,21 @@ describe('./hyperplug', () => {
     const outcome = await clone.run(hyperplug());
     expect(clone.log()).to.deep.equal(['npm', 'tsc', 'tsc', 'npm', 'tsc']);
     expect(outcome.stderr).to.include('package-lock.json has changed');
+  });
+
+  it('tells how it was when it began to look: what is edited while it compiles is newer', async () => {
+    await clone.run(hyperplug());
+    const time = (path: string) => statSync(join(clone.folder, path)).mtimeMs;
+    expect(time('dist/.sources-seen')).to.be.at.most(time('log'));
+    expect(time('dist/.sources-stamp')).to.be.at.least(time('log'));
+    clone.npm('exit 3');
+    clone.write('package-lock.json', '{"packages":{"":{}}}');
+    const before = time('dist/.sources-seen');
+    await clone.run(hyperplug());
+    expect(time('dist/.sources-seen')).to.equal(before);
+    expect(readdirSync(join(clone.folder, 'dist')).filter((name) => name.startsWith('.sources-seen.'))).to.deep.equal(
+      [],
+    );
   });
 
   it('forgets compiled files whose source is gone', async () => {
