@@ -7,12 +7,9 @@
 const { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } = require('node:fs');
 const { join } = require('node:path');
 const { pathToFileURL } = require('node:url');
-const { setFlagsFromString } = require('node:v8');
 const { Script } = require('node:vm');
 
 const url = pathToFileURL(__filename).href;
-// What is loaded now stays: the young generation is soon as large as it needs to be, instead of being copied at each doubling.
-setFlagsFromString('--semi-space-growth-factor=16');
 const argv = process.argv.slice(2);
 /** By what it compiled of a program the kinds of command differ most. */
 const kind = argv[0] === 'run' || argv[0] === 'exec' ? argv[0] : 'other';
