@@ -114,19 +114,7 @@ for (const [driver, by] of [
     it('has no standard streams where it was given none, and its own files for none of them', async () => {
       const given =
         by === 'launcher' ? [launcherPath, 'ahead', programs, process.execPath, program] : [process.execPath, program];
-      const argv = [
-        '-c',
-        'exec "$@" <&- >&- 2>&-',
-        'sh',
-        ...given,
-        'run',
-        '--driver',
-        driver,
-        '--',
-        'sh',
-        '-c',
-        'echo x; exit 7',
-      ];
+      const argv = ['-c', 'exec "$@" <&- >&- 2>&-', 'sh', ...given, ...command, '--', 'sh', '-c', 'echo x; exit 7'];
       for (let round = 0; round < 2; round++) {
         const env = { ...process.env, HYPERPLUG_CONFIG: sandbox.configPath };
         expect(spawnSync('sh', argv, { cwd: sandbox.root, env, timeout: 60_000 }).status).to.equal(7);
