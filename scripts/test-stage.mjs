@@ -18,8 +18,6 @@ import { root } from './set-up.cjs';
 const RUN_TIMEOUT_MS = 20 * 60_000;
 /** More at once would not be quicker where machines are emulated, and each has its memory. */
 const MAX_AT_ONCE = 2;
-/** Of a stage that waits more than it computes. */
-const MORE_AT_ONCE = 1;
 /** Of a failed test's message, in the summary; the whole is above it. */
 const MAX_LINES_OF_FAILURE = 12;
 /** Of files of which nothing is known. */
@@ -32,11 +30,11 @@ const MEASURED_SECONDS = join(root, 'dist', 'test-seconds.json');
 let stopped = false;
 
 /**
- * @param {{ name: string, timeoutMs: number, filesPerRun: number, waits?: boolean }} stage timeoutMs is mocha's, per test.
+ * @param {{ name: string, timeoutMs: number, filesPerRun: number }} stage timeoutMs is mocha's, per test.
  * @param {readonly string[]} mochaArgs
  * @returns {Promise<{ stats?: object, code: number, signal: string | null, bad: string[] }>} bad: what failed or did not finish, in words.
  */
-export async function runStage({ name, timeoutMs, filesPerRun, waits }, mochaArgs) {
+export async function runStage({ name, timeoutMs, filesPerRun }, mochaArgs) {
   const started = Date.now();
   const files = longestFirst(testFiles(name));
   const total = { stats: undefined, code: 0, signal: null, bad: [] };
@@ -47,8 +45,7 @@ export async function runStage({ name, timeoutMs, filesPerRun, waits }, mochaArg
       add(total, await runFiles(next, timeoutMs, mochaArgs));
   };
   try {
-    const atOnce = Math.min(MAX_AT_ONCE, availableParallelism()) + (waits ? MORE_AT_ONCE : 0);
-    await Promise.all(Array.from({ length: atOnce }, worker));
+    await Promise.all(Array.from({ length: Math.min(MAX_AT_ONCE, availableParallelism()) }, worker));
     if (total.stats) total.stats.duration = Date.now() - started;
     return total;
   } finally {

@@ -5,9 +5,9 @@ requireNode();
 const { setUp } = await import('./set-up.cjs');
 const { runStage, testFiles } = await import('./test-stage.mjs');
 
-/** In this order: a later stage relies on what an earlier one tests. `timeoutMs` is mocha's, per test; `waits`: more than it computes. */
+/** In this order: a later stage relies on what an earlier one tests. `timeoutMs` is mocha's, per test. */
 const STAGES = [
-  { name: 'unit', timeoutMs: 20_000, filesPerRun: 50, waits: true },
+  { name: 'unit', timeoutMs: 20_000, filesPerRun: 120 },
   { name: 'contract', timeoutMs: 60_000, filesPerRun: 3 },
   { name: 'host', timeoutMs: 120_000, filesPerRun: 3 },
   { name: 'e2e', timeoutMs: 300_000, filesPerRun: 2 },
