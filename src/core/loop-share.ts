@@ -10,17 +10,20 @@ export class LoopShare {
   /** When the turn began, as far as it is known; undefined: nobody has asked in it. */
   #since: number | undefined;
 
+  /** @param now in milliseconds. */
+  constructor(private readonly now: () => number = () => performance.now()) {}
+
   /** Resolves in a turn that is not long yet: at once where this one is not and nobody waits. */
   take(): Promise<void> {
     if (this.#since === undefined) this.#begin();
-    else if (this.#waiting.length > 0 || performance.now() - this.#since > LONG_MS) {
+    else if (this.#waiting.length > 0 || this.now() - this.#since > LONG_MS) {
       return new Promise((resolve) => this.#waiting.push(resolve));
     }
     return Promise.resolve();
   }
 
   #begin(): void {
-    this.#since = performance.now();
+    this.#since = this.now();
     setImmediate(() => {
       this.#since = undefined;
       const first = this.#waiting.shift();
