@@ -165,8 +165,11 @@ containers:
     // Its whole process group is signalled, and its shell says so of sleep.
     expect(await log('worker')).to.match(/^working\n(Terminated\n)?stopped\n$/);
     await hyperplug.pods.start('web');
-    expect(await sh('worker', 'cat /data/note; wc -l </data/ticks')).to.equal('of the server\n2');
-    expect(await log('worker')).to.match(/^working\n(Terminated\n)?stopped\nworking\n$/);
+    expect(await sh('worker', 'cat /data/note')).to.equal('of the server');
+    // Its command may not have come so far when the pod has started.
+    const again = /^working\n(Terminated\n)?stopped\nworking\n$/;
+    await eventually(async () => expect(await log('worker')).to.match(again), 30_000);
+    await eventually(async () => expect(await sh('worker', 'wc -l </data/ticks')).to.equal('2'), 30_000);
     await eventually(async () => expect(await answer()).to.equal('answer\n'), 30_000);
   });
 
