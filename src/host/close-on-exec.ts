@@ -12,11 +12,20 @@ const FD_CLOEXEC = 1;
  */
 export function closeOnExec(path: string): void {
   const file = fileKey(statSync(path));
+  const set = closer();
+  for (const fd of readdirSync('/proc/self/fd').map(Number)) if (keyOf(fd) === file) set(fd);
+}
+
+/** The same of descriptors that this process was started with. @throws TypeError one of them is not open. */
+export function closeGivenOnExec(fds: readonly number[]): void {
+  const set = closer();
+  for (const fd of fds) if (!set(fd)) throw new TypeError(`descriptor ${fd} is not open`);
+}
+
+function closer(): (fd: number) => boolean {
   const koffi = createRequire(import.meta.url)('koffi');
   const fcntl = koffi.load(null).func('int fcntl(int fd, int command, ...)');
-  for (const fd of readdirSync('/proc/self/fd').map(Number)) {
-    if (keyOf(fd) === file) fcntl(fd, F_SETFD, 'int', FD_CLOEXEC);
-  }
+  return (fd) => fcntl(fd, F_SETFD, 'int', FD_CLOEXEC) === 0;
 }
 
 function keyOf(fd: number): string | undefined {

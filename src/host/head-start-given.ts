@@ -1,5 +1,5 @@
 import { closeSync, writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { closeGivenOnExec } from './close-on-exec.js';
 import { ownChild } from './own-child.js';
 import { readProcess } from './process.js';
 
@@ -25,21 +25,12 @@ export interface GivenVm {
   readonly janitorPid: number;
 }
 
-/** linux/fcntl.h */
-const F_SETFD = 2;
-const FD_CLOEXEC = 1;
-
 /** @param text of the launcher's variable. What this process starts from now on inherits none of it. @throws TypeError it is none. */
 export function parseGiven(text: string): GivenVm {
   const given: unknown = JSON.parse(text);
   if (!isGiven(given)) throw new TypeError('no VM is given');
   const { socketFd, stderrFd, lockFd, memoFd, janitorFd } = given;
-  const fcntl = createRequire(import.meta.url)('koffi')
-    .load(null)
-    .func('int fcntl(int fd, int command, ...)');
-  for (const fd of [socketFd, stderrFd, lockFd, memoFd, janitorFd]) {
-    if (fcntl(fd, F_SETFD, 'int', FD_CLOEXEC) !== 0) throw new TypeError(`descriptor ${fd} is not open`);
-  }
+  closeGivenOnExec([socketFd, stderrFd, lockFd, memoFd, janitorFd]);
   return given;
 }
 

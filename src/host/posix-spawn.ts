@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { createRequire } from 'node:module';
-import { constants as osConstants } from 'node:os';
+import { systemError } from './process-pidfd.js';
 
 /** spawn.h, asm-generic/fcntl.h. */
 const POSIX_SPAWN_SETSIGDEF = 0x04;
@@ -122,9 +122,4 @@ export function pipe(): readonly [number, number] {
   const fds = new Int32Array(2);
   if (lib.pipe2(fds, O_CLOEXEC) !== 0) throw systemError('pipe2', lib.errno());
   return [fds[0] as number, fds[1] as number];
-}
-
-function systemError(call: string, errno: number): NodeJS.ErrnoException {
-  const code = Object.entries(osConstants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
-  return Object.assign(new Error(`${call}: ${code}`), { code, errno, syscall: call });
 }

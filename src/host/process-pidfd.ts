@@ -44,7 +44,8 @@ function loadNative(): Native | undefined {
   return native ?? undefined;
 }
 
-function systemError(call: string, errno: number): NodeJS.ErrnoException {
+/** As Node's own of a call that has failed. @param errno positive. */
+export function systemError(call: string, errno: number): NodeJS.ErrnoException {
   const code = Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
   return Object.assign(new Error(`${call}: ${code}`), { code, errno, syscall: call });
 }
